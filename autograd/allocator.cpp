@@ -1,0 +1,279 @@
+#include <tapestry/autograd/allocator.h>
+
+#include <sys/mman.h>
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <utility>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TAPESTRY_NO_BLOCK_CACHE 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define TAPESTRY_NO_BLOCK_CACHE 1
+#endif
+#endif
+
+namespace tapestry {
+namespace {
+
+#if defined(TAPESTRY_NO_BLOCK_CACHE)
+constexpr bool kCache = false;  // a recycled block would hide use after free and races from the sanitizer
+#else
+constexpr bool kCache = true;
+#endif
+
+constexpr std::size_t kAlign = 64;             // a cache line and the widest vector
+constexpr std::size_t kSmallBytes = 1024;      // up to here: lists of the thread, one per multiple of 64
+constexpr std::size_t kSlabBytes = 64 * 1024;  // small blocks are cut from slabs of this size
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+std::atomic<std::int64_t> live_bytes{0};
+std::atomic<std::int64_t> peak_bytes{0};
+std::atomic<std::int64_t> cached_bytes{0};
+
+void count_large(std::int64_t bytes) noexcept {
+  const std::int64_t live = live_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  std::int64_t peak = peak_bytes.load(std::memory_order_relaxed);
+  while (live > peak && !peak_bytes.compare_exchange_weak(peak, live, std::memory_order_relaxed)) {
+  }
+}
+
+void* system_allocate(std::size_t bytes) noexcept {
+  const std::size_t align = kCache && bytes >= kHugePage ? kHugePage : kAlign;
+  void* block = std::aligned_alloc(align, (bytes + align - 1) / align * align);
+  // Large tensors are walked end to end: 2 MiB pages save most of their TLB misses and page faults.
+  if (block && align == kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
+  return block;
+}
+
+// --- large blocks -----------------------------------------------------------------------------------------------------
+
+/// Size classes 12.5 % apart: the exponent and the three bits after the leading one, rounded up.
+struct SizeClass {
+  std::size_t index;
+  std::size_t bytes;
+};
+
+SizeClass size_class(std::size_t bytes) noexcept {
+  const auto shift = static_cast<int>(std::bit_width(bytes - 1)) - 4;  // bytes > kSmallBytes, so shift > 0
+  const std::size_t eighths = ((bytes - 1) >> shift) + 1;  // 9 .. 16 units of 2^shift
+  return {static_cast<std::size_t>(shift) * 8 + (eighths - 9), eighths << shift};
+}
+
+/// Freed large blocks of all threads. Never destroyed: tensors with static storage may be freed after it.
+class Bins {
+ public:
+  static Bins& instance() {
+    static Bins* const bins = new Bins;
+    return *bins;
+  }
+
+  void* take(const SizeClass& size) noexcept {
+    const std::scoped_lock lock(mutex_);
+    auto& bin = bins_[size.index];
+    if (bin.empty()) return nullptr;
+    void* block = bin.back();
+    bin.pop_back();
+    cached_bytes.fetch_sub(static_cast<std::int64_t>(size.bytes), std::memory_order_relaxed);
+    return block;
+  }
+
+  void put(void* block, const SizeClass& size) noexcept {
+    const std::scoped_lock lock(mutex_);
+    try {
+      bins_[size.index].push_back(block);
+      cached_bytes.fetch_add(static_cast<std::int64_t>(size.bytes), std::memory_order_relaxed);
+    } catch (const std::bad_alloc&) {
+      std::free(block);
+    }
+  }
+
+  void clear() noexcept {
+    const std::scoped_lock lock(mutex_);
+    for (auto& bin : bins_) {
+      for (void* block : bin) std::free(block);
+      bin.clear();
+    }
+    cached_bytes = 0;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::array<std::vector<void*>, 64 * 8> bins_;
+};
+
+void* allocate_large(std::size_t bytes) {
+  const SizeClass size = size_class(bytes);
+  void* block = kCache ? Bins::instance().take(size) : nullptr;
+  if (!block) block = system_allocate(size.bytes);
+  if (!block) {
+    empty_cache();
+    block = system_allocate(size.bytes);
+  }
+  if (!block) throw std::bad_alloc();
+  count_large(static_cast<std::int64_t>(size.bytes));
+  return block;
+}
+
+void free_large(void* block, std::size_t bytes) noexcept {
+  const SizeClass size = size_class(bytes);
+  live_bytes.fetch_sub(static_cast<std::int64_t>(size.bytes), std::memory_order_relaxed);
+  if (kCache) Bins::instance().put(block, size);
+  else std::free(block);
+}
+
+// --- small blocks -----------------------------------------------------------------------------------------------------
+
+struct FreeBlock {
+  FreeBlock* next;
+};
+
+constexpr std::size_t kSmallClasses = kSmallBytes / kAlign;
+
+/// Lists that ended threads left behind, for threads that run out.
+struct Orphans {
+  std::mutex mutex;
+  std::array<FreeBlock*, kSmallClasses> lists{};
+  static Orphans& instance() {
+    static Orphans* const orphans = new Orphans;
+    return *orphans;
+  }
+};
+
+struct ThreadLists {
+  std::array<FreeBlock*, kSmallClasses> lists{};
+  bool closed = false;  // the thread is ending: blocks freed from now on go to the orphans
+
+  ~ThreadLists() {
+    closed = true;
+    for (std::size_t c = 0; c < kSmallClasses; ++c) {
+      while (FreeBlock* block = lists[c]) {
+        lists[c] = block->next;
+        give_away(block, c);
+      }
+    }
+  }
+
+  static void give_away(FreeBlock* block, std::size_t c) noexcept {
+    Orphans& orphans = Orphans::instance();
+    const std::scoped_lock lock(orphans.mutex);
+    block->next = orphans.lists[c];
+    orphans.lists[c] = block;
+  }
+
+  void refill(std::size_t c) {
+    Orphans& orphans = Orphans::instance();
+    {
+      const std::scoped_lock lock(orphans.mutex);
+      lists[c] = std::exchange(orphans.lists[c], nullptr);
+    }
+    if (lists[c]) return;
+    auto* slab = static_cast<std::byte*>(system_allocate(kSlabBytes));
+    if (!slab) throw std::bad_alloc();
+    const std::size_t bytes = (c + 1) * kAlign;
+    for (std::size_t at = 0; at + bytes <= kSlabBytes; at += bytes) {
+      lists[c] = new (slab + at) FreeBlock{lists[c]};
+    }
+  }
+};
+
+thread_local ThreadLists thread_lists;
+
+}  // namespace
+
+void* detail::allocate_block(std::size_t bytes) {
+  if (bytes > kSmallBytes) return allocate_large(bytes);
+  const std::size_t c = bytes == 0 ? 0 : (bytes - 1) / kAlign;
+  if constexpr (!kCache) {
+    void* block = system_allocate((c + 1) * kAlign);
+    if (!block) throw std::bad_alloc();
+    return block;
+  }
+  ThreadLists& mine = thread_lists;
+  if (!mine.lists[c]) mine.refill(c);
+  FreeBlock* block = mine.lists[c];
+  mine.lists[c] = block->next;
+  return block;
+}
+
+void detail::free_block(void* block, std::size_t bytes) noexcept {
+  if (bytes > kSmallBytes) {
+    free_large(block, bytes);
+    return;
+  }
+  if constexpr (!kCache) {
+    std::free(block);
+    return;
+  }
+  const std::size_t c = bytes == 0 ? 0 : (bytes - 1) / kAlign;
+  ThreadLists& mine = thread_lists;
+  auto* freed = static_cast<FreeBlock*>(block);
+  if (mine.closed) {
+    ThreadLists::give_away(freed, c);
+    return;
+  }
+  freed->next = mine.lists[c];
+  mine.lists[c] = freed;
+}
+
+// --- counters ---------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// The sums of threads that run, and those of threads that have ended.
+struct Census {
+  std::mutex mutex;
+  std::vector<const detail::LiveCounts*> threads;
+  std::int64_t nodes = 0, storages = 0;
+  static Census& instance() {
+    static Census* const census = new Census;
+    return *census;
+  }
+};
+
+struct ThreadCounts : detail::LiveCounts {
+  ThreadCounts() {
+    Census& census = Census::instance();
+    const std::scoped_lock lock(census.mutex);
+    census.threads.push_back(this);
+  }
+  ~ThreadCounts() {
+    Census& census = Census::instance();
+    const std::scoped_lock lock(census.mutex);
+    census.nodes += nodes;
+    census.storages += storages;
+    std::erase(census.threads, this);
+  }
+};
+
+}  // namespace
+
+detail::LiveCounts& detail::live_counts() noexcept {
+  thread_local ThreadCounts counts;
+  return counts;
+}
+
+MemoryStats memory_stats() noexcept {
+  MemoryStats stats{live_bytes.load(), peak_bytes.load(), cached_bytes.load()};
+  Census& census = Census::instance();
+  const std::scoped_lock lock(census.mutex);
+  stats.live_nodes = census.nodes;
+  stats.live_storages = census.storages;
+  for (const detail::LiveCounts* thread : census.threads) {
+    stats.live_nodes += thread->nodes.load(std::memory_order_relaxed);
+    stats.live_storages += thread->storages.load(std::memory_order_relaxed);
+  }
+  return stats;
+}
+
+void reset_peak_bytes() noexcept { peak_bytes = live_bytes.load(); }
+
+void empty_cache() noexcept { Bins::instance().clear(); }
+
+}  // namespace tapestry

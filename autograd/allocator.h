@@ -1,0 +1,60 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+/// The memory of tensors and nodes: blocks that are freed are kept for the next request of their size class, so that a
+/// training step in steady state asks the system for nothing.
+namespace tapestry {
+
+struct MemoryStats {
+  std::int64_t live_bytes = 0;    ///< handed out now in blocks over 1 KiB, by size class
+  std::int64_t peak_bytes = 0;    ///< most ever handed out since reset_peak_bytes()
+  std::int64_t cached_bytes = 0;  ///< large blocks freed and kept
+  std::int64_t live_nodes = 0;    ///< recorded ops and leaves alive
+  std::int64_t live_storages = 0;
+};
+
+[[nodiscard]] MemoryStats memory_stats() noexcept;
+void reset_peak_bytes() noexcept;
+
+/// Gives the large blocks that are kept back to the system.
+void empty_cache() noexcept;
+
+namespace detail {
+
+/// A block of at least `bytes` bytes, aligned to 64. Small ones come from lists of this thread, large ones from shared
+/// bins. Throws std::bad_alloc after having emptied the cache and tried again.
+[[nodiscard]] void* allocate_block(std::size_t bytes);
+
+/// Takes back a block of allocate_block, from any thread; `bytes` is what was asked for.
+void free_block(void* block, std::size_t bytes) noexcept;
+
+/// Objects alive, counted without locked instructions: every thread keeps its own sums, live_totals() adds them up.
+struct LiveCounts {
+  std::atomic<std::int64_t> nodes{0};
+  std::atomic<std::int64_t> storages{0};
+
+  static void add(std::atomic<std::int64_t>& count, std::int64_t n) noexcept {
+    count.store(count.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+};
+
+/// This thread's sums. Only this thread writes them.
+[[nodiscard]] LiveCounts& live_counts() noexcept;
+
+/// Standard allocator over the same lists, for containers on the tape's path.
+template <class T>
+struct BlockAllocator {
+  using value_type = T;
+  BlockAllocator() = default;
+  template <class U>
+  BlockAllocator(const BlockAllocator<U>&) noexcept {}
+  T* allocate(std::size_t n) { return static_cast<T*>(allocate_block(n * sizeof(T))); }
+  void deallocate(T* p, std::size_t n) noexcept { free_block(p, n * sizeof(T)); }
+  friend bool operator==(const BlockAllocator&, const BlockAllocator&) noexcept { return true; }
+};
+
+}  // namespace detail
+}  // namespace tapestry

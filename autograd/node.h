@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstddef>
+#include <mutex>
+#include <span>
+
+#include <tapestry/autograd/allocator.h>
+#include <tapestry/autograd/call_site.h>
+#include <tapestry/autograd/ref.h>
+#include <tapestry/autograd/tensor.h>
+
+namespace tapestry {
+
+class Sweep;
+
+/// One recorded operation, or a leaf: an operation without inputs. Tensors own nodes, a node owns the nodes of its
+/// inputs; `seq` is its position on the tape, always behind that of its inputs.
+class Node : public RefCounted {
+ public:
+  Node(const char* name_of, const Shape& shape_of, Dtype dtype_of, const Location& where_at) noexcept;
+  virtual ~Node();
+
+  /// Sends every input its share of dy, the gradient of this node's output.
+  virtual void backward(const Tensor& dy, Sweep& sweep) = 0;
+  /// Lets go of inputs and of everything saved.
+  virtual void release() noexcept = 0;
+
+  [[nodiscard]] virtual bool is_leaf() const noexcept { return false; }
+  /// The nodes behind the inputs; null where an input has none.
+  [[nodiscard]] virtual std::span<const Ref<Node>> inputs() const noexcept { return {}; }
+  /// Bytes of the tensors that the rules saved.
+  [[nodiscard]] virtual std::int64_t bytes_kept() const noexcept { return 0; }
+
+  const char* name;
+  const std::uint64_t seq;
+  const Shape shape;
+  const Dtype dtype;
+  bool released = false;  ///< played and let go: cannot be played again
+  bool playing = false;
+  Location where;
+
+  /// Iterative: the end of a chain of a million nodes takes no more stack than that of one.
+  static void destroy(Node* node) noexcept;
+
+  static void* operator new(std::size_t bytes) { return detail::allocate_block(bytes); }
+  static void operator delete(void* block, std::size_t bytes) noexcept { detail::free_block(block, bytes); }
+
+ private:
+  Node* next_doomed_ = nullptr;
+};
+
+/// The node of a tensor whose gradient is wanted. It collects what reaches it.
+class Leaf final : public Node {
+ public:
+  Leaf(const Shape& shape_of, Dtype dtype_of) noexcept : Node("leaf", shape_of, dtype_of, CallSite::current()) {}
+  void backward(const Tensor& dy, Sweep& sweep) override;
+  void release() noexcept override {}
+  [[nodiscard]] bool is_leaf() const noexcept override { return true; }
+
+  [[nodiscard]] Tensor grad() const;
+  void set_grad(Tensor grad);
+
+ private:
+  mutable std::mutex mutex_;  // threads may play graphs that share leaves
+  Tensor grad_;
+};
+
+/// Adds `gradient` to what `to` will be played with. Null nodes and undefined gradients are ignored. Throws
+/// std::logic_error when shape or dtype are not those of the node, or - while a graph is being created - when the
+/// gradient has lost its node: some rule is not differentiable, and a second derivative would be silently wrong.
+void send(Sweep& sweep, const Ref<Node>& to, Tensor gradient);
+
+}  // namespace tapestry

@@ -1,0 +1,236 @@
+#include <tapestry/autograd/random.h>
+
+#include <cmath>
+#include <mutex>
+#include <numbers>
+
+#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/parallel.h>
+
+namespace tapestry {
+
+std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t counter_low, std::uint64_t counter_high) noexcept {
+  // Multipliers and key increments as published; ten rounds.
+  constexpr std::uint64_t m0 = 0xD2511F53U;
+  constexpr std::uint64_t m1 = 0xCD9E8D57U;
+  auto k0 = static_cast<std::uint32_t>(key);
+  auto k1 = static_cast<std::uint32_t>(key >> 32);
+  std::array<std::uint32_t, 4> c{
+      static_cast<std::uint32_t>(counter_low), static_cast<std::uint32_t>(counter_low >> 32),
+      static_cast<std::uint32_t>(counter_high), static_cast<std::uint32_t>(counter_high >> 32)};
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t p0 = m0 * c[0];
+    const std::uint64_t p1 = m1 * c[2];
+    c = {static_cast<std::uint32_t>(p1 >> 32) ^ c[1] ^ k0, static_cast<std::uint32_t>(p1),
+         static_cast<std::uint32_t>(p0 >> 32) ^ c[3] ^ k1, static_cast<std::uint32_t>(p0)};
+    k0 += 0x9E3779B9U;
+    k1 += 0xBB67AE85U;
+  }
+  return c;
+}
+
+struct Generator::Shared {
+  std::mutex mutex;
+  State state;
+};
+
+Generator::Generator(std::uint64_t seed, std::uint64_t stream) : shared_(std::make_shared<Shared>()) {
+  shared_->state = {seed, stream, 0};
+}
+
+Generator::State Generator::state() const {
+  const std::scoped_lock lock(shared_->mutex);
+  return shared_->state;
+}
+
+void Generator::set_state(const State& state) {
+  const std::scoped_lock lock(shared_->mutex);
+  shared_->state = state;
+}
+
+Generator Generator::fork(std::uint64_t stream) const { return Generator(state().seed, stream); }
+
+Generator::State Generator::advance(std::uint64_t blocks) {
+  const std::scoped_lock lock(shared_->mutex);
+  const State before = shared_->state;
+  shared_->state.offset += blocks;
+  return before;
+}
+
+namespace {
+
+std::uint64_t word64(const std::array<std::uint32_t, 4>& block, int half) {
+  return (static_cast<std::uint64_t>(block[static_cast<std::size_t>(2 * half + 1)]) << 32) |
+         block[static_cast<std::size_t>(2 * half)];
+}
+
+double unit53(std::uint64_t word) { return static_cast<double>(word >> 11) * 0x1p-53; }
+float unit24(std::uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24F; }
+
+/// Two normal deviates from two words: the radius takes 1 - u, which is never zero.
+std::array<double, 2> box_muller(double u, double v) {
+  const double radius = std::sqrt(-2 * std::log1p(-u));
+  const double angle = 2 * std::numbers::pi * v;
+  return {radius * std::cos(angle), radius * std::sin(angle)};
+}
+
+/// The high half of word * range: [0, range) with a bias below range / 2^64.
+std::uint64_t below(std::uint64_t range, std::uint64_t word) {
+  __extension__ using Wide = unsigned __int128;
+  return static_cast<std::uint64_t>((static_cast<Wide>(word) * range) >> 64);
+}
+
+Generator& generator_of(const RandomOptions& options) {
+  return options.generator ? *options.generator : default_generator();
+}
+
+/// Fills n elements in blocks of `per_block`: fill(block of random words, first element, count).
+template <class F>
+void draw(Generator& generator, Index n, Index per_block, const F& fill) {
+  constexpr Index kBlocksPerTask = 4096;  // about 100 us
+  const Index blocks = (n + per_block - 1) / per_block;
+  const Generator::State at = generator.advance(static_cast<std::uint64_t>(blocks));
+  parallel_for(blocks, kBlocksPerTask, [&](Index begin, Index end) {
+    for (Index b = begin; b < end; ++b) {
+      const auto words = philox(at.seed, at.offset + static_cast<std::uint64_t>(b), at.stream);
+      fill(words, b * per_block, std::min(per_block, n - b * per_block));
+    }
+  });
+}
+
+Dtype float_dtype(const char* op, const RandomOptions& options) {
+  const Dtype dtype = options.dtype.value_or(f32);
+  if (dtype != f32 && dtype != f64) throw_invalid("{}: the dtype must be f32 or f64; got {}", op, dtype);
+  return dtype;
+}
+
+/// low + (high - low) * u. f32 takes one word per element, f64 two.
+void fill_uniform(Tensor& y, double low, double high, Generator& generator) {
+  if (y.dtype() == f32) {
+    float* out = y.mutable_data<float>();
+    const auto base = static_cast<float>(low);
+    const auto width = static_cast<float>(high - low);
+    draw(generator, y.numel(), 4, [=](const auto& words, Index at, Index count) {
+      for (Index i = 0; i < count; ++i) out[at + i] = base + width * unit24(words[static_cast<std::size_t>(i)]);
+    });
+  } else {
+    double* out = y.mutable_data<double>();
+    draw(generator, y.numel(), 2, [=](const auto& words, Index at, Index count) {
+      for (Index i = 0; i < count; ++i) out[at + i] = low + (high - low) * unit53(word64(words, static_cast<int>(i)));
+    });
+  }
+}
+
+template <class T>
+void fill_normal(Tensor& y, double mean, double std, Generator& generator) {
+  T* out = y.mutable_data<T>();
+  draw(generator, y.numel(), 2, [=](const auto& words, Index at, Index count) {
+    const auto pair = box_muller(unit53(word64(words, 0)), unit53(word64(words, 1)));
+    for (Index i = 0; i < count; ++i) {
+      out[at + i] = static_cast<T>(mean + std * pair[static_cast<std::size_t>(i)]);
+    }
+  });
+}
+
+Tensor finish(Tensor y, const RandomOptions& options) {
+  if (options.requires_grad) y.requires_grad(true);
+  return y;
+}
+
+}  // namespace
+
+std::uint64_t Generator::next_u64() {
+  const State at = advance(1);
+  return word64(philox(at.seed, at.offset, at.stream), 0);
+}
+
+double Generator::uniform(double low, double high) { return low + (high - low) * unit53(next_u64()); }
+
+std::int64_t Generator::randint(std::int64_t low, std::int64_t high) {
+  if (low >= high) throw_invalid("randint: low must be below high; got {} and {}", low, high);
+  const std::uint64_t range = static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(low) + below(range, next_u64()));
+}
+
+double Generator::normal() {
+  const State at = advance(1);
+  const auto words = philox(at.seed, at.offset, at.stream);
+  return box_muller(unit53(word64(words, 0)), unit53(word64(words, 1)))[0];
+}
+
+Generator& default_generator() {
+  static Generator generator(0);
+  return generator;
+}
+
+void manual_seed(std::uint64_t seed) { default_generator().set_state({seed, 0, 0}); }
+
+Tensor uniform(const Shape& shape, double low, double high, const RandomOptions& options) {
+  if (!(low <= high)) throw_invalid("uniform: low must be at most high; got {} and {}", low, high);
+  Tensor y = empty(shape, float_dtype("uniform", options));
+  fill_uniform(y, low, high, generator_of(options));
+  return finish(std::move(y), options);
+}
+
+Tensor rand(const Shape& shape, const RandomOptions& options) { return uniform(shape, 0, 1, options); }
+
+Tensor normal(const Shape& shape, double mean, double std, const RandomOptions& options) {
+  if (!(std >= 0)) throw_invalid("normal: std must not be negative; got {}", std);
+  Tensor y = empty(shape, float_dtype("normal", options));
+  visit_float(y.dtype(), [&]<class T>() { fill_normal<T>(y, mean, std, generator_of(options)); });
+  return finish(std::move(y), options);
+}
+
+Tensor randn(const Shape& shape, const RandomOptions& options) { return normal(shape, 0, 1, options); }
+
+Tensor randint(Index low, Index high, const Shape& shape, const RandomOptions& options) {
+  if (low >= high) throw_invalid("randint: low must be below high; got {} and {}", low, high);
+  Tensor y = empty(shape, options.dtype.value_or(i64));
+  const std::uint64_t range = static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
+  visit(y.dtype(), [&]<class T>() {
+    T* out = y.mutable_data<T>();
+    draw(generator_of(options), y.numel(), 2, [=](const auto& words, Index at, Index count) {
+      for (Index i = 0; i < count; ++i) {
+        const auto value = static_cast<Index>(static_cast<std::uint64_t>(low) +
+                                              below(range, word64(words, static_cast<int>(i))));
+        if constexpr (std::is_same_v<T, BFloat16>) out[at + i] = BFloat16(static_cast<float>(value));
+        else out[at + i] = static_cast<T>(value);
+      }
+    });
+  });
+  return finish(std::move(y), options);
+}
+
+Tensor randperm(Index n, const RandomOptions& options) {
+  if (n < 0) throw_invalid("randperm: n must not be negative; got {}", n);
+  const Dtype dtype = options.dtype.value_or(i64);
+  if (dtype != i64 && dtype != i32) throw_invalid("randperm: the dtype must be i64 or i32; got {}", dtype);
+  const Generator::State at = generator_of(options).advance(static_cast<std::uint64_t>(n));
+  Tensor y = empty({n}, dtype);
+  const auto shuffle = [&]<class T>(T* out) {
+    for (Index i = 0; i < n; ++i) out[i] = static_cast<T>(i);
+    for (Index i = n - 1; i > 0; --i) {
+      const auto words = philox(at.seed, at.offset + static_cast<std::uint64_t>(i), at.stream);
+      std::swap(out[i], out[below(static_cast<std::uint64_t>(i) + 1, word64(words, 0))]);
+    }
+  };
+  if (dtype == i64) shuffle(y.mutable_data<std::int64_t>());
+  else shuffle(y.mutable_data<std::int32_t>());
+  return y;
+}
+
+Tensor bernoulli(const Shape& shape, double p, const RandomOptions& options) {
+  if (!(p >= 0 && p <= 1)) throw_invalid("bernoulli: p must be in [0, 1]; got {}", p);
+  if (options.dtype.value_or(boolean) != boolean) {
+    throw_invalid("bernoulli: the dtype must be bool; got {}", *options.dtype);
+  }
+  Tensor y = empty(shape, boolean);
+  bool* out = y.mutable_data<bool>();
+  const auto threshold = static_cast<float>(p);
+  draw(generator_of(options), y.numel(), 4, [=](const auto& words, Index at, Index count) {
+    for (Index i = 0; i < count; ++i) out[at + i] = unit24(words[static_cast<std::size_t>(i)]) < threshold;
+  });
+  return y;
+}
+
+}  // namespace tapestry

@@ -1,0 +1,212 @@
+#pragma once
+
+#include <initializer_list>
+#include <iosfwd>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <tapestry/autograd/call_site.h>
+#include <tapestry/autograd/dtype.h>
+#include <tapestry/autograd/ref.h>
+#include <tapestry/autograd/shape.h>
+#include <tapestry/autograd/storage.h>
+
+namespace tapestry {
+
+class Generator;
+class Node;
+struct BackwardOptions;
+
+namespace detail {
+
+/// What a Tensor points to.
+class TensorImpl final : public RefCounted {
+ public:
+  TensorImpl(const Shape& shape_of, Dtype dtype_of, Ref<Storage> storage_of, std::byte* data_of) noexcept;
+  static void destroy(TensorImpl* impl) noexcept;
+
+  Shape shape;
+  std::byte* data;
+  Ref<Storage> storage;
+  Ref<Node> node;  ///< takes part in differentiation exactly when it has one
+  Dtype dtype;
+
+ private:
+  ~TensorImpl();
+};
+
+}  // namespace detail
+
+/// A handle on an n-dimensional array, contiguous and row-major. Copying a Tensor copies the handle, not the elements;
+/// a default-constructed one is undefined. Ops never change their arguments; `mutable_data` is the only way to write.
+class Tensor {
+ public:
+  Tensor() = default;
+  explicit Tensor(Ref<detail::TensorImpl> impl) noexcept : impl_(std::move(impl)) {}
+
+  [[nodiscard]] bool defined() const noexcept { return static_cast<bool>(impl_); }
+  [[nodiscard]] const Shape& shape() const { return impl().shape; }
+  [[nodiscard]] Dtype dtype() const { return impl().dtype; }
+  [[nodiscard]] Index dim() const { return impl().shape.rank(); }            ///< number of dimensions
+  [[nodiscard]] Index size(Index d) const;                                   ///< extent; d may count from the end
+  [[nodiscard]] Index numel() const { return impl().shape.numel(); }         ///< number of elements
+
+  /// The elements. T must store the dtype (float for f32, ...), else std::invalid_argument.
+  template <class T>
+  [[nodiscard]] const T* data() const {
+    if (impl().dtype != dtype_of<T>) throw_wrong_type(dtype_of<T>);
+    return reinterpret_cast<const T*>(impl_->data);
+  }
+  template <class T>
+  [[nodiscard]] std::span<const T> span() const {
+    return {data<T>(), static_cast<std::size_t>(numel())};
+  }
+  template <class T>
+  [[nodiscard]] std::vector<T> to_vector() const {
+    return {data<T>(), data<T>() + numel()};
+  }
+
+  /// The elements, to be written. Counts as a modification, which every handle on the same storage sees: values saved
+  /// for backward then refuse to be used. Throws std::logic_error for a tensor with history, and for a leaf that
+  /// requires grad unless recording is off.
+  template <class T>
+  [[nodiscard]] T* mutable_data() {
+    if (impl().dtype != dtype_of<T>) throw_wrong_type(dtype_of<T>);
+    if (impl_->node) check_writable();
+    impl_->storage->bump_version();
+    return reinterpret_cast<T*>(impl_->data);
+  }
+
+  /// The only element, converted to T. Throws std::invalid_argument unless numel() is 1.
+  template <class T = double>
+  [[nodiscard]] T item() const {
+    check_single();
+    return visit(dtype(), [&]<class E>() {
+      if constexpr (std::is_same_v<E, BFloat16>) return static_cast<T>(static_cast<float>(*data<E>()));
+      else return static_cast<T>(*data<E>());
+    });
+  }
+
+  /// True for a leaf asked to collect its gradient, and for everything computed from one while recording.
+  [[nodiscard]] bool requires_grad() const { return static_cast<bool>(impl().node); }
+
+  /// Makes this a leaf whose gradient is wanted, or no longer. Throws std::invalid_argument for a dtype that is no
+  /// float and std::logic_error for a tensor with history. Returns the tensor itself.
+  Tensor& requires_grad(bool wanted);
+
+  /// True for tensors that were not computed by a recorded op.
+  [[nodiscard]] bool is_leaf() const;
+
+  /// What backward() has accumulated in this leaf; undefined before, and after zero_grad().
+  [[nodiscard]] Tensor grad() const;
+  void zero_grad() const;
+  void set_grad(const Tensor& grad) const;  ///< same shape and dtype, else std::invalid_argument
+
+  /// See <tapestry/autograd/backward.h>.
+  void backward() const;
+  void backward(const BackwardOptions& options) const;
+
+  /// The same elements without history; shares the storage.
+  [[nodiscard]] Tensor detach() const;
+
+  /// Puts the elements of `other` in this tensor's place, for every handle on it: how a module changes its dtype. A
+  /// leaf stays a leaf and loses its gradient. Throws std::logic_error for a tensor with history.
+  void set_data(const Tensor& other);
+
+  /// True when both are handles on the same tensor.
+  [[nodiscard]] bool is_same(const Tensor& other) const noexcept { return impl_ == other.impl_; }
+
+  /// For authors of ops: the parts behind the handle. Throws std::logic_error when undefined.
+  [[nodiscard]] detail::TensorImpl& impl() const {
+    if (!impl_) throw_undefined();
+    return *impl_;
+  }
+  [[nodiscard]] const Ref<detail::TensorImpl>& impl_ref() const noexcept { return impl_; }
+
+ private:
+  [[noreturn]] static void throw_undefined();
+  [[noreturn]] void throw_wrong_type(Dtype asked) const;
+  void check_writable() const;
+  void check_single() const;
+
+  Ref<detail::TensorImpl> impl_;
+};
+
+// --- making tensors ---------------------------------------------------------------------------------------------------
+
+struct TensorOptions {
+  std::optional<Dtype> dtype = {};  ///< f32 where none is given; i64 for integer values in tensor, full and arange
+  bool requires_grad = false;
+};
+
+namespace detail {
+[[nodiscard]] Tensor arange(double begin, double end, double step, const TensorOptions& options);
+void check_row_length(Index length, Index expected);
+}  // namespace detail
+
+[[nodiscard]] Tensor empty(const Shape& shape, Dtype dtype = f32);  ///< uninitialised
+[[nodiscard]] Tensor zeros(const Shape& shape, const TensorOptions& options = {});
+[[nodiscard]] Tensor ones(const Shape& shape, const TensorOptions& options = {});
+[[nodiscard]] Tensor full(const Shape& shape, double value, const TensorOptions& options = {});
+[[nodiscard]] Tensor empty_like(const Tensor& x);
+[[nodiscard]] Tensor zeros_like(const Tensor& x);
+[[nodiscard]] Tensor ones_like(const Tensor& x);
+[[nodiscard]] Tensor full_like(const Tensor& x, double value);
+
+/// Identity matrix [n, n].
+[[nodiscard]] Tensor eye(Index n, const TensorOptions& options = {});
+
+/// begin, begin + step, ... up to but without end. i64 when called with integers, f32 with a floating-point number.
+/// Throws std::invalid_argument for step 0 or a step away from end.
+[[nodiscard]] Tensor arange(Index end, const TensorOptions& options = {});
+template <class Begin, class End, class Step = int>
+[[nodiscard]] Tensor arange(Begin begin, End end, Step step = 1, const TensorOptions& options = {}) {
+  constexpr bool integers = std::is_integral_v<Begin> && std::is_integral_v<End> && std::is_integral_v<Step>;
+  return detail::arange(static_cast<double>(begin), static_cast<double>(end), static_cast<double>(step),
+                        {options.dtype.value_or(integers ? i64 : f32), options.requires_grad});
+}
+
+/// A copy of the values. i64 for integers, f32 for floating point, bool for bool, unless options say otherwise. Throws
+/// std::invalid_argument when their number is not that of the shape, or rows differ in length.
+template <class T>
+[[nodiscard]] Tensor tensor(std::span<const T> values, const Shape& shape, const TensorOptions& options = {});
+template <class T>
+[[nodiscard]] Tensor tensor(const std::vector<T>& values, const Shape& shape, const TensorOptions& options = {}) {
+  return tensor(std::span<const T>(values), shape, options);
+}
+template <class T>
+[[nodiscard]] Tensor tensor(std::initializer_list<T> values, const TensorOptions& options = {}) {
+  return tensor(std::span<const T>(values.begin(), values.size()), {static_cast<Index>(values.size())}, options);
+}
+template <class T>
+[[nodiscard]] Tensor tensor(std::initializer_list<std::initializer_list<T>> rows, const TensorOptions& options = {}) {
+  std::vector<T> values;
+  const Index columns = rows.size() == 0 ? 0 : static_cast<Index>(rows.begin()->size());
+  for (const auto& row : rows) {
+    detail::check_row_length(static_cast<Index>(row.size()), columns);
+    values.insert(values.end(), row.begin(), row.end());
+  }
+  return tensor(std::span<const T>(values), {static_cast<Index>(rows.size()), columns}, options);
+}
+[[nodiscard]] Tensor scalar(double value, const TensorOptions& options = {});  ///< shape []
+
+extern template Tensor tensor(std::span<const float>, const Shape&, const TensorOptions&);
+extern template Tensor tensor(std::span<const double>, const Shape&, const TensorOptions&);
+extern template Tensor tensor(std::span<const std::int32_t>, const Shape&, const TensorOptions&);
+extern template Tensor tensor(std::span<const std::int64_t>, const Shape&, const TensorOptions&);
+extern template Tensor tensor(std::span<const std::uint8_t>, const Shape&, const TensorOptions&);
+extern template Tensor tensor(std::span<const bool>, const Shape&, const TensorOptions&);
+
+/// The elements in the form of nested lists, long ones shortened in the middle, then shape and dtype.
+std::ostream& operator<<(std::ostream& out, const Tensor& x);
+[[nodiscard]] std::string to_string(const Tensor& x);
+
+namespace detail {
+
+/// Another tensor over the same storage, without history: `shape` elements from byte `offset` of x on.
+[[nodiscard]] Tensor alias(const Tensor& x, const Shape& shape, Index byte_offset = 0);
+
+}  // namespace detail
+}  // namespace tapestry

@@ -1,0 +1,13 @@
+# find_package(tapestry), pkg-config, and the data script.
+include(CMakePackageConfigHelpers)
+
+install(TARGETS tapestry EXPORT tapestryTargets FILE_SET HEADERS)
+install(EXPORT tapestryTargets NAMESPACE tapestry:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/tapestry)
+configure_package_config_file(cmake/tapestryConfig.cmake.in ${PROJECT_BINARY_DIR}/tapestryConfig.cmake
+                              INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/tapestry)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/tapestryConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/tapestryConfig.cmake ${PROJECT_BINARY_DIR}/tapestryConfigVersion.cmake
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/tapestry)
+configure_file(cmake/tapestry.pc.in tapestry.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/tapestry.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES cmake/get_cifar.cmake DESTINATION ${CMAKE_INSTALL_DATADIR}/tapestry)
