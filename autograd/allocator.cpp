@@ -146,44 +146,51 @@ struct Orphans {
   }
 };
 
+/// This thread's lists. Trivial, so that reaching them costs no check whether they have been constructed.
 struct ThreadLists {
   std::array<FreeBlock*, kSmallClasses> lists{};
   bool closed = false;  // the thread is ending: blocks freed from now on go to the orphans
+};
 
-  ~ThreadLists() {
-    closed = true;
+constinit thread_local ThreadLists thread_lists;
+
+void give_away(FreeBlock* block, std::size_t c) noexcept {
+  Orphans& orphans = Orphans::instance();
+  const std::scoped_lock lock(orphans.mutex);
+  block->next = orphans.lists[c];
+  orphans.lists[c] = block;
+}
+
+/// Constructed by a thread's first refill; its end is the thread's.
+struct ThreadEnd {
+  ~ThreadEnd() {
+    ThreadLists& mine = thread_lists;
+    mine.closed = true;
     for (std::size_t c = 0; c < kSmallClasses; ++c) {
-      while (FreeBlock* block = lists[c]) {
-        lists[c] = block->next;
+      while (FreeBlock* block = mine.lists[c]) {
+        mine.lists[c] = block->next;
         give_away(block, c);
       }
     }
   }
-
-  static void give_away(FreeBlock* block, std::size_t c) noexcept {
-    Orphans& orphans = Orphans::instance();
-    const std::scoped_lock lock(orphans.mutex);
-    block->next = orphans.lists[c];
-    orphans.lists[c] = block;
-  }
-
-  void refill(std::size_t c) {
-    Orphans& orphans = Orphans::instance();
-    {
-      const std::scoped_lock lock(orphans.mutex);
-      lists[c] = std::exchange(orphans.lists[c], nullptr);
-    }
-    if (lists[c]) return;
-    auto* slab = static_cast<std::byte*>(system_allocate(kSlabBytes));
-    if (!slab) throw std::bad_alloc();
-    const std::size_t bytes = (c + 1) * kAlign;
-    for (std::size_t at = 0; at + bytes <= kSlabBytes; at += bytes) {
-      lists[c] = new (slab + at) FreeBlock{lists[c]};
-    }
-  }
 };
 
-thread_local ThreadLists thread_lists;
+void refill(std::size_t c) {
+  thread_local const ThreadEnd end;
+  static_cast<void>(end);
+  ThreadLists& mine = thread_lists;
+  Orphans& orphans = Orphans::instance();
+  {
+    const std::scoped_lock lock(orphans.mutex);
+    mine.lists[c] = std::exchange(orphans.lists[c], nullptr);
+  }
+  if (mine.lists[c]) return;
+  auto* slab = static_cast<std::byte*>(system_allocate(kSlabBytes));
+  if (!slab) throw std::bad_alloc();
+  const std::size_t bytes = (c + 1) * kAlign;
+  // Linked so that blocks are handed out in the order of their addresses.
+  for (std::size_t n = kSlabBytes / bytes; n-- > 0;) mine.lists[c] = new (slab + n * bytes) FreeBlock{mine.lists[c]};
+}
 
 }  // namespace
 
@@ -196,7 +203,7 @@ void* detail::allocate_block(std::size_t bytes) {
     return block;
   }
   ThreadLists& mine = thread_lists;
-  if (!mine.lists[c]) mine.refill(c);
+  if (!mine.lists[c]) refill(c);
   FreeBlock* block = mine.lists[c];
   mine.lists[c] = block->next;
   return block;
@@ -215,7 +222,7 @@ void detail::free_block(void* block, std::size_t bytes) noexcept {
   ThreadLists& mine = thread_lists;
   auto* freed = static_cast<FreeBlock*>(block);
   if (mine.closed) {
-    ThreadLists::give_away(freed, c);
+    give_away(freed, c);
     return;
   }
   freed->next = mine.lists[c];
@@ -237,26 +244,30 @@ struct Census {
   }
 };
 
-struct ThreadCounts : detail::LiveCounts {
-  ThreadCounts() {
+/// Constructed when a thread counts its first object; its end is the thread's.
+struct ThreadCounted {
+  ThreadCounted() {
     Census& census = Census::instance();
     const std::scoped_lock lock(census.mutex);
-    census.threads.push_back(this);
+    census.threads.push_back(&detail::live_counts);
   }
-  ~ThreadCounts() {
+  ~ThreadCounted() {
     Census& census = Census::instance();
     const std::scoped_lock lock(census.mutex);
-    census.nodes += nodes;
-    census.storages += storages;
-    std::erase(census.threads, this);
+    census.nodes += detail::live_counts.nodes;
+    census.storages += detail::live_counts.storages;
+    std::erase(census.threads, &detail::live_counts);
+    detail::live_counts.nodes = 0;
+    detail::live_counts.storages = 0;
   }
 };
 
 }  // namespace
 
-detail::LiveCounts& detail::live_counts() noexcept {
-  thread_local ThreadCounts counts;
-  return counts;
+void detail::LiveCounts::register_thread() noexcept {
+  registered = true;
+  thread_local const ThreadCounted counted;
+  static_cast<void>(counted);
 }
 
 MemoryStats memory_stats() noexcept {

@@ -31,18 +31,22 @@ namespace detail {
 /// Takes back a block of allocate_block, from any thread; `bytes` is what was asked for.
 void free_block(void* block, std::size_t bytes) noexcept;
 
-/// Objects alive, counted without locked instructions: every thread keeps its own sums, live_totals() adds them up.
+/// Objects alive, counted without locked instructions: every thread keeps its own sums, memory_stats() adds them up.
 struct LiveCounts {
   std::atomic<std::int64_t> nodes{0};
   std::atomic<std::int64_t> storages{0};
+  bool registered = false;
 
-  static void add(std::atomic<std::int64_t>& count, std::int64_t n) noexcept {
-    count.store(count.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
+  void register_thread() noexcept;
 };
 
-/// This thread's sums. Only this thread writes them.
-[[nodiscard]] LiveCounts& live_counts() noexcept;
+inline constinit thread_local LiveCounts live_counts;  // only this thread writes them
+
+inline void count_live(std::atomic<std::int64_t> LiveCounts::* count, std::int64_t n) noexcept {
+  LiveCounts& mine = live_counts;
+  if (!mine.registered) mine.register_thread();
+  (mine.*count).store((mine.*count).load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
 
 /// Standard allocator over the same lists, for containers on the tape's path.
 template <class T>

@@ -20,10 +20,10 @@ Node::Node(const char* name_of, const Shape& shape_of, Dtype dtype_of, const Loc
       shape(shape_of),
       dtype(dtype_of),
       where(where_at) {
-  detail::LiveCounts::add(detail::live_counts().nodes, 1);
+  detail::count_live(&detail::LiveCounts::nodes, 1);
 }
 
-Node::~Node() { detail::LiveCounts::add(detail::live_counts().nodes, -1); }
+Node::~Node() { detail::count_live(&detail::LiveCounts::nodes, -1); }
 
 void Node::destroy(Node* node) noexcept {
   // Deleting a node drops its inputs, which may end here again: those only queue up for the outermost call.

@@ -52,8 +52,9 @@ inline constinit thread_local std::int64_t bytes_saved = 0;
 }
 }  // namespace detail
 
-/// Keeps x for a rule. An undefined x stays undefined.
+/// Keeps x for a rule. An undefined x stays undefined. While nothing is recorded there will be no rule to keep it for.
 [[nodiscard]] inline Saved saved(const Tensor& x) {
+  if (!is_grad_enabled()) return {};
   detail::bytes_saved += detail::bytes_of(x);
   return Saved(x);
 }

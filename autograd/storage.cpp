@@ -8,12 +8,12 @@ namespace tapestry {
 
 Ref<Storage> Storage::allocate(std::int64_t bytes) {
   void* block = detail::allocate_block(sizeof(Storage) + static_cast<std::size_t>(bytes));
-  detail::LiveCounts::add(detail::live_counts().storages, 1);
+  detail::count_live(&detail::LiveCounts::storages, 1);
   return Ref<Storage>(new (block) Storage(bytes));
 }
 
 void Storage::destroy(Storage* storage) noexcept {
-  detail::LiveCounts::add(detail::live_counts().storages, -1);
+  detail::count_live(&detail::LiveCounts::storages, -1);
   const auto bytes = sizeof(Storage) + static_cast<std::size_t>(storage->bytes_);
   storage->~Storage();
   detail::free_block(storage, bytes);

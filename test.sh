@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Sets everything up on a Debian machine, builds, and runs all tests.
+#
+#   ./test.sh           everything: format, headers, release, sanitizers
+#   ./test.sh --quick   the release build and its tests only
+#
+# Tests that need the real CIFAR-100 look for it in the folder that TAPESTRY_CIFAR100 names, and skip when it is unset.
+set -euo pipefail
+cd "$(dirname "$0")"
+. cmake/setup.sh
+
+quick=
+case ${1:-} in
+  "") ;;
+  --quick) quick=yes ;;
+  *) echo "test.sh: the only flag is --quick; got $1" >&2; exit 2 ;;
+esac
+
+started=$SECONDS
+step_started=$SECONDS
+minutes=()
+done_with() { # done_with NAME: notes the time of a step
+  minutes+=("$(printf '%-28s %5.1f min' "$1" "$(awk "BEGIN {print ($SECONDS - $step_started) / 60}")")")
+  step_started=$SECONDS
+}
+
+# shellcheck disable=SC2086  # a list of words
+install_packages $required_packages
+done_with packages
+
+if [ -z "$quick" ] && command -v clang-format >/dev/null 2>&1; then
+  say "Format"
+  git ls-files '*.h' '*.cpp' | xargs clang-format --dry-run -Werror
+  done_with format
+fi
+
+build release all all_verify_interface_header_sets
+done_with "release build"
+say "Tests (release)"
+ctest --preset release -j "$(nproc)"
+done_with "release tests"
+
+if [ -z "$quick" ]; then
+  build asan tapestry_test_autograd tapestry_test_ops tapestry_test_ops_kernels tapestry_test_nn tapestry_test_datasets
+  done_with "asan build"
+  say "Tests (address and undefined-behaviour sanitizers)"
+  ctest --preset asan -j "$(nproc)" -R '^(autograd|ops|ops_kernels|nn|datasets)/'
+  done_with "asan tests"
+  build tsan tapestry_test_autograd tapestry_test_datasets
+  done_with "tsan build"
+  say "Tests (thread sanitizer)"
+  # Where the kernel randomises addresses with 32 bits, the sanitizer cannot lay out its shadow memory.
+  setarch -R ctest --preset tsan -j 1 -R '^autograd/|^datasets/loader'
+  done_with "tsan tests"
+fi
+
+say "All passed, in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"
+printf '  %s\n' "${minutes[@]}"
