@@ -1,0 +1,114 @@
+#include <tapestry/ops/activation.h>
+
+#include <numbers>
+
+#include <tapestry/autograd/record.h>
+#include <tapestry/ops/binary.h>
+#include <tapestry/ops/common.h>
+#include <tapestry/ops/compare.h>
+#include <tapestry/ops/kernels/elementwise.h>
+#include <tapestry/ops/unary.h>
+
+namespace tapestry {
+namespace {
+
+using kernels::Binary;
+using kernels::Unary;
+using kernels::WithNumber;
+
+Tensor compute(const char* op, Unary kernel, const Tensor& x) {
+  check_float(op, x);
+  Tensor y = empty(x.shape(), x.dtype());
+  visit_float(x.dtype(), [&]<class T>() { kernels::unary(kernel, x.data<T>(), y.mutable_data<T>(), x.numel()); });
+  return y;
+}
+
+Tensor compute(const char* op, WithNumber kernel, const Tensor& x, double number) {
+  check_float(op, x);
+  Tensor y = empty(x.shape(), x.dtype());
+  visit_float(x.dtype(), [&]<class T>() {
+    kernels::with_number(kernel, x.data<T>(), static_cast<T>(number), y.mutable_data<T>(), x.numel());
+  });
+  return y;
+}
+
+/// A gradient in one pass, for when nobody wants to differentiate it.
+Tensor fused(Binary kernel, const Tensor& dy, const Tensor& kept) {
+  Tensor dx = empty(dy.shape(), dy.dtype());
+  visit_float(dy.dtype(), [&]<class T>() {
+    kernels::binary(kernel, {dy.numel(), 1, 1}, dy.data<T>(), kept.data<T>(), dx.mutable_data<T>());
+  });
+  return dx;
+}
+
+}  // namespace
+
+Tensor relu(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return record("relu", compute("relu", Unary::relu, x), wrt(x, [](const Tensor& dy, const Tensor& y) {
+                  return is_grad_enabled() ? where(le(y, 0), 0.0, dy) : fused(Binary::relu_grad, dy, y);
+                }));
+}
+
+Tensor leaky_relu(const Tensor& x, const LeakyReluOptions& options, Here here) {
+  const CallSite site(here);
+  const double slope = options.negative_slope;
+  return record("leaky_relu", compute("leaky_relu", WithNumber::leaky_relu, x, slope),
+                wrt(x, [x = saved(x), slope](const Tensor& dy) { return where(gt(x(), 0), dy, slope * dy); }));
+}
+
+Tensor elu(const Tensor& x, const EluOptions& options, Here here) {
+  const CallSite site(here);
+  const double alpha = options.alpha;
+  return record("elu", compute("elu", WithNumber::elu, x, alpha), wrt(x, [x = saved(x), alpha](const Tensor& dy) {
+                  // exp(min(x, 0)): above 0 the other branch is taken, and must not meet an overflow
+                  return where(gt(x(), 0), dy, dy * (alpha * exp(clamp(x(), {.max = 0}))));
+                }));
+}
+
+Tensor silu(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return record("silu", compute("silu", Unary::silu, x), wrt(x, [x = saved(x)](const Tensor& dy) {
+                  if (!is_grad_enabled()) return fused(Binary::silu_grad, dy, x());
+                  const Tensor s = sigmoid(x());
+                  return dy * (s * (1 + x() * (1 - s)));
+                }));
+}
+
+Tensor gelu(const Tensor& x, const GeluOptions& options, Here here) {
+  const CallSite site(here);
+  if (options.approximate == GeluApproximation::tanh) {
+    return record("gelu", compute("gelu", Unary::gelu_tanh, x), wrt(x, [x = saved(x)](const Tensor& dy) {
+                    // y = x/2 (1 + t), t = tanh(u), u = k (x + c x^3)
+                    constexpr double k = 0.7978845608028654, c = 0.044715;  // k = sqrt(2 / pi)
+                    const Tensor squared = square(x());
+                    const Tensor t = tanh(k * (x() * (1 + c * squared)));
+                    const Tensor du = k * (1 + 3 * c * squared);
+                    return dy * (0.5 * (1 + t) + 0.5 * x() * (1 - square(t)) * du);
+                  }));
+  }
+  return record("gelu", compute("gelu", Unary::gelu, x), wrt(x, [x = saved(x)](const Tensor& dy) {
+                  if (!is_grad_enabled()) return fused(Binary::gelu_grad, dy, x());
+                  constexpr double inv_sqrt_2pi = std::numbers::inv_sqrtpi / std::numbers::sqrt2;
+                  const Tensor distribution = 0.5 * (1 + erf(x() * (std::numbers::sqrt2 / 2)));
+                  return dy * (distribution + x() * (inv_sqrt_2pi * exp(-0.5 * square(x()))));
+                }));
+}
+
+Tensor relu6(const Tensor& x, Here here) {
+  const CallSite site(here);
+  Tensor y = no_grad([&] { return clamp(x, {.min = 0, .max = 6}); });
+  return record("relu6", std::move(y), wrt(x, [x = saved(x)](const Tensor& dy) {
+                  return where(logical_and(gt(x(), 0), lt(x(), 6)), dy, 0.0);
+                }));
+}
+
+Tensor softplus(const Tensor& x, Here here) {
+  const CallSite site(here);
+  check_float("softplus", x);
+  // log1p(exp(x)) where that neither overflows nor loses anything
+  Tensor y = no_grad([&] { return where(gt(x, 20), x, log1p(exp(clamp(x, {.max = 20})))); });
+  return record("softplus", std::move(y), wrt(x, [x = saved(x)](const Tensor& dy) { return dy * sigmoid(x()); }));
+}
+
+}  // namespace tapestry

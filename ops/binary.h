@@ -1,0 +1,27 @@
+#pragma once
+
+#include <tapestry/ops/operand.h>
+
+/// Arithmetic with broadcasting. Tensors must agree in dtype, f32, f64 or an integer type (div: float only); a number
+/// takes the tensor's dtype. Integers wrap around. Every gradient is summed back to its operand's shape. The result has
+/// the broadcast shape. Throws std::invalid_argument when shapes do not broadcast, dtypes differ, or a number does not
+/// fit an integer dtype.
+namespace tapestry {
+
+[[nodiscard]] Tensor add(const Operand& a, const Operand& b);  ///< a + b; keeps nothing
+[[nodiscard]] Tensor sub(const Operand& a, const Operand& b);  ///< a - b; keeps nothing
+[[nodiscard]] Tensor mul(const Operand& a, const Operand& b);  ///< a b; keeps each if the other needs a gradient
+[[nodiscard]] Tensor div(const Operand& a, const Operand& b);  ///< a / b; keeps b, and a if b needs a gradient
+
+/// The larger or smaller of both; NaN where either is NaN. A tie shares the gradient in halves; where an operand is NaN
+/// both get all of it. Keeps both operands.
+[[nodiscard]] Tensor maximum(const Operand& a, const Operand& b);
+[[nodiscard]] Tensor minimum(const Operand& a, const Operand& b);
+
+[[nodiscard]] inline Tensor operator+(const Operand& a, const Operand& b) { return add(a, b); }
+[[nodiscard]] inline Tensor operator-(const Operand& a, const Operand& b) { return sub(a, b); }
+[[nodiscard]] inline Tensor operator*(const Operand& a, const Operand& b) { return mul(a, b); }
+[[nodiscard]] inline Tensor operator/(const Operand& a, const Operand& b) { return div(a, b); }
+[[nodiscard]] Tensor operator-(const Operand& x);
+
+}  // namespace tapestry

@@ -1,0 +1,105 @@
+#include <tapestry/ops/broadcast.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/record.h>
+#include <tapestry/ops/common.h>
+#include <tapestry/ops/kernels/broadcast.h>
+#include <tapestry/ops/kernels/reduce.h>
+
+namespace tapestry {
+namespace {
+
+constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
+
+bool broadcasts_to(const Shape& from, const Shape& to) {
+  if (from.rank() > to.rank()) return false;
+  for (Index d = 0; d < from.rank(); ++d) {
+    const Index target = to[d + to.rank() - from.rank()];
+    if (from[d] != target && from[d] != 1) return false;
+  }
+  return true;
+}
+
+/// Copies of `bytes` bytes each; the compiler knows the size of the common ones.
+void fill_row(std::byte* out, const std::byte* in, Index n, Index step, Index bytes) {
+  if (step == 1) {
+    std::memcpy(out, in, static_cast<std::size_t>(n * bytes));
+  } else if (bytes == 4) {
+    std::uint32_t word;
+    std::memcpy(&word, in, 4);
+    std::fill_n(reinterpret_cast<std::uint32_t*>(out), n, word);
+  } else if (bytes == 8) {
+    std::uint64_t word;
+    std::memcpy(&word, in, 8);
+    std::fill_n(reinterpret_cast<std::uint64_t*>(out), n, word);
+  } else {
+    for (Index i = 0; i < n; ++i) std::memcpy(out + i * bytes, in, static_cast<std::size_t>(bytes));
+  }
+}
+
+/// x with one dimension summed away, its extent left as 1.
+Tensor sum_dims(const Tensor& x, Index begin, Index end) {
+  Shape shape = x.shape();
+  for (Index d = begin; d < end; ++d) shape = shape.with(d, 1);
+  Tensor y = empty(shape, x.dtype());
+  visit_float(x.dtype(), [&]<class T>() {
+    kernels::reduce_sum(x.data<T>(), x.shape().numel(0, begin), x.shape().numel(begin, end),
+                        x.shape().numel(end, x.dim()), 1.0, y.mutable_data<T>());
+  });
+  return y;
+}
+
+}  // namespace
+
+Tensor broadcast_to(const Tensor& x, const Shape& shape, Here here) {
+  if (x.shape() == shape) return x;
+  const CallSite site(here);
+  if (!broadcasts_to(x.shape(), shape)) {
+    throw_invalid("broadcast_to: extents must be equal or 1, aligned at the last dimension; got {} for {}", x.shape(), shape);
+  }
+  Tensor y = empty(shape, x.dtype());
+  if (y.numel() > 0) {
+    const Index bytes = item_bytes(x.dtype());
+    const kernels::Broadcast plan(shape.begin(), shape.rank(), x.shape().begin(), x.dim(), x.shape().begin(), x.dim());
+    const std::byte* in = x.impl().data;
+    std::byte* out = y.impl().data;
+    parallel_for(plan.rows, std::max<Index>(1, kGrain / plan.length), [&](Index begin, Index end) {
+      plan.for_rows(begin, end, [&](Index from, Index, Index to) {
+        fill_row(out + to * bytes, in + from * bytes, plan.length, plan.a_step, bytes);
+      });
+    });
+  }
+  return record("broadcast_to", std::move(y),
+                wrt(x, [shape = x.shape()](const Tensor& dy) { return sum_to(dy, shape); }));
+}
+
+Tensor sum_to(const Tensor& x, const Shape& shape, Here here) {
+  if (x.shape() == shape) return x;
+  const CallSite site(here);
+  check_float("sum_to", x);
+  if (!broadcasts_to(shape, x.shape())) {
+    throw_invalid("sum_to: the shape must be one that broadcasts to {}; got {}", x.shape(), shape);
+  }
+  // Dimensions to sum, in groups of neighbours, from the last on: each pass makes the next one smaller.
+  Tensor y = x.detach();
+  const Index lead = x.dim() - shape.rank();
+  const auto summed = [&](Index d) { return d < lead || shape[d - lead] != x.shape()[d]; };
+  for (Index end = x.dim(); end > 0;) {
+    if (!summed(end - 1)) {
+      --end;
+      continue;
+    }
+    Index begin = end - 1;
+    while (begin > 0 && summed(begin - 1)) --begin;
+    y = sum_dims(y, begin, end);
+    end = begin;
+  }
+  y = detail::alias(y, shape);
+  return record("sum_to", std::move(y),
+                wrt(x, [shape = x.shape()](const Tensor& dy) { return broadcast_to(dy, shape); }));
+}
+
+}  // namespace tapestry

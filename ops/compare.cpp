@@ -1,0 +1,162 @@
+#include <tapestry/ops/compare.h>
+
+#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/record.h>
+#include <tapestry/ops/broadcast.h>
+#include <tapestry/ops/common.h>
+#include <tapestry/ops/kernels/elementwise.h>
+
+namespace tapestry {
+namespace {
+
+using kernels::Compare;
+
+/// f.operator()<T>() for the types that can be compared.
+template <class F>
+void visit_comparable(const char* op, Dtype dtype, const F& f) {
+  switch (dtype) {
+    case f32: return f.template operator()<float>();
+    case f64: return f.template operator()<double>();
+    case i64: return f.template operator()<std::int64_t>();
+    case i32: return f.template operator()<std::int32_t>();
+    case u8: return f.template operator()<std::uint8_t>();
+    case boolean: return f.template operator()<bool>();
+    default: throw_invalid("{}: bf16 cannot be compared; convert it with to(x, f32)", op);
+  }
+}
+
+Tensor compare(const char* op, Compare kernel, const Operand& a, const Operand& b) {
+  const CallSite site(a.here);
+  if (!a.is_tensor() && !b.is_tensor()) throw_invalid("{}: one operand must be a tensor; got two numbers", op);
+  if (a.is_tensor() && b.is_tensor()) {
+    const Tensor& u = a.tensor();
+    const Tensor& v = b.tensor();
+    check_same_dtype(op, u, v);
+    const Shape shape = broadcast_shape(op, u.shape(), v.shape());
+    Tensor y = empty(shape, boolean);
+    visit_comparable(op, u.dtype(), [&]<class T>() {
+      const kernels::Broadcast plan(shape.begin(), shape.rank(), u.shape().begin(), u.dim(), v.shape().begin(), v.dim());
+      kernels::compare(kernel, plan, u.data<T>(), v.data<T>(), y.mutable_data<bool>());
+    });
+    return y;
+  }
+  const Tensor& x = a.is_tensor() ? a.tensor() : b.tensor();
+  Tensor y = empty(x.shape(), boolean);
+  visit_comparable(op, x.dtype(), [&]<class T>() {
+    const T number = number_as<T>(op, a.is_tensor() ? b : a);
+    bool* out = y.mutable_data<bool>();
+    if (a.is_tensor()) kernels::compare(kernel, {x.numel(), 1, 0}, x.data<T>(), &number, out);
+    else kernels::compare(kernel, {x.numel(), 0, 1}, &number, x.data<T>(), out);
+  });
+  return y;
+}
+
+void check_bool(const char* op, const Tensor& x) {
+  if (x.dtype() != boolean) throw_invalid("{}: the dtype must be bool; got {}", op, x.dtype());
+}
+
+template <class F>
+Tensor logical(const char* op, const Tensor& a, const Tensor& b, const F& f) {
+  check_bool(op, a);
+  check_bool(op, b);
+  check_shape(op, "the second operand", b, a.shape());
+  Tensor y = empty(a.shape(), boolean);
+  const bool* u = a.data<bool>();
+  const bool* v = b.data<bool>();
+  bool* out = y.mutable_data<bool>();
+  for (Index i = 0; i < y.numel(); ++i) out[i] = f(u[i], v[i]);
+  return y;
+}
+
+/// Calls f.operator()<U>() with the unsigned type of the dtype's size.
+template <class F>
+void visit_bytes(Dtype dtype, const F& f) {
+  switch (item_bytes(dtype)) {
+    case 8: return f.template operator()<std::uint64_t>();
+    case 4: return f.template operator()<std::uint32_t>();
+    case 2: return f.template operator()<std::uint16_t>();
+    default: return f.template operator()<std::uint8_t>();
+  }
+}
+
+Dtype common_dtype(const Operand& a, const Operand& b) {
+  if (!a.is_tensor() && !b.is_tensor()) throw_invalid("where: one of a and b must be a tensor; got two numbers");
+  if (a.is_tensor() && b.is_tensor()) check_same_dtype("where", a.tensor(), b.tensor());
+  return a.is_tensor() ? a.tensor().dtype() : b.tensor().dtype();
+}
+
+/// The operand in the result's shape, or a single element when it is a number: a tensor and the step within it.
+std::pair<Tensor, Index> choice(const Operand& operand, const Shape& shape, Dtype dtype) {
+  if (operand.is_tensor()) return {no_grad([&] { return broadcast_to(operand.tensor(), shape); }), 1};
+  Tensor number = empty({}, dtype);
+  visit(dtype, [&]<class T>() { *number.mutable_data<T>() = number_as<T>("where", operand); });
+  return {number, 0};
+}
+
+const Tensor& input(const Operand& operand) {
+  static const Tensor none;
+  return operand.is_tensor() ? operand.tensor() : none;
+}
+
+}  // namespace
+
+Tensor eq(const Operand& a, const Operand& b) { return compare("eq", Compare::eq, a, b); }
+Tensor ne(const Operand& a, const Operand& b) { return compare("ne", Compare::ne, a, b); }
+Tensor lt(const Operand& a, const Operand& b) { return compare("lt", Compare::lt, a, b); }
+Tensor le(const Operand& a, const Operand& b) { return compare("le", Compare::le, a, b); }
+Tensor gt(const Operand& a, const Operand& b) { return compare("gt", Compare::gt, a, b); }
+Tensor ge(const Operand& a, const Operand& b) { return compare("ge", Compare::ge, a, b); }
+
+Tensor logical_and(const Tensor& a, const Tensor& b, Here here) {
+  const CallSite site(here);
+  return logical("logical_and", a, b, [](bool u, bool v) { return u && v; });
+}
+
+Tensor logical_or(const Tensor& a, const Tensor& b, Here here) {
+  const CallSite site(here);
+  return logical("logical_or", a, b, [](bool u, bool v) { return u || v; });
+}
+
+Tensor logical_not(const Tensor& a, Here here) {
+  const CallSite site(here);
+  return logical("logical_not", a, a, [](bool u, bool) { return !u; });
+}
+
+Tensor isnan(const Tensor& x, Here here) {
+  const CallSite site(here);
+  check_float("isnan", x);
+  return ne(x, x);
+}
+
+Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
+  const CallSite site(a.here);
+  if (condition.dtype() != boolean) throw_invalid("where: the condition must be bool; got {}", condition.dtype());
+  const Dtype dtype = common_dtype(a, b);
+  Shape shape = condition.shape();
+  if (a.is_tensor()) shape = broadcast_shape("where", shape, a.tensor().shape());
+  if (b.is_tensor()) shape = broadcast_shape("where", shape, b.tensor().shape());
+  const Tensor mask = broadcast_to(condition, shape);
+  const auto [u, u_step] = choice(a, shape, dtype);
+  const auto [v, v_step] = choice(b, shape, dtype);
+  Tensor y = empty(shape, dtype);
+  visit_bytes(dtype, [&, &u = u, &v = v, u_step = u_step, v_step = v_step]<class T>() {
+    kernels::select(mask.data<bool>(), reinterpret_cast<const T*>(u.impl().data), u_step,
+                    reinterpret_cast<const T*>(v.impl().data), v_step, reinterpret_cast<T*>(y.impl().data), y.numel());
+  });
+  return record("where", std::move(y),
+                wrt(input(a), [mask = saved(mask), shape = input(a).defined() ? input(a).shape() : Shape{}](
+                                  const Tensor& dy) { return sum_to(where(mask(), dy, 0.0), shape); }),
+                wrt(input(b), [mask = saved(mask), shape = input(b).defined() ? input(b).shape() : Shape{}](
+                                  const Tensor& dy) { return sum_to(where(mask(), 0.0, dy), shape); }));
+}
+
+Tensor masked_fill(const Tensor& x, const Tensor& mask, double value, Here here) {
+  const CallSite site(here);
+  if (mask.dtype() != boolean) throw_invalid("masked_fill: the mask must be bool; got {}", mask.dtype());
+  if (broadcast_shape("masked_fill", x.shape(), mask.shape()) != x.shape()) {
+    throw_invalid("masked_fill: the mask must broadcast to x's shape {}; got {}", x.shape(), mask.shape());
+  }
+  return where(mask, value, x);
+}
+
+}  // namespace tapestry

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <tapestry/ops/operand.h>
+
+namespace tapestry {
+
+/// Elementwise comparison with broadcasting, of equal dtypes or with a number; the result is bool and has no gradient.
+/// A comparison with NaN is false, but for ne. Throws std::invalid_argument as arithmetic does.
+[[nodiscard]] Tensor eq(const Operand& a, const Operand& b);
+[[nodiscard]] Tensor ne(const Operand& a, const Operand& b);
+[[nodiscard]] Tensor lt(const Operand& a, const Operand& b);
+[[nodiscard]] Tensor le(const Operand& a, const Operand& b);
+[[nodiscard]] Tensor gt(const Operand& a, const Operand& b);
+[[nodiscard]] Tensor ge(const Operand& a, const Operand& b);
+
+/// Of bool tensors of equal shapes, else std::invalid_argument.
+[[nodiscard]] Tensor logical_and(const Tensor& a, const Tensor& b, Here here = {});
+[[nodiscard]] Tensor logical_or(const Tensor& a, const Tensor& b, Here here = {});
+[[nodiscard]] Tensor logical_not(const Tensor& a, Here here = {});
+
+[[nodiscard]] Tensor isnan(const Tensor& x, Here here = {});
+
+/// condition ? a : b, elementwise with broadcasting of all three. Gradients are selected too, never multiplied: the
+/// operand that was not taken gets exactly 0. Keeps the condition. Throws std::invalid_argument unless the condition is
+/// bool, a and b agree in dtype, and shapes broadcast.
+[[nodiscard]] Tensor where(const Tensor& condition, const Operand& a, const Operand& b);
+
+/// x with `value` where mask is true; the gradient is 0 there. mask is bool and broadcasts to x's shape.
+[[nodiscard]] Tensor masked_fill(const Tensor& x, const Tensor& mask, double value, Here here = {});
+
+}  // namespace tapestry

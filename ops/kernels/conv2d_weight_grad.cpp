@@ -1,0 +1,201 @@
+#include <tapestry/ops/kernels/conv2d.h>
+
+#include <tapestry/ops/kernels/blocking.h>
+#include <tapestry/ops/kernels/conv2d_gather.h>
+#include <tapestry/ops/kernels/microkernel.h>
+#include <tapestry/ops/kernels/scratch.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace tapestry::kernels {
+namespace {
+
+// Output pixels whose gradients are packed at a time: [128][64 filters] of floats are 32 KiB and stay in L1 or next to it
+// while all taps and channels pass by. It also bounds the length of one chain of additions.
+constexpr Index kPixelBlock = 128;
+constexpr Index kSumRows = 576;  // taps x channels of a task: with 64 filters 147 KiB of sums, which stay in L2
+constexpr Index kFewestChannels = 32;  // of a task, however many taps: packed gradients have to be used for something
+constexpr Index kTasks = 32;
+
+/// dw as products of x, transposed, with dy: for every tap, channels x filters, summed over output pixels. Channels are
+/// the rows of register tiles, filters their columns. Phase one: tasks take (batch segment, group, panel of filters, block
+/// of channels) and leave private sums [tap][channel][filter]. Phase two adds the segments in order and transposes.
+template <class T>
+class WeightGrad {
+ public:
+  WeightGrad(const Conv2dShape& shape, const T* x, const T* dy, T* dw)
+      : kernels_(microkernels<T>()),
+        s_(shape),
+        x_(x), dy_(dy), dw_(dw),
+        channels_(shape.c / shape.groups),
+        filters_(shape.k / shape.groups),
+        taps_(shape.r * shape.s),
+        panels_(kernels_, filters_),
+        channel_blocks_(ceil_div(channels_, std::max(kSumRows / taps_, kFewestChannels))),
+        block_rows_(std::clamp(kPixelBlock / shape.ow, Index{1}, std::max(Index{1}, shape.n * shape.oh))) {
+    const double work = static_cast<double>(s_.n * s_.oh * s_.ow) * static_cast<double>(s_.k) *
+                        static_cast<double>(channels_ * taps_);
+    const Index cells = s_.groups * panels_.count() * channel_blocks_;
+    segments_ = std::min(std::max(s_.n, Index{1}), task_count(work / static_cast<double>(cells), ceil_div(kTasks, cells)));
+    for (Index t = 0; t < s_.s; ++t) valid_.push_back(valid_columns(t));
+  }
+
+  void run() const {
+    const Index cells = s_.groups * panels_.count() * channel_blocks_;
+    const Scratch<T> partial(segments_ * segment_size());
+    for_each_task(cells * segments_, [&](Index task) {
+      const FlushDenormals mode;
+      const Cell cell = this->cell(task % cells);
+      sum_segment(cell, part(s_.n, segments_, task / cells), partial.data() + task / cells * segment_size() + cell.offset);
+    });
+    for_each_task(segments_ > 1 || cells > 1 ? cells : 1, [&](Index task) {
+      const FlushDenormals mode;
+      finish(cell(task), partial.data());
+    });
+  }
+
+ private:
+  struct Cell {
+    Index group;
+    Panels::Panel panel;
+    Range channels;
+    Index offset;  ///< of its sums within a segment's
+  };
+
+  [[nodiscard]] Index segment_size() const { return s_.groups * taps_ * channels_ * panels_.padded_columns(); }
+
+  [[nodiscard]] Cell cell(Index i) const {
+    const Index group = i / (panels_.count() * channel_blocks_), p = i / channel_blocks_ % panels_.count();
+    const Panels::Panel panel = panels_[p];
+    const Range channels = part(channels_, channel_blocks_, i % channel_blocks_);
+    const Index depth = taps_ * channels_;
+    return {group, panel, channels,
+            group * depth * panels_.padded_columns() + panels_.offset(p, depth) + taps_ * channels.begin * panel.width};
+  }
+
+  /// Output columns whose tap t lies inside the image.
+  [[nodiscard]] Range valid_columns(Index t) const {
+    const Index left = s_.pad_left - t * s_.dilation_w;  // x column = output column * stride - left
+    const Index begin = std::clamp(ceil_div(std::max(left, Index{0}), s_.stride_w), Index{0}, s_.ow);
+    const Index limit = s_.w + left;
+    return {begin, std::clamp(limit > 0 ? ceil_div(limit, s_.stride_w) : 0, begin, s_.ow)};
+  }
+
+  /// sums = the cell's part of dw from `images`. Goes through their output rows in blocks.
+  void sum_segment(const Cell& cell, Range images, T* sums) const {
+    const Range rows{images.begin * s_.oh, images.end * s_.oh};
+    const Scratch<T> packed(block_rows_ * s_.ow * cell.panel.width);
+    const Scratch<Seg> segments(block_rows_);
+    if (rows.size() == 0) std::fill(sums, sums + taps_ * cell.channels.size() * cell.panel.width, T{0});
+    for (Index begin = rows.begin; begin < rows.end; begin += block_rows_) {
+      const Range block{begin, std::min(begin + block_rows_, rows.end)};
+      pack_rows(cell, block, packed.data());
+      for (Index tap = 0; tap < taps_; ++tap) {
+        const Index count = list_segments(block, tap, cell.panel.width, segments.data());
+        multiply(cell, {segments.data(), count}, packed.data(), begin > rows.begin,
+                 sums + tap * cell.channels.size() * cell.panel.width);
+      }
+    }
+  }
+
+  void pack_rows(const Cell& cell, Range rows, T* to) const {
+    const T* from = dy_ + rows.begin * s_.ow * s_.k + cell.group * filters_ + cell.panel.column;
+    for (Index pixel = 0; pixel < rows.size() * s_.ow; ++pixel, from += s_.k, to += cell.panel.width) {
+      std::fill(std::copy(from, from + cell.panel.columns, to), to + cell.panel.width, T{0});
+    }
+  }
+
+  /// Runs of output pixels of the block that have the tap; runs that meet in x and in dy become one.
+  Index list_segments(Range rows, Index tap, Index width, Seg* segments) const {
+    const Index tap_row = tap / s_.s, tap_column = tap % s_.s;
+    const Range columns = valid_[static_cast<std::size_t>(tap_column)];
+    if (columns.size() == 0) return 0;
+    const Index x_column = columns.begin * s_.stride_w - s_.pad_left + tap_column * s_.dilation_w;
+    Index count = 0;
+    for (Index row = rows.begin; row < rows.end; ++row) {
+      const Index x_row = row % s_.oh * s_.stride_h - s_.pad_top + tap_row * s_.dilation_h;
+      if (x_row < 0 || x_row >= s_.h) continue;
+      const Seg segment{((row / s_.oh * s_.h + x_row) * s_.w + x_column) * s_.c,
+                        ((row - rows.begin) * s_.ow + columns.begin) * width, columns.size()};
+      if (count > 0) {
+        Seg& last = segments[count - 1];
+        if (segment.a == last.a + last.length * s_.stride_w * s_.c && segment.b == last.b + last.length * width) {
+          last.length += segment.length;
+          continue;
+        }
+      }
+      segments[count++] = segment;
+    }
+    return count;
+  }
+
+  struct Segments {
+    const Seg* first;
+    Index count;
+  };
+
+  void multiply(const Cell& cell, Segments segments, const T* packed, bool add, T* sums) const {
+    Tile<T> tile{};
+    tile.segments = segments.first;
+    tile.segment_count = segments.count;
+    tile.a_row = 1;
+    tile.a_k = s_.stride_w * s_.c;
+    tile.b = packed;
+    tile.b_k = cell.panel.width;
+    tile.c_row = cell.panel.width;
+    tile.columns = cell.panel.width;
+    tile.add = add;
+    const Index tiles = ceil_div(cell.channels.size(), kernels_.max_rows[cell.panel.vectors]);
+    for (Index t = 0; t < tiles; ++t) {
+      const Range rows = part(cell.channels.size(), tiles, t);
+      tile.a = x_ + cell.group * channels_ + cell.channels.begin + rows.begin;
+      tile.c = sums + rows.begin * cell.panel.width;
+      kernels_.run(rows.size(), cell.panel.vectors, tile);
+    }
+  }
+
+  /// Adds the segments' sums of a cell, in order, and writes them to dw [filter][tap][channel].
+  void finish(const Cell& cell, T* partial) const {
+    const Index rows = cell.channels.size(), width = cell.panel.width;
+    T* const sums = partial + cell.offset;
+    for (Index segment = 1; segment < segments_; ++segment) {
+      kernels_.accumulate(taps_ * rows * width, sums + segment * segment_size(), sums);
+    }
+    T* const to = dw_ + (cell.group * filters_ + cell.panel.column) * taps_ * channels_ + cell.channels.begin;
+    for (Index tap = 0; tap < taps_; ++tap) {
+      kernels_.transpose(cell.panel.columns, rows, rows, sums + tap * rows * width, width, to + tap * channels_,
+                         taps_ * channels_);
+    }
+  }
+
+  const Microkernels<T>& kernels_;
+  const Conv2dShape& s_;
+  const T *x_, *dy_;
+  T* dw_;
+  Index channels_, filters_, taps_;  // per group
+  Panels panels_;
+  Index channel_blocks_;
+  Index block_rows_;
+  Index segments_ = 1;
+  std::vector<Range> valid_;  // [kernel column]
+};
+
+}  // namespace
+
+template <class T>
+void conv2d_weight_grad(const Conv2dShape& s, const T* x, const T* dy, T* dw) {
+  const Index size = s.k * s.r * s.s * (s.c / s.groups);
+  if (size == 0) return;
+  if (s.n * s.oh * s.ow * s.h * s.w == 0) {
+    std::fill(dw, dw + size, T{0});
+    return;
+  }
+  if (s.groups == s.c && s.k == s.c && s.groups > 1) return channelwise_weight_grad(s, x, dy, dw);
+  WeightGrad<T>(s, x, dy, dw).run();
+}
+
+template void conv2d_weight_grad<float>(const Conv2dShape&, const float*, const float*, float*);
+template void conv2d_weight_grad<double>(const Conv2dShape&, const double*, const double*, double*);
+
+}  // namespace tapestry::kernels

@@ -1,0 +1,178 @@
+#include <tapestry/ops/kernels/simd_targets.h>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "tapestry/ops/kernels/reduce.cpp"
+#include <hwy/foreach_target.h>
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include <tapestry/ops/kernels/reduce.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace tapestry::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+
+constexpr Index kLanes = 16;  // sums that run side by side: the same number on every instruction set, so the same bits
+
+/// Sum of n contiguous elements.
+template <class T>
+double sum_run(const T* HWY_RESTRICT x, Index n) {
+  double lane[kLanes] = {};
+  Index i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (Index j = 0; j < kLanes; ++j) lane[j] += static_cast<double>(x[i + j]);
+  }
+  for (Index j = 0; i + j < n; ++j) lane[j] += static_cast<double>(x[i + j]);
+  for (Index width = kLanes / 2; width > 0; width /= 2) {
+    for (Index j = 0; j < width; ++j) lane[j] += lane[j + width];
+  }
+  return lane[0];
+}
+
+/// sums [inner] += rows of x [n, inner].
+template <class T>
+void sum_rows(const T* HWY_RESTRICT x, Index n, Index inner, double* HWY_RESTRICT sums) {
+  for (Index i = 0; i < n; ++i) {
+    const T* HWY_RESTRICT row = x + i * inner;
+    for (Index j = 0; j < inner; ++j) sums[j] += static_cast<double>(row[j]);
+  }
+}
+
+}  // namespace
+
+double sum_run_f32(const float* x, Index n) { return sum_run(x, n); }
+double sum_run_f64(const double* x, Index n) { return sum_run(x, n); }
+void sum_rows_f32(const float* x, Index n, Index inner, double* sums) { sum_rows(x, n, inner, sums); }
+void sum_rows_f64(const double* x, Index n, Index inner, double* sums) { sum_rows(x, n, inner, sums); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace tapestry::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tapestry::kernels {
+namespace {
+
+HWY_EXPORT(sum_run_f32);
+HWY_EXPORT(sum_run_f64);
+HWY_EXPORT(sum_rows_f32);
+HWY_EXPORT(sum_rows_f64);
+
+double sum_run(const float* x, Index n) { return HWY_DYNAMIC_DISPATCH(sum_run_f32)(x, n); }
+double sum_run(const double* x, Index n) { return HWY_DYNAMIC_DISPATCH(sum_run_f64)(x, n); }
+void sum_rows(const float* x, Index n, Index inner, double* sums) {
+  HWY_DYNAMIC_DISPATCH(sum_rows_f32)(x, n, inner, sums);
+}
+void sum_rows(const double* x, Index n, Index inner, double* sums) {
+  HWY_DYNAMIC_DISPATCH(sum_rows_f64)(x, n, inner, sums);
+}
+
+constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
+
+/// Contiguous sums: rows are shared out; a row longer than a chunk is cut, and the pieces added in order.
+template <class T>
+void reduce_contiguous(const T* x, Index outer, Index n, double factor, T* y) {
+  if (n <= kGrain) {
+    parallel_for(outer, std::max<Index>(1, kGrain / std::max<Index>(n, 1)), [=](Index begin, Index end) {
+      for (Index o = begin; o < end; ++o) y[o] = static_cast<T>(factor * sum_run(x + o * n, n));
+    });
+    return;
+  }
+  for (Index o = 0; o < outer; ++o) {
+    const T* row = x + o * n;
+    const double total = parallel_reduce(
+        n, kGrain, 0.0, [=](Index begin, Index end) { return sum_run(row + begin, end - begin); },
+        [](double a, double b) { return a + b; });
+    y[o] = static_cast<T>(factor * total);
+  }
+}
+
+/// Column sums of x [n, inner]: chunks of rows into partial sums of their own, added in the order of the chunks.
+template <class T>
+void reduce_columns(const T* x, Index n, Index inner, double factor, T* y) {
+  const auto width = static_cast<std::size_t>(inner);
+  const Index rows = std::max<Index>(1, kGrain / inner);
+  const Index chunks = (n + rows - 1) / rows;
+  std::vector<double> sums(width * static_cast<std::size_t>(std::max<Index>(chunks, 1)));
+  parallel_for(n, rows, [&](Index begin, Index end) {
+    sum_rows(x + begin * inner, end - begin, inner, sums.data() + (begin / rows) * inner);
+  });
+  for (Index chunk = 1; chunk < chunks; ++chunk) {
+    for (Index j = 0; j < inner; ++j) sums[static_cast<std::size_t>(j)] += sums[static_cast<std::size_t>(chunk * inner + j)];
+  }
+  for (Index j = 0; j < inner; ++j) y[j] = static_cast<T>(factor * sums[static_cast<std::size_t>(j)]);
+}
+
+}  // namespace
+
+template <class T>
+void reduce_sum(const T* x, Index outer, Index n, Index inner, double factor, T* y) {
+  if (inner == 1) {
+    reduce_contiguous(x, outer, n, factor, y);
+    return;
+  }
+  if (outer == 1) {
+    reduce_columns(x, n, inner, factor, y);
+    return;
+  }
+  const Index grain = std::max<Index>(1, kGrain / std::max<Index>(1, n * inner));
+  parallel_for(outer, grain, [=](Index begin, Index end) {
+    std::vector<double> sums(static_cast<std::size_t>(inner));
+    for (Index o = begin; o < end; ++o) {
+      std::fill(sums.begin(), sums.end(), 0.0);
+      sum_rows(x + o * n * inner, n, inner, sums.data());
+      for (Index j = 0; j < inner; ++j) y[o * inner + j] = static_cast<T>(factor * sums[static_cast<std::size_t>(j)]);
+    }
+  });
+}
+
+template <class T>
+void reduce_sum_integer(const T* x, Index outer, Index n, Index inner, std::int64_t* y) {
+  parallel_for(outer, std::max<Index>(1, kGrain / std::max<Index>(1, n * inner)), [=](Index begin, Index end) {
+    for (Index o = begin; o < end; ++o) {
+      for (Index j = 0; j < inner; ++j) {
+        std::uint64_t sum = 0;
+        for (Index i = 0; i < n; ++i) sum += static_cast<std::uint64_t>(static_cast<std::int64_t>(x[(o * n + i) * inner + j]));
+        y[o * inner + j] = static_cast<std::int64_t>(sum);
+      }
+    }
+  });
+}
+
+template <class T>
+void reduce_extreme(bool largest, const T* x, Index outer, Index n, Index inner, T* values, std::int64_t* indices) {
+  parallel_for(outer * inner, std::max<Index>(1, kGrain / std::max<Index>(1, n)), [=](Index begin, Index end) {
+    for (Index at = begin; at < end; ++at) {
+      const T* column = x + (at / inner) * n * inner + at % inner;
+      Index best = 0;
+      for (Index i = 1; i < n; ++i) {
+        const T candidate = column[i * inner], current = column[best * inner];
+        const bool better = largest ? candidate > current : candidate < current;
+        const bool first_nan = candidate != candidate && current == current;
+        if ((better && current == current) || first_nan) best = i;
+      }
+      if (values != nullptr) values[at] = column[best * inner];
+      if (indices != nullptr) indices[at] = best;
+    }
+  });
+}
+
+template void reduce_sum(const float*, Index, Index, Index, double, float*);
+template void reduce_sum(const double*, Index, Index, Index, double, double*);
+template void reduce_sum_integer(const std::int64_t*, Index, Index, Index, std::int64_t*);
+template void reduce_sum_integer(const std::int32_t*, Index, Index, Index, std::int64_t*);
+template void reduce_sum_integer(const std::uint8_t*, Index, Index, Index, std::int64_t*);
+template void reduce_sum_integer(const bool*, Index, Index, Index, std::int64_t*);
+template void reduce_extreme(bool, const float*, Index, Index, Index, float*, std::int64_t*);
+template void reduce_extreme(bool, const double*, Index, Index, Index, double*, std::int64_t*);
+template void reduce_extreme(bool, const std::int64_t*, Index, Index, Index, std::int64_t*, std::int64_t*);
+template void reduce_extreme(bool, const std::int32_t*, Index, Index, Index, std::int32_t*, std::int64_t*);
+template void reduce_extreme(bool, const std::uint8_t*, Index, Index, Index, std::uint8_t*, std::int64_t*);
+
+}  // namespace tapestry::kernels
+#endif

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <optional>
+
+#include <tapestry/autograd/tensor.h>
+
+/// Normalisation. Tensors are f32 or f64, all of one call alike. Every op of this file throws std::invalid_argument for
+/// other dtypes, for a parameter of the wrong shape and for a negative eps.
+namespace tapestry {
+
+struct BatchNormOptions {
+  bool training = false;                ///< statistics of the batch, which also move the running ones
+  std::optional<double> momentum = 0.1; ///< weight of the new batch; nullopt: the average of all batches so far
+  double eps = 1e-5;                    ///< added to the variance
+  Tensor num_batches_tracked = {};      ///< i64 [], incremented when training; needed without a momentum
+};
+
+/// Batch normalisation (Ioffe and Szegedy, 2015), channels last:
+///
+///     y = (x - mean) / sqrt(var + eps) * weight + bias
+///
+///   x             [..., C]
+///   weight, bias  [C], each may be undefined (1 and 0)
+///   running_mean, running_var  [C], both or neither defined; no gradient
+///   y             as x
+///
+/// When training, mean and (biased) var are those of x over all dimensions but the last, and the running statistics are
+/// updated in place, also under NoGradGuard: r = (1 - momentum) r + momentum batch, with the unbiased variance. An x
+/// without elements leaves them as they are. Otherwise the running statistics take the place of mean and var, as
+/// constants. Keeps x, weight and two [C] tensors. Differentiable any number of times.
+///
+/// Throws std::invalid_argument when training with one value per channel, without running statistics when not training,
+/// and without num_batches_tracked when there is no momentum; nothing has changed then.
+[[nodiscard]] Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
+                                const Tensor& running_var, const BatchNormOptions& options = {}, Here here = {});
+
+struct LayerNormOptions {
+  double eps = 1e-5;  ///< added to the variance
+};
+
+/// Layer normalisation (Ba, Kiros and Hinton, 2016): y = (x - mean) / sqrt(var + eps) * weight + bias, with mean and
+/// biased var of each row.
+///
+///   x             [..., normalized_shape], a row being the elements of the last dimensions
+///   weight, bias  normalized_shape, each may be undefined (1 and 0)
+///   y             as x
+///
+/// Keeps x, weight and two numbers per row. Differentiable any number of times. Throws std::invalid_argument unless x
+/// ends in normalized_shape, which must have a dimension.
+[[nodiscard]] Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
+                                const Tensor& bias = {}, const LayerNormOptions& options = {}, Here here = {});
+
+struct GroupNormOptions {
+  Index groups = 1;   ///< equal parts that the channels are cut into
+  double eps = 1e-5;  ///< added to the variance
+};
+
+/// Group normalisation (Wu and He, 2018): as layer_norm, over all pixels and the channels of a group.
+///
+///   x             [N, ..., C]
+///   weight, bias  [C], each may be undefined (1 and 0)
+///   y             as x
+///
+/// Composed of other ops. Throws std::invalid_argument unless groups divides C.
+[[nodiscard]] Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                const GroupNormOptions& options = {}, Here here = {});
+
+struct RmsNormOptions {
+  std::optional<double> eps = {};  ///< added to the mean square; nullopt: the dtype's machine epsilon
+};
+
+/// x / sqrt(mean(x^2) + eps) * weight over rows (Zhang and Sennrich, 2019); shapes as for layer_norm. Composed of other
+/// ops.
+[[nodiscard]] Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
+                              const RmsNormOptions& options = {}, Here here = {});
+
+struct NormalizeOptions {
+  Index dim = -1;
+  double eps = 1e-12;  ///< smallest length to divide by
+};
+
+/// x / max(|x|, eps) with the Euclidean length |x| along a dimension. Composed of other ops.
+[[nodiscard]] Tensor normalize(const Tensor& x, const NormalizeOptions& options = {}, Here here = {});
+
+struct CosineSimilarityOptions {
+  Index dim = -1;
+  double eps = 1e-8;  ///< smallest length to divide by
+};
+
+/// sum(a b) / (max(|a|, eps) max(|b|, eps)) along a dimension, which disappears. Shapes must be equal. Composed of
+/// other ops.
+[[nodiscard]] Tensor cosine_similarity(const Tensor& a, const Tensor& b, const CosineSimilarityOptions& options = {},
+                                       Here here = {});
+
+}  // namespace tapestry

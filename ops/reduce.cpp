@@ -1,0 +1,269 @@
+#include <tapestry/ops/reduce.h>
+
+#include <algorithm>
+#include <limits>
+
+#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/record.h>
+#include <tapestry/ops/binary.h>
+#include <tapestry/ops/broadcast.h>
+#include <tapestry/ops/cast.h>
+#include <tapestry/ops/common.h>
+#include <tapestry/ops/compare.h>
+#include <tapestry/ops/index.h>
+#include <tapestry/ops/kernels/reduce.h>
+#include <tapestry/ops/shape_ops.h>
+#include <tapestry/ops/unary.h>
+
+namespace tapestry {
+namespace {
+
+/// What a reduction leaves: which dimensions go, the shape with extents of 1 in their place, and the final shape.
+struct Plan {
+  std::vector<bool> reduced;
+  Shape kept;
+  Shape result;
+  Index count = 1;  ///< elements that become one
+
+  Plan(const char* op, const Shape& shape, const Dims& dims, bool keepdim)
+      : reduced(static_cast<std::size_t>(shape.rank()), dims.list().empty()) {
+    for (const Index dim : dims.list()) {
+      const Index d = normalize_dim(op, dim, shape.rank());
+      if (shape.rank() == 0) continue;
+      if (reduced[static_cast<std::size_t>(d)]) throw_invalid("{}: each dim must be named once; got {} twice", op, dim);
+      reduced[static_cast<std::size_t>(d)] = true;
+    }
+    std::vector<Index> with_ones, without;
+    for (Index d = 0; d < shape.rank(); ++d) {
+      const bool gone = reduced[static_cast<std::size_t>(d)];
+      with_ones.push_back(gone ? 1 : shape[d]);
+      if (gone) count *= shape[d];
+      else without.push_back(shape[d]);
+    }
+    kept = Shape(std::span<const Index>(with_ones));
+    result = keepdim ? kept : Shape(std::span<const Index>(without));
+  }
+
+  /// f(begin, end) for groups of neighbouring dimensions to reduce, from the last on.
+  template <class F>
+  void for_groups(const F& f) const {
+    for (auto end = static_cast<Index>(reduced.size()); end > 0;) {
+      if (!reduced[static_cast<std::size_t>(end - 1)]) {
+        --end;
+        continue;
+      }
+      Index begin = end - 1;
+      while (begin > 0 && reduced[static_cast<std::size_t>(begin - 1)]) --begin;
+      f(begin, end);
+      end = begin;
+    }
+  }
+};
+
+Shape with_ones(Shape shape, Index begin, Index end) {
+  for (Index d = begin; d < end; ++d) shape = shape.with(d, 1);
+  return shape;
+}
+
+/// factor * sum, in x's dtype, in the plan's final shape.
+template <class T>
+Tensor sum_float(const Tensor& x, const Plan& plan, double factor) {
+  Tensor y = x.detach();
+  bool first = true;
+  plan.for_groups([&](Index begin, Index end) {
+    Tensor partial = empty(with_ones(y.shape(), begin, end), x.dtype());
+    kernels::reduce_sum(y.data<T>(), y.shape().numel(0, begin), y.shape().numel(begin, end),
+                        y.shape().numel(end, y.dim()), first ? factor : 1.0, partial.template mutable_data<T>());
+    y = partial;
+    first = false;
+  });
+  if (first) {  // nothing to reduce: the factor alone
+    Tensor scaled = empty(x.shape(), x.dtype());
+    kernels::reduce_sum(x.data<T>(), x.numel(), 1, 1, factor, scaled.template mutable_data<T>());
+    y = scaled;
+  }
+  return detail::alias(y, plan.result);
+}
+
+Tensor sum_of(const Tensor& x, const Plan& plan) {
+  return visit_float(x.dtype(), [&]<class T>() { return sum_float<T>(x, plan, 1.0); });
+}
+
+Tensor sum_integer(const Tensor& x, const Plan& plan) {
+  Tensor y = x.detach();
+  bool first = true;
+  const auto group = [&](Index begin, Index end) {
+    Tensor partial = empty(with_ones(y.shape(), begin, end), i64);
+    visit(y.dtype(), [&]<class T>() {
+      if constexpr (std::is_integral_v<T>) {
+        kernels::reduce_sum_integer(y.data<T>(), y.shape().numel(0, begin), y.shape().numel(begin, end),
+                                    y.shape().numel(end, y.dim()), partial.mutable_data<std::int64_t>());
+      }
+    });
+    y = partial;
+    first = false;
+  };
+  plan.for_groups(group);
+  if (first) y = to(y, i64);
+  return detail::alias(y, plan.result);
+}
+
+Tensor extreme_values(const char* op, bool largest, const Tensor& x, const Plan& plan) {
+  if (x.dtype() == bf16 || x.dtype() == boolean) throw_invalid("{}: the dtype must be f32, f64 or an integer; got {}", op, x.dtype());
+  Tensor y = x.detach();
+  plan.for_groups([&](Index begin, Index end) {
+    const Index n = y.shape().numel(begin, end);
+    if (n == 0 && y.shape().numel(0, begin) * y.shape().numel(end, y.dim()) > 0) {
+      throw_invalid("{}: there must be an element to choose; got shape {}", op, x.shape());
+    }
+    Tensor partial = empty(with_ones(y.shape(), begin, end), x.dtype());
+    visit(x.dtype(), [&]<class T>() {
+      if constexpr (!std::is_same_v<T, BFloat16> && !std::is_same_v<T, bool>) {
+        kernels::reduce_extreme(largest, y.data<T>(), y.shape().numel(0, begin), n, y.shape().numel(end, y.dim()),
+                                partial.mutable_data<T>(), static_cast<std::int64_t*>(nullptr));
+      }
+    });
+    y = partial;
+  });
+  return detail::alias(y, plan.result);
+}
+
+Tensor extreme(const char* op, bool largest, const Tensor& x, const ReduceOptions& options) {
+  const Plan plan(op, x.shape(), options.dim, options.keepdim);
+  Tensor y = extreme_values(op, largest, x, plan);
+  if (!is_grad_enabled() || !x.requires_grad()) return y;
+  return record(op, std::move(y), wrt(x, [x = saved(x), plan](const Tensor& dy, const Tensor& best) {
+                  const Tensor share = no_grad([&] {
+                    const Tensor at = reshape(best, plan.kept);
+                    const Tensor mine = to(logical_or(eq(x(), at), logical_and(isnan(x()), broadcast_to(isnan(at), x().shape()))), x().dtype());
+                    return mine / broadcast_to(reshape(sum_of(mine, plan), plan.kept), x().shape());
+                  });
+                  return broadcast_to(reshape(dy, plan.kept), share.shape()) * share;
+                }));
+}
+
+Tensor arg(const char* op, bool largest, const Tensor& x, const DimOptions& options) {
+  if (x.dtype() == bf16 || x.dtype() == boolean) throw_invalid("{}: the dtype must be f32, f64 or an integer; got {}", op, x.dtype());
+  const Index d = normalize_dim(op, options.dim, x.dim());
+  const Shape shape = x.dim() == 0 ? Shape{1} : x.shape();
+  const Index outer = shape.numel(0, d), n = shape[d], inner = shape.numel(d + 1, shape.rank());
+  if (n == 0 && outer * inner > 0) throw_invalid("{}: there must be an element to choose; got shape {}", op, x.shape());
+  Tensor y = empty(x.dim() == 0 ? Shape{} : options.keepdim ? shape.with(d, 1) : shape.without(d), i64);
+  visit(x.dtype(), [&]<class T>() {
+    if constexpr (!std::is_same_v<T, BFloat16> && !std::is_same_v<T, bool>) {
+      kernels::reduce_extreme(largest, x.data<T>(), outer, n, inner, static_cast<T*>(nullptr),
+                              y.mutable_data<std::int64_t>());
+    }
+  });
+  return y;
+}
+
+ValuesAndIndices extreme_dim(const char* op, bool largest, const Tensor& x, const DimOptions& options) {
+  if (x.dim() == 0) return {clone(x), arg(op, largest, x, options)};
+  const Tensor indices = arg(op, largest, x, {.dim = options.dim, .keepdim = true});
+  const Tensor values = gather(x, indices, {.dim = options.dim});
+  if (options.keepdim) return {values, indices};
+  const Shape shape = x.shape().without(normalize_dim(op, options.dim, x.dim()));
+  return {reshape(values, shape), reshape(indices, shape)};
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& x, const ReduceOptions& options, Here here) {
+  const CallSite site(here);
+  const Plan plan("sum", x.shape(), options.dim, options.keepdim);
+  if (!is_float(x.dtype())) return sum_integer(x, plan);
+  check_float("sum", x);
+  Tensor y = sum_of(x, plan);
+  return record("sum", std::move(y), wrt(x, [shape = x.shape(), kept = plan.kept](const Tensor& dy) {
+                  return broadcast_to(reshape(dy, kept), shape);
+                }));
+}
+
+Tensor mean(const Tensor& x, const ReduceOptions& options, Here here) {
+  const CallSite site(here);
+  check_float("mean", x);
+  const Plan plan("mean", x.shape(), options.dim, options.keepdim);
+  const double factor = plan.count == 0 ? std::numeric_limits<double>::quiet_NaN() : 1.0 / static_cast<double>(plan.count);
+  Tensor y = visit_float(x.dtype(), [&]<class T>() { return sum_float<T>(x, plan, factor); });
+  return record("mean", std::move(y), wrt(x, [shape = x.shape(), kept = plan.kept, factor](const Tensor& dy) {
+                  return broadcast_to(reshape(factor * dy, kept), shape);
+                }));
+}
+
+Tensor var(const Tensor& x, const VarOptions& options, Here here) {
+  const CallSite site(here);
+  check_float("var", x);
+  const Plan plan("var", x.shape(), options.dim, options.keepdim);
+  const Tensor deviation = x - mean(x, {.dim = options.dim, .keepdim = true});
+  const auto degrees = static_cast<double>(std::max<Index>(0, plan.count - options.correction));
+  return sum(square(deviation), {.dim = options.dim, .keepdim = options.keepdim}) * (1.0 / degrees);
+}
+
+Tensor amax(const Tensor& x, const ReduceOptions& options, Here here) {
+  const CallSite site(here);
+  return extreme("amax", true, x, options);
+}
+
+Tensor amin(const Tensor& x, const ReduceOptions& options, Here here) {
+  const CallSite site(here);
+  return extreme("amin", false, x, options);
+}
+
+Tensor max(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return extreme("max", true, x, {});
+}
+
+Tensor min(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return extreme("min", false, x, {});
+}
+
+ValuesAndIndices max_dim(const Tensor& x, const DimOptions& options, Here here) {
+  const CallSite site(here);
+  return extreme_dim("max_dim", true, x, options);
+}
+
+ValuesAndIndices min_dim(const Tensor& x, const DimOptions& options, Here here) {
+  const CallSite site(here);
+  return extreme_dim("min_dim", false, x, options);
+}
+
+Tensor argmax(const Tensor& x, const DimOptions& options, Here here) {
+  const CallSite site(here);
+  return arg("argmax", true, x, options);
+}
+
+Tensor argmin(const Tensor& x, const DimOptions& options, Here here) {
+  const CallSite site(here);
+  return arg("argmin", false, x, options);
+}
+
+Tensor logsumexp(const Tensor& x, const ReduceOptions& options, Here here) {
+  const CallSite site(here);
+  check_float("logsumexp", x);
+  const Plan plan("logsumexp", x.shape(), options.dim, options.keepdim);
+  if (plan.count == 0) return full(plan.result, -std::numeric_limits<double>::infinity(), {.dtype = x.dtype()});
+  // The shift is a constant: it cancels in value and gradient. An infinite one would make inf - inf of its element.
+  const Tensor shift = no_grad([&] {
+    const Tensor largest = amax(x, {.dim = options.dim, .keepdim = true});
+    return where(eq(abs(largest), std::numeric_limits<double>::infinity()), 0.0, largest);
+  });
+  return log(sum(exp(x - shift), {.dim = options.dim, .keepdim = options.keepdim})) + reshape(shift, plan.result);
+}
+
+Tensor norm(const Tensor& x, const ReduceOptions& options, Here here) {
+  const CallSite site(here);
+  check_float("norm", x);
+  const Plan plan("norm", x.shape(), options.dim, options.keepdim);
+  // f32 squares are added up in f64, and may exceed what f32 holds.
+  const Tensor length = no_grad([&] { return to(sqrt(sum(square(to(x, f64)), {.dim = options.dim, .keepdim = options.keepdim})), x.dtype()); });
+  return record("norm", length, wrt(x, [x = saved(x), plan](const Tensor& dy, const Tensor& y) {
+                  const Tensor at = reshape(y, plan.kept);
+                  const Tensor zero = eq(at, 0);
+                  return where(zero, 0.0, reshape(dy, plan.kept) * (x() / where(zero, 1.0, at)));
+                }));
+}
+
+}  // namespace tapestry

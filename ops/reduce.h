@@ -1,0 +1,73 @@
+#pragma once
+
+#include <initializer_list>
+#include <vector>
+
+#include <tapestry/autograd/tensor.h>
+
+namespace tapestry {
+
+/// Dimensions to reduce, from a number or a list: `.dim = -1`, `.dim = {0, 1}`. Empty means all.
+class Dims {
+ public:
+  Dims() = default;
+  Dims(Index dim) : dims_{dim} {}
+  Dims(int dim) : dims_{dim} {}
+  Dims(std::initializer_list<Index> dims) : dims_(dims) {}
+  explicit Dims(std::vector<Index> dims) : dims_(std::move(dims)) {}
+  [[nodiscard]] const std::vector<Index>& list() const noexcept { return dims_; }
+
+ private:
+  std::vector<Index> dims_;
+};
+
+struct ReduceOptions {
+  Dims dim = {};         ///< which dimensions; all when empty
+  bool keepdim = false;  ///< leave extents of 1 in their place
+};
+
+/// All reductions give the same bits on any number of threads and throw std::invalid_argument for a dim out of range or
+/// named twice.
+
+/// The sum, 0 over nothing. f32 is added up in f64. Integers and bool give i64 (no gradient). Keeps nothing.
+[[nodiscard]] Tensor sum(const Tensor& x, const ReduceOptions& options = {}, Here here = {});
+
+/// The arithmetic mean, NaN over nothing. Float only. Keeps nothing.
+[[nodiscard]] Tensor mean(const Tensor& x, const ReduceOptions& options = {}, Here here = {});
+
+struct VarOptions {
+  Dims dim = {};
+  bool keepdim = false;
+  Index correction = 1;  ///< divides by n - correction: 1 is the unbiased estimate, 0 that of the population
+};
+/// sum((x - mean)^2) / (n - correction), in two passes; NaN when n <= correction and the sum is 0.
+[[nodiscard]] Tensor var(const Tensor& x, const VarOptions& options = {}, Here here = {});
+
+/// Largest or smallest element; NaN wins. Ties share the gradient equally. Over nothing: std::invalid_argument.
+[[nodiscard]] Tensor amax(const Tensor& x, const ReduceOptions& options = {}, Here here = {});
+[[nodiscard]] Tensor amin(const Tensor& x, const ReduceOptions& options = {}, Here here = {});
+[[nodiscard]] Tensor max(const Tensor& x, Here here = {});  ///< of all elements
+[[nodiscard]] Tensor min(const Tensor& x, Here here = {});
+
+/// Extreme values along one dimension and where they stand.
+struct ValuesAndIndices {
+  Tensor values;   ///< x's dtype
+  Tensor indices;  ///< i64, position along the dimension
+};
+struct DimOptions {
+  Index dim = -1;
+  bool keepdim = false;
+};
+/// The first of equal ones; NaN wins. The gradient goes to that element alone.
+[[nodiscard]] ValuesAndIndices max_dim(const Tensor& x, const DimOptions& options = {}, Here here = {});
+[[nodiscard]] ValuesAndIndices min_dim(const Tensor& x, const DimOptions& options = {}, Here here = {});
+[[nodiscard]] Tensor argmax(const Tensor& x, const DimOptions& options = {}, Here here = {});
+[[nodiscard]] Tensor argmin(const Tensor& x, const DimOptions& options = {}, Here here = {});
+
+/// log(sum(exp(x))) along the dimensions, shifted by the maximum. All -inf: -inf.
+[[nodiscard]] Tensor logsumexp(const Tensor& x, const ReduceOptions& options = {}, Here here = {});
+
+/// Euclidean length sqrt(sum(x^2)); gradient 0 at the zero vector.
+[[nodiscard]] Tensor norm(const Tensor& x, const ReduceOptions& options = {}, Here here = {});
+
+}  // namespace tapestry
