@@ -13,13 +13,14 @@ namespace {
 
 // Output pixels whose gradients are packed at a time: [128][64 filters] of floats are 32 KiB and stay in L1 or next to it
 // while all taps and channels pass by. It also bounds the length of one chain of additions.
-constexpr Index kPixelBlock = 128;
+constexpr Index kPixelBlock = 256;
 constexpr Index kSumRows = 576;  // taps x channels of a task: with 64 filters 147 KiB of sums, which stay in L2
 constexpr Index kFewestChannels = 32;  // of a task, however many taps: packed gradients have to be used for something
+constexpr Index kNominalPanel = 64;    // filters
 constexpr Index kTasks = 32;
 
 /// dw as products of x, transposed, with dy: for every tap, channels x filters, summed over output pixels. Channels are
-/// the rows of register tiles, filters their columns. Phase one: tasks take (batch segment, group, panel of filters, block
+/// the rows of register tiles, filters their columns. Phase one: tasks take (segment of output rows, group, panel of filters, block
 /// of channels) and leave private sums [tap][channel][filter]. Phase two adds the segments in order and transposes.
 template <class T>
 class WeightGrad {
@@ -36,8 +37,9 @@ class WeightGrad {
         block_rows_(std::clamp(kPixelBlock / shape.ow, Index{1}, std::max(Index{1}, shape.n * shape.oh))) {
     const double work = static_cast<double>(s_.n * s_.oh * s_.ow) * static_cast<double>(s_.k) *
                         static_cast<double>(channels_ * taps_);
-    const Index cells = s_.groups * panels_.count() * channel_blocks_;
-    segments_ = std::min(std::max(s_.n, Index{1}), task_count(work / static_cast<double>(cells), ceil_div(kTasks, cells)));
+    // The order of additions hangs on the number of segments, so it must not hang on the width of panels.
+    const Index cells = s_.groups * ceil_div(filters_, kNominalPanel) * channel_blocks_;
+    segments_ = std::min(s_.n * s_.oh, task_count(work / static_cast<double>(cells), ceil_div(kTasks, cells)));
     for (Index t = 0; t < s_.s; ++t) valid_.push_back(valid_columns(t));
   }
 
@@ -47,7 +49,7 @@ class WeightGrad {
     for_each_task(cells * segments_, [&](Index task) {
       const FlushDenormals mode;
       const Cell cell = this->cell(task % cells);
-      sum_segment(cell, part(s_.n, segments_, task / cells), partial.data() + task / cells * segment_size() + cell.offset);
+      sum_segment(cell, part(s_.n * s_.oh, segments_, task / cells), partial.data() + task / cells * segment_size() + cell.offset);
     });
     for_each_task(segments_ > 1 || cells > 1 ? cells : 1, [&](Index task) {
       const FlushDenormals mode;
@@ -82,12 +84,10 @@ class WeightGrad {
     return {begin, std::clamp(limit > 0 ? ceil_div(limit, s_.stride_w) : 0, begin, s_.ow)};
   }
 
-  /// sums = the cell's part of dw from `images`. Goes through their output rows in blocks.
-  void sum_segment(const Cell& cell, Range images, T* sums) const {
-    const Range rows{images.begin * s_.oh, images.end * s_.oh};
+  /// sums = the cell's part of dw from output rows `rows`, those of all images being numbered through; in blocks.
+  void sum_segment(const Cell& cell, Range rows, T* sums) const {
     const Scratch<T> packed(block_rows_ * s_.ow * cell.panel.width);
     const Scratch<Seg> segments(block_rows_);
-    if (rows.size() == 0) std::fill(sums, sums + taps_ * cell.channels.size() * cell.panel.width, T{0});
     for (Index begin = rows.begin; begin < rows.end; begin += block_rows_) {
       const Range block{begin, std::min(begin + block_rows_, rows.end)};
       pack_rows(cell, block, packed.data());

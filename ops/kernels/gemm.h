@@ -20,7 +20,7 @@ template <class T>
 void gemm_batched(Index batch, const Index* a_offset, const Index* b_offset, bool transpose_a, bool transpose_b, Index m,
                   Index n, Index k, const T* a, const T* b, T* c);
 
-/// The instruction set in use: "AVX3" (AVX-512), "AVX2" or "SCALAR".
+/// The instruction set in use: "AVX3" (AVX-512), "AVX2", or "EMU128" or "SCALAR" without either.
 [[nodiscard]] const char* simd_target();
 
 extern template void gemm<float>(bool, bool, Index, Index, Index, const float*, const float*, const float*, float*);

@@ -24,7 +24,7 @@ constexpr Index kLanes = static_cast<Index>(HWY_LANES(T));
 // Tile sizes by register count: accumulators, one row of B and one broadcast of A have to fit.
 //   32 registers: 6x4 = 24 + 4, 8x3 = 24 + 3, 14x2 = 28 + 2, 16x1 = 16 + 1
 //   16 registers: 6x2 = 12 + 2, 12x1 = 12 + 1
-//   scalars: one multiplication and one addition each, in 16 registers
+//   no vectors (or emulated ones): small tiles, that the compiler may keep in 16 registers
 #if HWY_TARGET == HWY_AVX3
 constexpr Index kVectors = 4;
 constexpr std::array<Index, kMaxVectors + 1> kRows = {0, 16, 14, 8, 6};

@@ -1,0 +1,119 @@
+#include <tapestry/ops/conv2d.h>
+
+#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/record.h>
+#include <tapestry/ops/broadcast.h>
+#include <tapestry/ops/common.h>
+#include <tapestry/ops/kernels/conv2d.h>
+
+namespace tapestry {
+namespace {
+
+/// One spatial dimension: padding before, output extent.
+struct Extent {
+  Index before, out;
+};
+
+Extent extent_of(const char* op, Index size, Index kernel, Index stride, Index padding, bool same, Index dilation) {
+  const Index reach = dilation * (kernel - 1) + 1;  // pixels a window spans
+  if (same) return {(reach - 1) / 2, size};
+  if (kernel > 0 && reach > size + 2 * padding) {
+    throw_invalid("{}: the kernel must fit into the padded input; it spans {}, the input {}", op, reach, size + 2 * padding);
+  }
+  return {padding, (size + 2 * padding - reach) / stride + 1};
+}
+
+/// All extents, checked.
+kernels::Conv2dShape plan(const char* op, const Shape& x, const Shape& w, const Conv2dOptions& o) {
+  if (x.rank() != 4) throw_invalid("{}: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", op, x);
+  if (w.rank() != 4) throw_invalid("{}: the weight must be [K, R, S, C / groups]; got {}", op, w);
+  if (o.stride.h < 1 || o.stride.w < 1) {
+    throw_invalid("{}: stride must be at least 1; got {{{}, {}}}", op, o.stride.h, o.stride.w);
+  }
+  if (o.dilation.h < 1 || o.dilation.w < 1) {
+    throw_invalid("{}: dilation must be at least 1; got {{{}, {}}}", op, o.dilation.h, o.dilation.w);
+  }
+  if (o.padding.size.h < 0 || o.padding.size.w < 0) {
+    throw_invalid("{}: padding must not be negative; got {{{}, {}}}", op, o.padding.size.h, o.padding.size.w);
+  }
+  if (o.groups < 1) throw_invalid("{}: groups must be at least 1; got {}", op, o.groups);
+  if (o.padding.is_same && o.stride != Pair2(1)) {
+    throw_invalid("{}: padding `same` needs stride 1; got {{{}, {}}}", op, o.stride.h, o.stride.w);
+  }
+  if (w[1] < 1 || w[2] < 1) throw_invalid("{}: the kernel must have a tap; the weight is {}", op, w);
+  if (x[3] != w[3] * o.groups) {
+    throw_invalid("{}: input has {} channels, weight expects {} (input {}, weight {}, groups {})", op, x[3],
+                  w[3] * o.groups, x, w, o.groups);
+  }
+  if (w[0] % o.groups != 0) throw_invalid("{}: groups must divide the {} filters; got {}", op, w[0], o.groups);
+  const Extent h = extent_of(op, x[1], w[1], o.stride.h, o.padding.size.h, o.padding.is_same, o.dilation.h);
+  const Extent v = extent_of(op, x[2], w[2], o.stride.w, o.padding.size.w, o.padding.is_same, o.dilation.w);
+  return {.n = x[0], .h = x[1], .w = x[2], .c = x[3], .k = w[0], .r = w[1], .s = w[2], .oh = h.out, .ow = v.out,
+          .stride_h = o.stride.h, .stride_w = o.stride.w, .pad_top = h.before, .pad_left = v.before,
+          .dilation_h = o.dilation.h, .dilation_w = o.dilation.w, .groups = o.groups};
+}
+
+Shape output_shape(const kernels::Conv2dShape& s) { return {s.n, s.oh, s.ow, s.k}; }
+
+void check_dtypes(const char* op, const Tensor& a, const Tensor& b) {
+  check_float(op, a);
+  check_same_dtype(op, a, b);
+}
+
+}  // namespace
+
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options, Here here) {
+  const CallSite site(here);
+  check_dtypes("conv2d", x, w);
+  const kernels::Conv2dShape shape = plan("conv2d", x.shape(), w.shape(), options);
+  if (b.defined()) {
+    check_same_dtype("conv2d", x, b);
+    check_shape("conv2d", "the bias", b, {shape.k});
+  }
+  Tensor y = empty(output_shape(shape), x.dtype());
+  visit_float(x.dtype(), [&]<class T>() {
+    kernels::conv2d<T>(shape, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr, y.mutable_data<T>());
+  });
+  return record("conv2d", std::move(y), wrt(x, [w = saved(w), input = x.shape(), options](const Tensor& dy) {
+                  return conv2d_input_grad(dy, w(), input, options);
+                }),
+                wrt(w, [x = saved(x), weight = w.shape(), options](const Tensor& dy) {
+                  return conv2d_weight_grad(x(), dy, weight, options);
+                }),
+                wrt(b, [k = shape.k](const Tensor& dy) { return sum_to(dy, Shape{k}); }));
+}
+
+Tensor conv2d_input_grad(const Tensor& dy, const Tensor& w, const Shape& input_shape, const Conv2dOptions& options,
+                         Here here) {
+  const CallSite site(here);
+  check_dtypes("conv2d_input_grad", dy, w);
+  const kernels::Conv2dShape shape = plan("conv2d_input_grad", input_shape, w.shape(), options);
+  check_shape("conv2d_input_grad", "dy", dy, output_shape(shape));
+  Tensor dx = empty(input_shape, dy.dtype());
+  visit_float(dy.dtype(), [&]<class T>() {
+    kernels::conv2d_input_grad<T>(shape, dy.data<T>(), w.data<T>(), dx.mutable_data<T>());
+  });
+  return record("conv2d_input_grad", std::move(dx),
+                wrt(dy, [w = saved(w), options](const Tensor& g) { return conv2d(g, w(), {}, options); }),
+                wrt(w, [dy = saved(dy), weight = w.shape(), options](const Tensor& g) {
+                  return conv2d_weight_grad(g, dy(), weight, options);
+                }));
+}
+
+Tensor conv2d_weight_grad(const Tensor& x, const Tensor& dy, const Shape& weight_shape, const Conv2dOptions& options,
+                          Here here) {
+  const CallSite site(here);
+  check_dtypes("conv2d_weight_grad", x, dy);
+  const kernels::Conv2dShape shape = plan("conv2d_weight_grad", x.shape(), weight_shape, options);
+  check_shape("conv2d_weight_grad", "dy", dy, output_shape(shape));
+  Tensor dw = empty(weight_shape, x.dtype());
+  visit_float(x.dtype(), [&]<class T>() {
+    kernels::conv2d_weight_grad<T>(shape, x.data<T>(), dy.data<T>(), dw.mutable_data<T>());
+  });
+  return record("conv2d_weight_grad", std::move(dw), wrt(x, [dy = saved(dy), input = x.shape(), options](const Tensor& g) {
+                  return conv2d_input_grad(dy(), g, input, options);
+                }),
+                wrt(dy, [x = saved(x), options](const Tensor& g) { return conv2d(x(), g, {}, options); }));
+}
+
+}  // namespace tapestry

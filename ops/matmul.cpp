@@ -1,0 +1,135 @@
+#include <tapestry/ops/matmul.h>
+
+#include <vector>
+
+#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/record.h>
+#include <tapestry/ops/broadcast.h>
+#include <tapestry/ops/common.h>
+#include <tapestry/ops/kernels/gemm.h>
+#include <tapestry/ops/reduce.h>
+#include <tapestry/ops/shape_ops.h>
+
+namespace tapestry {
+namespace {
+
+/// Extents of a product: leading dimensions of each operand, and the matrices behind them.
+struct Plan {
+  Index m, n, k;
+  Shape a_batch, b_batch, batch;
+
+  Plan(const Tensor& a, const Tensor& b, const MatmulOptions& o) {
+    check_float("matmul", a);
+    check_same_dtype("matmul", a, b);
+    const Shape& sa = a.shape();
+    const Shape& sb = b.shape();
+    const Index ra = sa.rank(), rb = sb.rank();
+    m = sa[o.transpose_a ? ra - 1 : ra - 2];
+    k = sa[o.transpose_a ? ra - 2 : ra - 1];
+    n = sb[o.transpose_b ? rb - 2 : rb - 1];
+    const Index b_inner = sb[o.transpose_b ? rb - 1 : rb - 2];
+    if (k != b_inner) {
+      throw_invalid("matmul: inner extents differ: a is {}{}, b is {}{}", sa, o.transpose_a ? " transposed" : "", sb,
+                    o.transpose_b ? " transposed" : "");
+    }
+    a_batch = Shape(sa.extents().first(static_cast<std::size_t>(ra - 2)));
+    b_batch = Shape(sb.extents().first(static_cast<std::size_t>(rb - 2)));
+    batch = broadcast_shape("matmul", a_batch, b_batch);
+  }
+
+  [[nodiscard]] Shape result() const { return batch.inserted(batch.rank(), m).inserted(batch.rank() + 1, n); }
+};
+
+/// Where each product of the batch finds its operand, in elements of `matrix` per leading index.
+std::vector<Index> offsets(const Shape& operand, const Shape& batch, Index matrix) {
+  std::vector<Index> out(static_cast<std::size_t>(batch.numel()));
+  for (Index i = 0; i < batch.numel(); ++i) {
+    Index rest = i, offset = 0, stride = matrix;
+    for (Index d = batch.rank() - 1; d >= 0; --d) {
+      const Index at = rest % batch[d];
+      rest /= batch[d];
+      const Index own = d - (batch.rank() - operand.rank());
+      if (own < 0) continue;
+      if (operand[own] != 1) offset += at * stride;
+      stride *= operand[own];
+    }
+    out[static_cast<std::size_t>(i)] = offset;
+  }
+  return out;
+}
+
+Tensor compute(const Tensor& a, const Tensor& b, const MatmulOptions& o, const Plan& plan) {
+  Tensor y = empty(plan.result(), a.dtype());
+  visit_float(a.dtype(), [&]<class T>() {
+    if (plan.batch.numel() == 1) {
+      kernels::gemm<T>(o.transpose_a, o.transpose_b, plan.m, plan.n, plan.k, a.data<T>(), b.data<T>(), nullptr,
+                       y.mutable_data<T>());
+      return;
+    }
+    const auto a_offsets = offsets(plan.a_batch, plan.batch, plan.m * plan.k);
+    const auto b_offsets = offsets(plan.b_batch, plan.batch, plan.k * plan.n);
+    kernels::gemm_batched<T>(plan.batch.numel(), a_offsets.data(), b_offsets.data(), o.transpose_a, o.transpose_b, plan.m,
+                             plan.n, plan.k, a.data<T>(), b.data<T>(), y.mutable_data<T>());
+  });
+  return y;
+}
+
+/// The product of matrices. With y = A B: dA = dY B^T, dB = A^T dY; the flags say how each operand lies in memory.
+Tensor matrix_product(const Tensor& a, const Tensor& b, const MatmulOptions& o) {
+  const Plan plan(a, b, o);
+  return record("matmul", compute(a, b, o, plan),
+                wrt(a, [b = saved(b), o, shape = a.shape()](const Tensor& dy) {
+                  return sum_to(o.transpose_a ? matrix_product(b(), dy, {.transpose_a = o.transpose_b, .transpose_b = true})
+                                              : matrix_product(dy, b(), {.transpose_b = !o.transpose_b}),
+                                shape);
+                }),
+                wrt(b, [a = saved(a), o, shape = b.shape()](const Tensor& dy) {
+                  return sum_to(o.transpose_b ? matrix_product(dy, a(), {.transpose_a = true, .transpose_b = o.transpose_a})
+                                              : matrix_product(a(), dy, {.transpose_a = !o.transpose_a}),
+                                shape);
+                }));
+}
+
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, Here here) {
+  const CallSite site(here);
+  if (a.dim() == 0 || b.dim() == 0) {
+    throw_invalid("matmul: operands must have a dimension; a is {}, b is {}", a.shape(), b.shape());
+  }
+  const bool a_vector = a.dim() == 1, b_vector = b.dim() == 1;
+  if ((a_vector && options.transpose_a) || (b_vector && options.transpose_b)) {
+    throw_invalid("matmul: a vector cannot be transposed; a is {}, b is {}", a.shape(), b.shape());
+  }
+  if (!a_vector && !b_vector) return matrix_product(a, b, options);
+  Tensor y = matrix_product(a_vector ? unsqueeze(a, 0) : a, b_vector ? unsqueeze(b, 1) : b, options);
+  if (b_vector) y = reshape(y, y.shape().without(y.dim() - 1));
+  if (a_vector) y = reshape(y, y.shape().without(y.dim() - (b_vector ? 1 : 2)));
+  return y;
+}
+
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, Here here) {
+  const CallSite site(here);
+  check_float("linear", x);
+  check_same_dtype("linear", x, w);
+  if (x.dim() == 0 || w.dim() != 2 || x.shape()[x.dim() - 1] != w.shape()[1]) {
+    throw_invalid("linear: x must be [..., in] and w [out, in]; got {} and {}", x.shape(), w.shape());
+  }
+  const Index out = w.shape()[0], in = w.shape()[1], rows = in == 0 ? x.shape().numel(0, x.dim() - 1) : x.numel() / in;
+  if (b.defined()) {
+    check_same_dtype("linear", x, b);
+    check_shape("linear", "b", b, {out});
+  }
+  Tensor y = empty(x.shape().with(x.dim() - 1, out), x.dtype());
+  visit_float(x.dtype(), [&]<class T>() {
+    kernels::gemm<T>(false, true, rows, out, in, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr,
+                     y.mutable_data<T>());
+  });
+  return record("linear", std::move(y), wrt(x, [w = saved(w)](const Tensor& dy) { return matmul(dy, w()); }),
+                wrt(w, [x = saved(x), rows, in, out](const Tensor& dy) {
+                  return matmul(reshape(dy, Shape{rows, out}), reshape(x(), Shape{rows, in}), {.transpose_a = true});
+                }),
+                wrt(b, [out](const Tensor& dy) { return sum_to(dy, Shape{out}); }));
+}
+
+}  // namespace tapestry

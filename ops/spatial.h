@@ -1,0 +1,32 @@
+#pragma once
+
+#include <tapestry/autograd/shape.h>
+
+namespace tapestry {
+
+/// A number for height and width: one for both, or {h, w}.
+struct Pair2 {
+  Index h, w;
+  constexpr Pair2(int both) noexcept : h(both), w(both) {}
+  constexpr Pair2(Index both) noexcept : h(both), w(both) {}
+  constexpr Pair2(Index height, Index width) noexcept : h(height), w(width) {}
+  friend constexpr bool operator==(const Pair2&, const Pair2&) = default;
+};
+
+/// `valid`: no padding. `same`: the output has the size of the input (stride 1 only); what cannot be shared evenly goes
+/// to the bottom and the right.
+enum class Padding { valid, same };
+using enum Padding;
+
+/// Rows and columns of zeros on each side: a number, {h, w}, `valid` or `same`.
+struct Padding2 {
+  Pair2 size = 0;
+  bool is_same = false;
+  constexpr Padding2(int both) noexcept : size(both) {}
+  constexpr Padding2(Index both) noexcept : size(both) {}
+  constexpr Padding2(Index height, Index width) noexcept : size(height, width) {}
+  constexpr Padding2(Pair2 both) noexcept : size(both) {}
+  constexpr Padding2(Padding mode) noexcept : is_same(mode == Padding::same) {}
+};
+
+}  // namespace tapestry
