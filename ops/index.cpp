@@ -1,13 +1,18 @@
 #include <tapestry/ops/index.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <numeric>
+#include <type_traits>
+#include <vector>
 
 #include <tapestry/autograd/check.h>
 #include <tapestry/autograd/parallel.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/common.h>
+#include <tapestry/ops/compare.h>
 #include <tapestry/ops/shape_ops.h>
 
 namespace tapestry {
@@ -62,6 +67,55 @@ struct GatherPlan {
 
   [[nodiscard]] Index stride() const { return x.numel(dim + 1, x.rank()); }
 };
+
+/// a stands before b: NaN is the largest.
+template <class T>
+bool is_less(T a, T b) {
+  if constexpr (std::is_same_v<T, BFloat16>) return is_less(static_cast<float>(a), static_cast<float>(b));
+  else if constexpr (std::is_floating_point_v<T>) return a < b || (std::isnan(b) && !std::isnan(a));
+  else return a < b;
+}
+
+/// Positions along a dimension in the order of the elements, stable; the first k where k is given.
+Tensor order_along(const char* op, const Tensor& x, Index dim, bool descending, std::optional<Index> k) {
+  const Index d = normalize_dim(op, dim, x.dim());
+  const Index extent = x.dim() == 0 ? 1 : x.shape()[d];
+  const Index count = k.value_or(extent);
+  if (count < 0 || count > extent) throw_invalid("{}: k must be in [0, {}], the extent of dim {}; got {}", op, extent, d, count);
+  if (x.dim() == 0 && count == 0) throw_invalid("{}: a scalar has no dim to take 0 elements of", op);
+  if (x.dim() == 0) return zeros({}, {.dtype = i64});
+  Tensor order = empty(x.shape().with(d, count), i64);
+  if (order.numel() == 0) return order;
+  const Index inner = x.shape().numel(d + 1, x.dim());
+  auto* out = order.mutable_data<std::int64_t>();
+  visit(x.dtype(), [&]<class T>() {
+    const T* in = x.data<T>();
+    parallel_for(x.numel() / extent, std::max<Index>(1, kGrain / extent), [&](Index begin, Index end) {
+      std::vector<Index> position(static_cast<std::size_t>(extent));
+      for (Index line = begin; line < end; ++line) {
+        const T* from = in + line / inner * extent * inner + line % inner;
+        const auto before = [&](Index a, Index b) {
+          const T u = from[a * inner], v = from[b * inner];
+          if (descending ? is_less(v, u) : is_less(u, v)) return true;
+          return !(descending ? is_less(u, v) : is_less(v, u)) && a < b;
+        };
+        std::iota(position.begin(), position.end(), Index{0});
+        if (count == extent) std::sort(position.begin(), position.end(), before);
+        else std::partial_sort(position.begin(), position.begin() + count, position.end(), before);
+        for (Index i = 0; i < count; ++i) {
+          out[(line / inner * count + i) * inner + line % inner] = position[static_cast<std::size_t>(i)];
+        }
+      }
+    });
+  });
+  return order;
+}
+
+Sorted sorted(const char* op, const Tensor& x, Index dim, bool descending, std::optional<Index> k) {
+  Tensor order = order_along(op, x, dim, descending, k);
+  Tensor values = gather(x, order, {.dim = dim});
+  return {std::move(values), std::move(order)};
+}
 
 }  // namespace
 
@@ -151,11 +205,19 @@ Tensor index_add(const Tensor& x, const Tensor& index, Index size, const IndexOp
                 }));
 }
 
-Tensor embedding(const Tensor& weight, const Tensor& index, Here here) {
+Tensor embedding(const Tensor& weight, const Tensor& index, const EmbeddingOptions& options, Here here) {
   const CallSite site(here);
   if (weight.dim() != 2) throw_invalid("embedding: the weight must be [V, D]; got {}", weight.shape());
-  const Tensor rows = index_select(weight, reshape(index, {-1}));
-  return reshape(rows, index.shape().inserted(index.dim(), weight.shape()[1]));
+  const Index v = weight.shape()[0], width = weight.shape()[1];
+  const Tensor at = checked("embedding", index, v);
+  const Tensor flat = reshape(at, Shape{at.numel()});
+  Tensor rows = index_select(weight, flat);
+  if (options.padding_idx) {
+    const Index padding = *options.padding_idx;
+    if (padding < 0 || padding >= v) throw_out_of_range("embedding: padding_idx must be in [0, {}); got {}", v, padding);
+    rows = where(reshape(eq(flat, padding), Shape{flat.numel(), 1}), rows.detach(), rows);
+  }
+  return reshape(rows, index.shape().inserted(index.dim(), width));
 }
 
 Tensor one_hot(const Tensor& index, Index num_classes, const OneHotOptions& options, Here here) {
@@ -172,6 +234,21 @@ Tensor one_hot(const Tensor& index, Index num_classes, const OneHotOptions& opti
     }
   });
   return y;
+}
+
+Sorted sort(const Tensor& x, const SortOptions& options, Here here) {
+  const CallSite site(here);
+  return sorted("sort", x, options.dim, options.descending, {});
+}
+
+Tensor argsort(const Tensor& x, const SortOptions& options, Here here) {
+  const CallSite site(here);
+  return order_along("argsort", x, options.dim, options.descending, {});
+}
+
+Sorted topk(const Tensor& x, Index k, const TopkOptions& options, Here here) {
+  const CallSite site(here);
+  return sorted("topk", x, options.dim, options.largest, k);
 }
 
 }  // namespace tapestry

@@ -33,13 +33,39 @@ struct IndexOptions {
 [[nodiscard]] Tensor index_add(const Tensor& x, const Tensor& index, Index size, const IndexOptions& options = {},
                                Here here = {});
 
-/// Rows of weight [V, D] chosen by index of any shape: y [index..., D].
-[[nodiscard]] Tensor embedding(const Tensor& weight, const Tensor& index, Here here = {});
+struct EmbeddingOptions {
+  std::optional<Index> padding_idx = {};  ///< this row is looked up, but gets no gradient
+};
+/// Rows of weight [V, D] chosen by index of any shape: y [index..., D]. Keeps index.
+[[nodiscard]] Tensor embedding(const Tensor& weight, const Tensor& index, const EmbeddingOptions& options = {},
+                               Here here = {});
 
 struct OneHotOptions {
   Dtype dtype = i64;
 };
 /// y [index..., num_classes], 1 at the index and 0 elsewhere.
 [[nodiscard]] Tensor one_hot(const Tensor& index, Index num_classes, const OneHotOptions& options = {}, Here here = {});
+
+struct SortOptions {
+  Index dim = -1;
+  bool descending = false;
+};
+struct TopkOptions {
+  Index dim = -1;
+  bool largest = true;
+};
+/// Elements along dim and where they stood.
+struct Sorted {
+  Tensor values;   ///< x's dtype; differentiable, by gather
+  Tensor indices;  ///< i64, positions along dim in x
+};
+
+/// Elements in order along dim. Equal ones keep their order; NaN counts as the largest. Keeps the indices.
+[[nodiscard]] Sorted sort(const Tensor& x, const SortOptions& options = {}, Here here = {});
+/// The indices of sort, without a gradient.
+[[nodiscard]] Tensor argsort(const Tensor& x, const SortOptions& options = {}, Here here = {});
+/// The k largest (or smallest) along dim, in order: the first k of sort. Throws std::invalid_argument unless
+/// 0 <= k <= extent.
+[[nodiscard]] Sorted topk(const Tensor& x, Index k, const TopkOptions& options = {}, Here here = {});
 
 }  // namespace tapestry

@@ -101,6 +101,12 @@ Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, He
   if ((a_vector && options.transpose_a) || (b_vector && options.transpose_b)) {
     throw_invalid("matmul: a vector cannot be transposed; a is {}, b is {}", a.shape(), b.shape());
   }
+  if (!a_vector && b.dim() == 2 && a.dim() > 2 && !options.transpose_a && a.numel() > 0) {
+    // One matrix for the whole batch: the rows of all of a are one product, forward and backward.
+    const Index k = a.shape()[a.dim() - 1];
+    const Tensor y = matrix_product(reshape(a, Shape{a.numel() / k, k}), b, options);
+    return reshape(y, a.shape().with(a.dim() - 1, y.shape()[1]));
+  }
   if (!a_vector && !b_vector) return matrix_product(a, b, options);
   Tensor y = matrix_product(a_vector ? unsqueeze(a, 0) : a, b_vector ? unsqueeze(b, 1) : b, options);
   if (b_vector) y = reshape(y, y.shape().without(y.dim() - 1));

@@ -1,25 +1,44 @@
 #include <tapestry/ops/pool2d.h>
 
+#include <algorithm>
+#include <memory>
 #include <vector>
 
 #include <tapestry/autograd/check.h>
 #include <tapestry/autograd/record.h>
-#include <tapestry/ops/binary.h>
 #include <tapestry/ops/common.h>
 #include <tapestry/ops/kernels/pool2d.h>
 
 namespace tapestry {
 namespace {
 
-using kernels::AvgPool2dShape;
-using kernels::MaxPool2dShape;
+using kernels::Pool2dShape;
 using kernels::PoolWindow;
+
+constexpr Index kByteTaps = 256;  // taps that a byte can number
+
+/// Windows of both axes, and the extents they lead from and to. Rules share one.
+struct Plan {
+  Shape input, output;
+  std::vector<PoolWindow> rows, columns;
+  Pair2 kernel = 1, dilation = 1;
+
+  [[nodiscard]] Pool2dShape shape() const {
+    return {.n = input[0], .h = input[1], .w = input[2], .c = input[3], .oh = output[1], .ow = output[2],
+            .rows = rows.data(), .columns = columns.data(), .dilation_h = dilation.h, .dilation_w = dilation.w,
+            .kernel_w = kernel.w};
+  }
+};
+using SharedPlan = std::shared_ptr<const Plan>;
+
+// --- checks -----------------------------------------------------------------------------------------------------------
 
 void check_image(const char* op, const Tensor& x) {
   check_float(op, x);
   if (x.dim() != 4) {
     throw_invalid("{}: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", op, x.shape());
   }
+  if (x.shape()[1] == 0 || x.shape()[2] == 0) throw_invalid("{}: the input must have a pixel; got {}", op, x.shape());
 }
 
 void check_option(const char* op, const char* what, const Pair2& value, Index least) {
@@ -28,153 +47,205 @@ void check_option(const char* op, const char* what, const Pair2& value, Index le
   }
 }
 
-Index output_extent(const char* op, Index size, Index kernel, Index stride, Index padding, Index dilation, bool ceil_mode) {
-  if (2 * padding > kernel) throw_invalid("{}: padding must be at most half the kernel, {}; got {}", op, kernel, padding);
-  const Index room = size + 2 * padding - dilation * (kernel - 1) - 1;
-  // rounded down also where room is negative
-  Index out = (room >= 0 ? (room + (ceil_mode ? stride - 1 : 0)) / stride : -1) + 1;
-  if (ceil_mode && room < 0 && room > -stride) out = 1;
-  if (ceil_mode && (out - 1) * stride >= size + padding) --out;
-  if (out < 1) throw_invalid("{}: the output must have a pixel; an extent of {} with kernel {} leaves none", op, size, kernel);
-  return out;
+/// What max and average pooling have in common.
+struct Window {
+  Pair2 kernel, stride, padding, dilation;
+  bool ceil_mode;
+
+  void check(const char* op) const {
+    check_option(op, "kernel", kernel, 1);
+    check_option(op, "stride", stride, 1);
+    check_option(op, "dilation", dilation, 1);
+    check_option(op, "padding", padding, 0);
+    if (2 * padding.h > kernel.h || 2 * padding.w > kernel.w) {
+      throw_invalid("{}: padding must be at most half the kernel, {{{}, {}}}; got {{{}, {}}}", op, kernel.h, kernel.w,
+                    padding.h, padding.w);
+    }
+  }
+};
+
+// --- windows ----------------------------------------------------------------------------------------------------------
+
+Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
+
+Index output_extent(Index size, Index kernel, Index stride, Index padding, Index dilation, bool ceil_mode) {
+  const Index room = size + 2 * padding - dilation * (kernel - 1) - 1;  // how far the first window can move
+  if (!ceil_mode) return room < 0 ? 0 : room / stride + 1;
+  if (room <= -stride) return 0;
+  const Index out = (room + stride - 1) / stride + 1;
+  return (out - 1) * stride >= size + padding ? out - 1 : out;
+}
+
+/// One window along an axis that begins at `from` and has `kernel` taps, cut to the input.
+PoolWindow cut(Index from, Index kernel, Index dilation, Index size) {
+  const Index first = from < 0 ? std::min(kernel, divide_up(-from, dilation)) : 0;
+  const Index end = std::min(from + (kernel - 1) * dilation + 1, size);
+  const Index begin = from + first * dilation;
+  return {.begin = begin, .end = std::max(begin, end), .first = first, .count = 1};
+}
+
+std::vector<PoolWindow> windows(Index size, Index out, Index kernel, Index stride, Index padding, Index dilation) {
+  std::vector<PoolWindow> axis;
+  for (Index i = 0; i < out; ++i) axis.push_back(cut(i * stride - padding, kernel, dilation, size));
+  return axis;
+}
+
+std::vector<PoolWindow> bins(Index size, Index out) {
+  std::vector<PoolWindow> axis;
+  for (Index i = 0; i < out; ++i) {
+    const Index begin = i * size / out, end = divide_up((i + 1) * size, out);
+    axis.push_back({.begin = begin, .end = end, .first = 0, .count = end - begin});
+  }
+  return axis;
+}
+
+Plan plan_windows(const char* op, const Shape& x, const Window& o) {
+  o.check(op);
+  const Index oh = output_extent(x[1], o.kernel.h, o.stride.h, o.padding.h, o.dilation.h, o.ceil_mode);
+  const Index ow = output_extent(x[2], o.kernel.w, o.stride.w, o.padding.w, o.dilation.w, o.ceil_mode);
+  if (oh < 1 || ow < 1) {
+    throw_invalid("{}: the kernel must fit into the padded input; it spans {{{}, {}}}, the input {{{}, {}}}", op,
+                  o.dilation.h * (o.kernel.h - 1) + 1, o.dilation.w * (o.kernel.w - 1) + 1, x[1] + 2 * o.padding.h,
+                  x[2] + 2 * o.padding.w);
+  }
+  return {.input = x, .output = {x[0], oh, ow, x[3]},
+          .rows = windows(x[1], oh, o.kernel.h, o.stride.h, o.padding.h, o.dilation.h),
+          .columns = windows(x[2], ow, o.kernel.w, o.stride.w, o.padding.w, o.dilation.w), .kernel = o.kernel,
+          .dilation = o.dilation};
+}
+
+Plan plan_bins(const char* op, const Tensor& x, const Pair2& output) {
+  check_image(op, x);
+  check_option(op, "the output", output, 1);
+  const Shape& s = x.shape();
+  Plan plan{.input = s, .output = {s[0], output.h, output.w, s[3]}, .rows = bins(s[1], output.h),
+            .columns = bins(s[2], output.w)};
+  const auto largest = [](const std::vector<PoolWindow>& axis) {
+    Index count = 0;
+    for (const PoolWindow& bin : axis) count = std::max(count, bin.count);
+    return count;
+  };
+  plan.kernel = {largest(plan.rows), largest(plan.columns)};
+  return plan;
 }
 
 // --- max --------------------------------------------------------------------------------------------------------------
 
-Tensor max_scatter(const Tensor& dy, const Tensor& tap, const MaxPool2dShape& shape);
-
-/// x at the taps chosen: what max_pool2d is once the choice is made. Linear, the transpose of max_scatter.
-Tensor max_gather(const Tensor& x, const Tensor& tap, const MaxPool2dShape& shape) {
-  Tensor y = empty({shape.n, shape.oh, shape.ow, shape.c}, x.dtype());
-  visit_float(x.dtype(), [&]<class T>() {
-    kernels::max_pool2d_gather<T>(shape, x.data<T>(), tap.data<std::uint8_t>(), y.mutable_data<T>());
-  });
-  return record("max_pool2d_gather", std::move(y),
-                wrt(x, [tap = saved(tap), shape](const Tensor& dy) { return max_scatter(dy, tap(), shape); }));
+/// Calls f.operator()<Tap>() with the type that stores tap numbers as `dtype`.
+template <class F>
+void visit_taps(Dtype dtype, const F& f) {
+  if (dtype == u8) f.template operator()<std::uint8_t>();
+  else f.template operator()<std::int32_t>();
 }
 
-Tensor max_scatter(const Tensor& dy, const Tensor& tap, const MaxPool2dShape& shape) {
-  Tensor dx = empty({shape.n, shape.h, shape.w, shape.c}, dy.dtype());
+Tensor max_scatter(const Tensor& dy, const Tensor& tap, const SharedPlan& plan);
+
+/// x at the taps chosen: what a max-pooling is once the choice is made. Linear, the transpose of max_scatter.
+Tensor max_gather(const Tensor& x, const Tensor& tap, const SharedPlan& plan) {
+  Tensor y = empty(plan->output, x.dtype());
+  visit_float(x.dtype(), [&]<class T>() {
+    visit_taps(tap.dtype(), [&]<class Tap>() {
+      kernels::max_pool2d_gather<T, Tap>(plan->shape(), x.data<T>(), tap.data<Tap>(), y.mutable_data<T>());
+    });
+  });
+  return record("max_pool2d_gather", std::move(y),
+                wrt(x, [tap = saved(tap), plan](const Tensor& dy) { return max_scatter(dy, tap(), plan); }));
+}
+
+/// dy put where the maxima stood, and summed where windows overlap. Linear, the transpose of max_gather.
+Tensor max_scatter(const Tensor& dy, const Tensor& tap, const SharedPlan& plan) {
+  Tensor dx = empty(plan->input, dy.dtype());
   visit_float(dy.dtype(), [&]<class T>() {
-    kernels::max_pool2d_scatter<T>(shape, dy.data<T>(), tap.data<std::uint8_t>(), dx.mutable_data<T>());
+    visit_taps(tap.dtype(), [&]<class Tap>() {
+      kernels::max_pool2d_scatter<T, Tap>(plan->shape(), dy.data<T>(), tap.data<Tap>(), dx.mutable_data<T>());
+    });
   });
   return record("max_pool2d_scatter", std::move(dx),
-                wrt(dy, [tap = saved(tap), shape](const Tensor& g) { return max_gather(g, tap(), shape); }));
+                wrt(dy, [tap = saved(tap), plan](const Tensor& g) { return max_gather(g, tap(), plan); }));
+}
+
+Tensor max_over(const char* op, const Tensor& x, Plan windows) {
+  const auto plan = std::make_shared<const Plan>(std::move(windows));
+  Tensor y = empty(plan->output, x.dtype());
+  Tensor tap;
+  if (is_grad_enabled() && x.requires_grad()) tap = empty(y.shape(), plan->kernel.h * plan->kernel.w <= kByteTaps ? u8 : i32);
+  visit_float(x.dtype(), [&]<class T>() {
+    visit_taps(tap.defined() ? tap.dtype() : u8, [&]<class Tap>() {
+      kernels::max_pool2d<T, Tap>(plan->shape(), x.data<T>(), y.mutable_data<T>(),
+                                  tap.defined() ? tap.mutable_data<Tap>() : nullptr);
+    });
+  });
+  return record(op, std::move(y), wrt(x, [tap = saved(tap), plan](const Tensor& dy) { return max_scatter(dy, tap(), plan); }));
 }
 
 // --- average ----------------------------------------------------------------------------------------------------------
 
-/// Windows of both axes, and the extents they lead from and to.
-struct AvgPlan {
-  Shape input, output;
-  std::vector<PoolWindow> rows, columns;
+Tensor avg_spread(const Tensor& dy, const SharedPlan& plan);
 
-  [[nodiscard]] AvgPool2dShape shape() const {
-    return {input[0], input[1], input[2], input[3], output[1], output[2], rows.data(), columns.data()};
-  }
-};
-
-Tensor avg_scatter(const Tensor& dy, const AvgPlan& plan);
-
-Tensor avg_gather(const char* name, const Tensor& x, const AvgPlan& plan) {
-  Tensor y = empty(plan.output, x.dtype());
-  visit_float(x.dtype(), [&]<class T>() { kernels::avg_pool2d<T>(plan.shape(), x.data<T>(), y.mutable_data<T>()); });
-  return record(name, std::move(y), wrt(x, [plan](const Tensor& dy) { return avg_scatter(dy, plan); }));
+Tensor avg_over(const char* op, const Tensor& x, const SharedPlan& plan) {
+  Tensor y = empty(plan->output, x.dtype());
+  visit_float(x.dtype(), [&]<class T>() { kernels::avg_pool2d<T>(plan->shape(), x.data<T>(), y.mutable_data<T>()); });
+  return record(op, std::move(y), wrt(x, [plan](const Tensor& dy) { return avg_spread(dy, plan); }));
 }
 
-Tensor avg_scatter(const Tensor& dy, const AvgPlan& plan) {
-  Tensor dx = empty(plan.input, dy.dtype());
+/// dy shared out over its windows: the transpose of averaging, whose own transpose is averaging.
+Tensor avg_spread(const Tensor& dy, const SharedPlan& plan) {
+  Tensor dx = empty(plan->input, dy.dtype());
   visit_float(dy.dtype(), [&]<class T>() {
-    kernels::avg_pool2d_grad<T>(plan.shape(), dy.data<T>(), dx.mutable_data<T>());
+    kernels::avg_pool2d_grad<T>(plan->shape(), dy.data<T>(), dx.mutable_data<T>());
   });
   return record("avg_pool2d_grad", std::move(dx),
-                wrt(dy, [plan](const Tensor& g) { return avg_gather("avg_pool2d", g, plan); }));
+                wrt(dy, [plan](const Tensor& g) { return avg_over("avg_pool2d", g, plan); }));
 }
 
-std::vector<PoolWindow> windows(Index size, Index out, Index kernel, Index stride, Index padding, bool include_pad) {
-  std::vector<PoolWindow> axis;
-  for (Index i = 0; i < out; ++i) {
-    const Index from = i * stride - padding;
-    const Index padded_end = std::min(from + kernel, size + padding);
-    const Index begin = std::max<Index>(from, 0), end = std::min(padded_end, size);
-    axis.push_back({begin, end, include_pad ? padded_end - from : end - begin});
+/// Cells of a window that a plain average counts: those of the input, or those of the padded input.
+void count_cells(std::vector<PoolWindow>& axis, Index size, Index kernel, Index stride, Index padding, bool with_padding) {
+  Index from = -padding;
+  for (PoolWindow& window : axis) {
+    window.count = with_padding ? std::min(from + kernel, size + padding) - from : window.end - window.begin;
+    from += stride;
   }
-  return axis;
-}
-
-std::vector<PoolWindow> adaptive_windows(Index size, Index out) {
-  std::vector<PoolWindow> axis;
-  for (Index i = 0; i < out; ++i) {
-    const Index begin = i * size / out, end = ((i + 1) * size + out - 1) / out;
-    axis.push_back({begin, end, end - begin});
-  }
-  return axis;
 }
 
 }  // namespace
 
 Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options, Here here) {
   const CallSite site(here);
-  constexpr const char* op = "max_pool2d";
-  check_image(op, x);
-  const Pair2 stride = options.stride.value_or(options.kernel);
-  check_option(op, "kernel", options.kernel, 1);
-  check_option(op, "stride", stride, 1);
-  check_option(op, "dilation", options.dilation, 1);
-  check_option(op, "padding", options.padding, 0);
-  if (options.kernel.h * options.kernel.w > 256) {
-    throw_invalid("{}: the kernel must have at most 256 taps; got {{{}, {}}}", op, options.kernel.h, options.kernel.w);
-  }
-  MaxPool2dShape shape{.n = x.shape()[0], .h = x.shape()[1], .w = x.shape()[2], .c = x.shape()[3], .oh = 0, .ow = 0,
-                       .kernel_h = options.kernel.h, .kernel_w = options.kernel.w, .stride_h = stride.h,
-                       .stride_w = stride.w, .pad_h = options.padding.h, .pad_w = options.padding.w,
-                       .dilation_h = options.dilation.h, .dilation_w = options.dilation.w};
-  shape.oh = output_extent(op, shape.h, shape.kernel_h, stride.h, shape.pad_h, shape.dilation_h, options.ceil_mode);
-  shape.ow = output_extent(op, shape.w, shape.kernel_w, stride.w, shape.pad_w, shape.dilation_w, options.ceil_mode);
-  Tensor y = empty({shape.n, shape.oh, shape.ow, shape.c}, x.dtype());
-  Tensor tap = empty(y.shape(), u8);
-  visit_float(x.dtype(), [&]<class T>() {
-    kernels::max_pool2d<T>(shape, x.data<T>(), y.mutable_data<T>(), tap.mutable_data<std::uint8_t>());
-  });
-  return record(op, std::move(y), wrt(x, [tap = saved(tap), shape](const Tensor& dy) { return max_scatter(dy, tap(), shape); }));
+  check_image("max_pool2d", x);
+  return max_over("max_pool2d", x,
+                  plan_windows("max_pool2d", x.shape(),
+                               {options.kernel, options.stride.value_or(options.kernel), options.padding,
+                                options.dilation, options.ceil_mode}));
+}
+
+Tensor adaptive_max_pool2d(const Tensor& x, const Pair2& output, Here here) {
+  const CallSite site(here);
+  return max_over("adaptive_max_pool2d", x, plan_bins("adaptive_max_pool2d", x, output));
 }
 
 Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options, Here here) {
   const CallSite site(here);
-  constexpr const char* op = "avg_pool2d";
-  check_image(op, x);
-  const Pair2 stride = options.stride.value_or(options.kernel);
-  check_option(op, "kernel", options.kernel, 1);
-  check_option(op, "stride", stride, 1);
-  check_option(op, "padding", options.padding, 0);
-  if (options.divisor_override == 0) throw_invalid("{}: divisor_override must not be 0", op);
-  const Shape& s = x.shape();
-  const Index oh = output_extent(op, s[1], options.kernel.h, stride.h, options.padding.h, 1, options.ceil_mode);
-  const Index ow = output_extent(op, s[2], options.kernel.w, stride.w, options.padding.w, 1, options.ceil_mode);
-  AvgPlan plan{s, {s[0], oh, ow, s[3]},
-               windows(s[1], oh, options.kernel.h, stride.h, options.padding.h, options.count_include_pad),
-               windows(s[2], ow, options.kernel.w, stride.w, options.padding.w, options.count_include_pad)};
+  check_image("avg_pool2d", x);
+  const Pair2 kernel = options.kernel, stride = options.stride.value_or(kernel), padding = options.padding;
+  if (options.divisor_override == 0) throw_invalid("avg_pool2d: divisor_override must not be 0; got 0");
+  Plan plan = plan_windows("avg_pool2d", x.shape(), {kernel, stride, padding, 1, options.ceil_mode});
   if (options.divisor_override) {
     for (PoolWindow& row : plan.rows) row.count = *options.divisor_override;
-    for (PoolWindow& column : plan.columns) column.count = 1;
+  } else {
+    count_cells(plan.rows, x.shape()[1], kernel.h, stride.h, padding.h, options.count_include_pad);
+    count_cells(plan.columns, x.shape()[2], kernel.w, stride.w, padding.w, options.count_include_pad);
   }
-  return avg_gather(op, x, plan);
+  return avg_over("avg_pool2d", x, std::make_shared<const Plan>(std::move(plan)));
 }
 
 Tensor adaptive_avg_pool2d(const Tensor& x, const Pair2& output, Here here) {
   const CallSite site(here);
-  constexpr const char* op = "adaptive_avg_pool2d";
-  check_image(op, x);
-  check_option(op, "the output", output, 1);
-  const Shape& s = x.shape();
-  if (s[1] == 0 || s[2] == 0) throw_invalid("{}: the input must have a pixel; got {}", op, s);
-  return avg_gather(op, x, {s, {s[0], output.h, output.w, s[3]}, adaptive_windows(s[1], output.h),
-                            adaptive_windows(s[2], output.w)});
+  return avg_over("adaptive_avg_pool2d", x, std::make_shared<const Plan>(plan_bins("adaptive_avg_pool2d", x, output)));
 }
 
 Tensor global_avg_pool2d(const Tensor& x, Here here) {
   const CallSite site(here);
-  return adaptive_avg_pool2d(x, 1);
+  return avg_over("global_avg_pool2d", x, std::make_shared<const Plan>(plan_bins("global_avg_pool2d", x, 1)));
 }
 
 }  // namespace tapestry

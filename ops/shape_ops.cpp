@@ -17,6 +17,8 @@ namespace {
 
 using Extents = std::array<Index, kMaxRank>;
 
+constexpr Index kCopyGrain = 128 * 1024;  // bytes: below this one core is done before a second wakes
+
 Extents strides_of(const Shape& shape) {
   Extents strides{};
   Index stride = 1;
@@ -35,23 +37,67 @@ Tensor strided(const Tensor& x, const Shape& shape, const Extents& strides, Inde
   return y;
 }
 
-Tensor filled(const Shape& shape, Dtype dtype, double value) { return full(shape, value, {.dtype = dtype}); }
+/// x written into y: element (i0, i1, ...) to offset + sum of i_d strides[d], in elements.
+void write_strided(const Tensor& x, Tensor& y, const Extents& strides, Index offset) {
+  const Index bytes = item_bytes(x.dtype());
+  if (x.numel() == 0) return;
+  kernels::strided_write(x.impl().data, y.impl().data + offset * bytes, x.shape().begin(), strides.data(), x.dim(), bytes);
+}
 
 Index clamp_position(Index at, Index extent) { return std::clamp<Index>(at < 0 ? at + extent : at, 0, extent); }
 
-/// The transpose of slice: zeros of `shape` with dy written at begin, begin + step, ... along d.
+/// The transpose of a slice with gaps: zeros of `shape` with dy written at begin, begin + step, ... along d.
 Tensor unslice(const Tensor& dy, const Shape& shape, Index d, Index begin, Index step) {
-  Tensor dx = filled(shape, dy.dtype(), 0);
+  Tensor dx = zeros(shape, {.dtype = dy.dtype()});
   Extents strides = strides_of(shape);
-  const Index bytes = item_bytes(dy.dtype());
   const Index offset = begin * strides[static_cast<std::size_t>(d)];
   strides[static_cast<std::size_t>(d)] *= step;
-  if (dy.numel() > 0) {
-    kernels::strided_write(dy.impl().data, dx.impl().data + offset * bytes, dy.shape().begin(), strides.data(), dy.dim(), bytes);
-  }
-  return record("unslice", std::move(dx), wrt(dy, [d, begin, step, n = dy.shape()[d]](const Tensor& g) {
+  write_strided(dy, dx, strides, offset);
+  return record("slice_grad", std::move(dx), wrt(dy, [d, begin, step, n = dy.shape()[d]](const Tensor& g) {
                   return slice(g, {.dim = d, .begin = begin, .end = n == 0 ? begin : begin + (n - 1) * step + 1, .step = step});
                 }));
+}
+
+using Widths = std::vector<std::pair<Index, Index>>;
+
+/// pad with a constant, checked: crops where widths are negative, then adds. Its transpose is itself, widths negated.
+Tensor pad_constant(const Tensor& x, const Widths& widths, double value) {
+  std::vector<Index> kept(x.shape().begin(), x.shape().end()), extents;
+  Extents before{}, after{};
+  const Extents strides = strides_of(x.shape());
+  Index skipped = 0;
+  for (std::size_t i = 0; i < widths.size(); ++i) {
+    skipped -= std::min<Index>(widths[i].first, 0) * strides[i];
+    kept[i] += std::min<Index>(widths[i].first, 0) + std::min<Index>(widths[i].second, 0);
+    before[i] = std::max<Index>(widths[i].first, 0);
+    after[i] = std::max<Index>(widths[i].second, 0);
+  }
+  for (std::size_t i = 0; i < kept.size(); ++i) extents.push_back(before[i] + kept[i] + after[i]);
+  const Shape kept_shape{std::span<const Index>(kept)}, shape{std::span<const Index>(extents)};
+  Tensor y = kept_shape == x.shape() ? x : strided(x, kept_shape, strides, skipped);
+  if (shape != kept_shape) {
+    const Tensor fill = full({}, value, {.dtype = x.dtype()});
+    Tensor wide = empty(shape, x.dtype());
+    kernels::pad_copy(y.impl().data, wide.impl().data, kept_shape.begin(), before.data(), after.data(), x.dim(),
+                      item_bytes(x.dtype()), fill.impl().data);
+    y = std::move(wide);
+  }
+  return record("pad", std::move(y), wrt(x, [widths](const Tensor& dy) {
+                  Widths back = widths;
+                  for (auto& [first, second] : back) first = -first, second = -second;
+                  return pad_constant(dy, back, 0);
+                }));
+}
+
+/// `count` pieces of as many bytes, one behind the other, to places `stride` bytes apart.
+void copy_pieces(const std::byte* in, std::byte* out, Index piece, Index count, Index stride) {
+  parallel_for(piece * count, kCopyGrain, [=](Index begin, Index end) {
+    while (begin < end) {
+      const Index within = begin % piece, n = std::min(piece - within, end - begin);
+      std::memcpy(out + begin / piece * stride + within, in + begin, static_cast<std::size_t>(n));
+      begin += n;
+    }
+  });
 }
 
 Tensor reshape_checked(const Tensor& x, const Shape& shape) {
@@ -77,11 +123,11 @@ Tensor reshape(const Tensor& x, std::initializer_list<Index> extents, Here here)
   std::vector<Index> shape(extents);
   const auto wild = std::find(shape.begin(), shape.end(), -1);
   if (wild != shape.end()) {
-    if (std::find(wild + 1, shape.end(), -1) != shape.end()) throw_invalid("reshape: at most one extent may be -1");
-    Index known = 1;
-    for (const Index extent : shape) known *= extent == -1 ? 1 : extent;
+    if (std::find(wild + 1, shape.end(), -1) != shape.end()) throw_invalid("reshape: at most one extent may be -1; got {}", std::count(shape.begin(), shape.end(), -1));
+    *wild = 1;
+    const Index known = Shape(std::span<const Index>(shape)).numel();
     if (known == 0) throw_invalid("reshape: -1 beside an extent of 0 is ambiguous; x is {}", x.shape());
-    if (known < 0 || x.numel() % known != 0) {
+    if (x.numel() % known != 0) {
       throw_invalid("reshape: {} elements must divide into the other extents, {}; x is {}", x.numel(), known, x.shape());
     }
     *wild = x.numel() / known;
@@ -172,9 +218,7 @@ Tensor cat(const std::vector<Tensor>& tensors, const CatOptions& options, Here h
   Index at = 0;
   for (const Tensor& x : tensors) {
     const Index piece = x.shape()[d] * inner;
-    for (Index o = 0; o < outer && piece > 0; ++o) {
-      std::memcpy(y.impl().data + o * total * inner + at, x.impl().data + o * piece, static_cast<std::size_t>(piece));
-    }
+    copy_pieces(x.impl().data, y.impl().data + at, piece, outer, total * inner);
     at += piece;
   }
   std::vector<Index> sizes;
@@ -225,8 +269,11 @@ Tensor slice(const Tensor& x, const SliceOptions& options, Here here) {
     strides[static_cast<std::size_t>(d)] = stride * options.step;
     y = strided(x, shape, strides, begin * stride);
   }
-  return record("slice", std::move(y), wrt(x, [shape = x.shape(), d, begin, step = options.step](const Tensor& dy) {
-                  return unslice(dy, shape, d, begin, step);
+  return record("slice", std::move(y), wrt(x, [shape = x.shape(), d, begin, end, step = options.step](const Tensor& dy) {
+                  if (step > 1) return unslice(dy, shape, d, begin, step);
+                  Widths widths(static_cast<std::size_t>(d) + 1);
+                  widths.back() = {begin, shape[d] - end};
+                  return pad_constant(dy, widths, 0);
                 }));
 }
 
@@ -243,6 +290,19 @@ Tensor select(const Tensor& x, const SelectOptions& options, Here here) {
   return reshape(slice(x, {.dim = d, .begin = at, .end = at + 1}), x.shape().without(d));
 }
 
+Tensor narrow(const Tensor& x, const NarrowOptions& options, Here here) {
+  const CallSite site(here);
+  if (x.dim() == 0) throw_invalid("narrow: a scalar has no dim to narrow");
+  const Index d = normalize_dim("narrow", options.dim, x.dim());
+  const Index extent = x.shape()[d];
+  const Index start = options.start < 0 ? options.start + extent : options.start;
+  if (options.length < 0 || start < 0 || start > extent - options.length) {
+    throw_out_of_range("narrow: start and start + length must lie in an extent of {}; got start {}, length {}", extent,
+                       options.start, options.length);
+  }
+  return slice(x, {.dim = d, .begin = start, .end = start + options.length});
+}
+
 std::vector<Tensor> split(const Tensor& x, Index size, const SplitOptions& options, Here here) {
   const CallSite site(here);
   if (size < 1) throw_invalid("split: the size of a piece must be at least 1; got {}", size);
@@ -254,41 +314,102 @@ std::vector<Tensor> split(const Tensor& x, Index size, const SplitOptions& optio
   return pieces;
 }
 
+std::vector<Tensor> split(const Tensor& x, const std::vector<Index>& sizes, const SplitOptions& options, Here here) {
+  const CallSite site(here);
+  if (x.dim() == 0) throw_invalid("split: a scalar has no dim to split");
+  const Index d = normalize_dim("split", options.dim, x.dim());
+  Index total = 0;
+  for (const Index size : sizes) {
+    if (size < 0) throw_invalid("split: the size of a piece must not be negative; got {}", size);
+    total += size;
+  }
+  if (total != x.shape()[d]) {
+    throw_invalid("split: sizes must add up to {}, the extent of dim {}; got {}", x.shape()[d], d, total);
+  }
+  std::vector<Tensor> pieces;
+  Index at = 0;
+  for (const Index size : sizes) {
+    pieces.push_back(slice(x, {.dim = d, .begin = at, .end = at + size}));
+    at += size;
+  }
+  return pieces;
+}
+
+std::vector<Tensor> chunk(const Tensor& x, Index chunks, const SplitOptions& options, Here here) {
+  const CallSite site(here);
+  if (chunks < 1) throw_invalid("chunk: the number of chunks must be at least 1; got {}", chunks);
+  if (x.dim() == 0) throw_invalid("chunk: a scalar has no dim to split");
+  const Index extent = x.shape()[normalize_dim("chunk", options.dim, x.dim())];
+  return split(x, std::max<Index>(1, (extent + chunks - 1) / chunks), options);
+}
+
 Tensor pad(const Tensor& x, const std::vector<std::pair<Index, Index>>& widths, const PadOptions& options, Here here) {
   const CallSite site(here);
   if (static_cast<Index>(widths.size()) > x.dim()) {
     throw_invalid("pad: there must be at most {} pairs, one per dim; got {}", x.dim(), widths.size());
   }
-  Tensor y = x;
+  bool changes = false;
   for (std::size_t i = 0; i < widths.size(); ++i) {
-    auto [before, after] = widths[i];
+    const auto [before, after] = widths[i];
     const auto d = static_cast<Index>(i);
     const Index extent = x.shape()[d];
-    if (extent + before + after < 0 || extent + std::min<Index>(before, 0) + std::min<Index>(after, 0) < 0) {
+    const Index kept = extent + std::min<Index>(before, 0) + std::min<Index>(after, 0);
+    if (kept < 0) {
       throw_invalid("pad: what is left must not be negative; got {} with ({}, {}) in dim {}", extent, before, after, d);
     }
-    if (before < 0 || after < 0) {
-      y = slice(y, {.dim = d, .begin = std::max<Index>(0, -before), .end = extent - std::max<Index>(0, -after)});
-      before = std::max<Index>(0, before);
-      after = std::max<Index>(0, after);
+    if (options.mode == PadMode::reflect && std::max(before, after) > 0 && std::max(before, after) >= kept) {
+      throw_invalid("pad: a reflected width must be below the extent, {}; got ({}, {}) in dim {}", kept, before, after, d);
     }
-    if (before == 0 && after == 0) continue;
-    const Index kept = y.shape()[d];
-    if (options.mode == PadMode::reflect) {
-      if (before >= kept || after >= kept) {
-        throw_invalid("pad: a reflected width must be below the extent, {}; got ({}, {}) in dim {}", kept, before, after, d);
-      }
-      y = index_select(y, reflect_index(kept, before, after), {.dim = d});
-    } else {
-      const Shape edge = y.shape();
-      std::vector<Tensor> parts;
-      if (before > 0) parts.push_back(filled(edge.with(d, before), x.dtype(), options.value));
-      parts.push_back(y);
-      if (after > 0) parts.push_back(filled(edge.with(d, after), x.dtype(), options.value));
-      y = cat(parts, {.dim = d});
-    }
+    changes = changes || before != 0 || after != 0;
+  }
+  if (options.mode == PadMode::constant) {
+    visit(x.dtype(), [&]<class T>() { (void)number_as<T>("pad", options.value); });
+    return changes ? pad_constant(x, widths, options.value) : x;
+  }
+  Tensor y = x;
+  for (std::size_t i = 0; i < widths.size(); ++i) {
+    if (widths[i].first == 0 && widths[i].second == 0) continue;
+    const auto d = static_cast<Index>(i);
+    y = index_select(y, reflect_index(y.shape()[d], widths[i].first, widths[i].second), {.dim = d});
   }
   return y;
+}
+
+Tensor pad2d(const Tensor& x, const Pad2dOptions& options, Here here) {
+  const CallSite site(here);
+  if (x.dim() != 4) {
+    throw_invalid("pad2d: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", x.shape());
+  }
+  return pad(x, {{0, 0}, {options.top, options.bottom}, {options.left, options.right}},
+             {.mode = options.mode, .value = options.value});
+}
+
+Tensor repeat(const Tensor& x, const std::vector<Index>& counts, Here here) {
+  const CallSite site(here);
+  const auto added = static_cast<Index>(counts.size()) - x.dim();
+  if (added < 0) throw_invalid("repeat: there must be a count for each of {} dims; got {}", x.dim(), counts.size());
+  Tensor y = x;
+  for (Index i = 0; i < added; ++i) y = unsqueeze(y, 0);
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    const auto d = static_cast<Index>(i);
+    if (counts[i] < 0) throw_invalid("repeat: a count must not be negative; got {} for dim {}", counts[i], d);
+    if (counts[i] == 0) y = slice(y, {.dim = d, .end = 0});
+    else if (counts[i] > 1) y = cat(std::vector<Tensor>(static_cast<std::size_t>(counts[i]), y), {.dim = d});
+  }
+  return y;
+}
+
+Tensor expand(const Tensor& x, const std::vector<Index>& extents, Here here) {
+  const CallSite site(here);
+  std::vector<Index> shape = extents;
+  const auto added = static_cast<Index>(extents.size()) - x.dim();
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] != -1) continue;
+    const Index own = static_cast<Index>(i) - added;
+    if (own < 0) throw_invalid("expand: -1 stands for an extent of x; got it for new dim {}", i);
+    shape[i] = x.shape()[own];
+  }
+  return broadcast_to(x, Shape(std::span<const Index>(shape)));
 }
 
 Tensor flip(const Tensor& x, const std::vector<Index>& dims, Here here) {

@@ -56,11 +56,24 @@ struct SelectOptions {
 /// x at one index of dim, without that dimension. Throws std::out_of_range for the index.
 [[nodiscard]] Tensor select(const Tensor& x, const SelectOptions& options, Here here = {});
 
+struct NarrowOptions {
+  Index dim = 0;
+  Index start = 0;  ///< negative counts from the end
+  Index length = 0;
+};
+/// `length` elements from start on along dim. Throws std::out_of_range where slice would clamp.
+[[nodiscard]] Tensor narrow(const Tensor& x, const NarrowOptions& options, Here here = {});
+
 struct SplitOptions {
   Index dim = 0;
 };
 /// Pieces of `size` along dim; the last may be smaller.
 [[nodiscard]] std::vector<Tensor> split(const Tensor& x, Index size, const SplitOptions& options = {}, Here here = {});
+/// Pieces of the sizes given, which add up to the extent.
+[[nodiscard]] std::vector<Tensor> split(const Tensor& x, const std::vector<Index>& sizes,
+                                        const SplitOptions& options = {}, Here here = {});
+/// At most `chunks` pieces of equal size, the last may be smaller.
+[[nodiscard]] std::vector<Tensor> chunk(const Tensor& x, Index chunks, const SplitOptions& options = {}, Here here = {});
 
 enum class PadMode { constant, reflect };
 struct PadOptions {
@@ -68,9 +81,23 @@ struct PadOptions {
   double value = 0;  ///< of constant mode
 };
 /// Elements added before and after each of the first dimensions, {{before, after}, ...}; negative ones crop. reflect
-/// mirrors without repeating the border: the width must be below the extent.
+/// mirrors without repeating the border: the width must be below the extent. The transpose of slice. Keeps nothing.
 [[nodiscard]] Tensor pad(const Tensor& x, const std::vector<std::pair<Index, Index>>& widths,
                          const PadOptions& options = {}, Here here = {});
+
+struct Pad2dOptions {
+  Index top = 0, bottom = 0, left = 0, right = 0;
+  PadMode mode = PadMode::constant;
+  double value = 0;
+};
+/// pad for the rows and columns of images x [N, H, W, C].
+[[nodiscard]] Tensor pad2d(const Tensor& x, const Pad2dOptions& options, Here here = {});
+
+/// x as a tile, counts[d] times along dimension d; more counts than dimensions add dimensions in front. A copy.
+[[nodiscard]] Tensor repeat(const Tensor& x, const std::vector<Index>& counts, Here here = {});
+
+/// broadcast_to in PyTorch's spelling: an extent of -1 stays what it is. A copy.
+[[nodiscard]] Tensor expand(const Tensor& x, const std::vector<Index>& extents, Here here = {});
 
 /// The order of elements reversed along dims.
 [[nodiscard]] Tensor flip(const Tensor& x, const std::vector<Index>& dims, Here here = {});

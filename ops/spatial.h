@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include <tapestry/autograd/shape.h>
 
 namespace tapestry {
@@ -11,6 +13,16 @@ struct Pair2 {
   constexpr Pair2(Index both) noexcept : h(both), w(both) {}
   constexpr Pair2(Index height, Index width) noexcept : h(height), w(width) {}
   friend constexpr bool operator==(const Pair2&, const Pair2&) = default;
+};
+
+/// A Pair2 that may be left out: what takes its place is said where it is used. Unlike an optional it takes {h, w}.
+struct OptionalPair2 : std::optional<Pair2> {
+  constexpr OptionalPair2() noexcept = default;
+  constexpr OptionalPair2(int both) noexcept : optional(Pair2(both)) {}
+  constexpr OptionalPair2(Index both) noexcept : optional(Pair2(both)) {}
+  constexpr OptionalPair2(Index height, Index width) noexcept : optional(Pair2(height, width)) {}
+  constexpr OptionalPair2(Pair2 both) noexcept : optional(both) {}
+  constexpr OptionalPair2(const std::optional<Pair2>& both) noexcept : optional(both) {}
 };
 
 /// `valid`: no padding. `same`: the output has the size of the input (stride 1 only); what cannot be shared evenly goes

@@ -7,8 +7,8 @@
 /// How extents are cut into tiles, panels and tasks. Private to ops/kernels.
 ///
 /// Results must not depend on the instruction set more than rounding of single operations does, nor on the number of
-/// threads at all. So what changes the order of additions (blocks of k, batch segments) is cut by constants; what does not
-/// (tile heights, panel widths) may follow the registers.
+/// threads at all. So what changes the order of additions (blocks of k, batch segments) is cut by constants; what does
+/// not (tile heights, panel widths) may follow the registers.
 namespace tapestry::kernels {
 
 constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
@@ -21,15 +21,15 @@ struct Range {
 /// Part i of [0, n) cut into `parts` nearly equal ranges: 20 rows in 4 parts are 5 + 5 + 5 + 5, not 6 + 6 + 6 + 2.
 constexpr Range part(Index n, Index parts, Index i) { return {n * i / parts, n * (i + 1) / parts}; }
 
-/// The columns of a product cut into panels of whole vectors, as wide as the register tile or nearly so. Packed, panel p
-/// of depth k lies at offset(p, k) as [k][width], columns beyond the last one being zero.
+/// The columns of a product cut into panels of whole vectors, as wide as the register tile or nearly so. Packed, panel
+/// p of depth k lies at offset(p, k) as [k][width], columns beyond the last one being zero.
 class Panels {
  public:
   struct Panel {
     Index column;   ///< the first
     Index columns;  ///< real ones
     Index vectors;
-    Index width;    ///< vectors * lanes
+    Index width;  ///< vectors * lanes
   };
 
   template <class T>
@@ -65,8 +65,8 @@ void for_each_task(Index count, const F& task) {
   }
 }
 
-/// How many tasks to cut `work` multiply-adds into: about `wanted`, but none so small that handing it to a thread costs more
-/// than it saves.
+/// How many tasks to cut `work` multiply-adds into: about `wanted`, but none so small that handing it to a thread costs
+/// more than it saves.
 constexpr Index task_count(double work, Index wanted) {
   constexpr double kSmallest = 2e6;  // multiply-adds: some 20 us of one core; waking another one costs 2 to 20 us
   return std::clamp(static_cast<Index>(work / kSmallest), Index{1}, std::max(wanted, Index{1}));

@@ -22,7 +22,8 @@ struct Conv2dShape {
 template <class T>
 void conv2d(const Conv2dShape& shape, const T* x, const T* w, const T* bias, T* y);
 
-/// dx [n, h, w, c]: the transpose of conv2d in x, applied to dy [n, oh, ow, k]. Overwrites dx, with 0 where no window touches.
+/// dx [n, h, w, c]: the transpose of conv2d in x, applied to dy [n, oh, ow, k]. Overwrites dx, with 0 where no window
+/// touches.
 template <class T>
 void conv2d_input_grad(const Conv2dShape& shape, const T* dy, const T* w, T* dx);
 

@@ -16,9 +16,9 @@ struct Gather {
   Index in_h, in_w, in_channels;     ///< x [images, in_h, in_w, in_channels]
   Index out_h, out_w, out_channels;  ///< y [images, out_h, out_w, out_channels]
   Index kernel_h, kernel_w;
-  TapTable rows, columns;            ///< columns merged only if groups = 1: channels of neighbours are then contiguous
+  TapTable rows, columns;  ///< columns merged only if groups = 1: channels of neighbours are then contiguous
   const T* x;
-  const T* bias;                     ///< null: none
+  const T* bias;  ///< null: none
   T* y;
 
   [[nodiscard]] Index group_in() const { return in_channels / groups; }
@@ -36,8 +36,8 @@ template <class T>
 template <class T>
 [[nodiscard]] Index packed_size(const Gather<T>& gather);
 
-/// Packs w [k, r, s, c / groups] for the one or the other: a function of w and the shape alone, so the result may be kept
-/// for as long as w does not change.
+/// Packs w [k, r, s, c / groups] for the one or the other: a function of w and the shape alone, so the result may be
+/// kept for as long as w does not change.
 template <class T>
 void pack_forward(const Gather<T>& gather, const T* w, T* packed);
 template <class T>

@@ -6,9 +6,9 @@
 
 /// Which input coordinates feed an output coordinate, along one axis. Private to ops/kernels.
 ///
-/// The convolution and its input gradient differ in nothing else: both gather, for every output pixel, some input pixels
-/// times some kernel taps. So stride, dilation, padding, flipping and the parity classes of a strided gradient are all
-/// worked out here, once per call, and the loops over pixels only walk these lists.
+/// The convolution and its input gradient differ in nothing else: both gather, for every output pixel, some input
+/// pixels times some kernel taps. So stride, dilation, padding, flipping and the parity classes of a strided gradient
+/// are all worked out here, once per call, and the loops over pixels only walk these lists.
 namespace tapestry::kernels {
 
 /// `count` input coordinates from `input` on, one after the other, times the kernel coordinates from `tap` on.
@@ -16,7 +16,8 @@ struct TapRun {
   Index input, tap, count;
 };
 
-/// Consecutive outputs in steps of `step` that use the same kernel coordinates, their inputs moving on by the table's shift.
+/// Consecutive outputs in steps of `step` that use the same kernel coordinates, their inputs moving on by the table's
+/// shift.
 struct PixelRun {
   Index first, count;
 };
@@ -31,14 +32,17 @@ class TapTable {
   };
 
   /// Of the convolution: output o reads o stride - pad + t dilation. With `merge`, adjacent taps become one run.
-  static TapTable forward(Index outputs, Index inputs, Index kernel, Index stride, Index pad, Index dilation, bool merge);
-  /// Of its input gradient, which reads dy and has the extents swapped: i reads (i + pad - t dilation) / stride where that
-  /// is whole. Kernel coordinates are counted from the far end, so that both run upwards.
+  static TapTable forward(Index outputs, Index inputs, Index kernel, Index stride, Index pad, Index dilation,
+                          bool merge);
+  /// Of its input gradient, which reads dy and has the extents swapped: i reads (i + pad - t dilation) / stride where
+  /// that is whole. Kernel coordinates are counted from the far end, so that both run upwards.
   static TapTable input_grad(Index outputs, Index inputs, Index kernel, Index stride, Index pad, Index dilation,
                              bool merge);
 
   [[nodiscard]] Index outputs() const { return static_cast<Index>(first_.size()) - 1; }
-  [[nodiscard]] Runs operator[](Index o) const { return {runs_.data() + first_[at(o)], runs_.data() + first_[at(o + 1)]}; }
+  [[nodiscard]] Runs operator[](Index o) const {
+    return {runs_.data() + first_[at(o)], runs_.data() + first_[at(o + 1)]};
+  }
   [[nodiscard]] const std::vector<PixelRun>& pixel_runs() const { return pixel_runs_; }
   [[nodiscard]] Index step() const { return step_; }
   [[nodiscard]] Index shift() const { return shift_; }

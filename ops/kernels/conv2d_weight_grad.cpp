@@ -11,32 +11,35 @@
 namespace tapestry::kernels {
 namespace {
 
-// Output pixels whose gradients are packed at a time: [128][64 filters] of floats are 32 KiB and stay in L1 or next to it
-// while all taps and channels pass by. It also bounds the length of one chain of additions.
-constexpr Index kPixelBlock = 256;
-constexpr Index kSumRows = 576;  // taps x channels of a task: with 64 filters 147 KiB of sums, which stay in L2
+// Output pixels whose gradients are packed at a time: [128][64 filters] of floats are 32 KiB and stay in L1 or next to
+// it while all taps and channels pass by. It also bounds the length of one chain of additions.
+constexpr Index kPixelBlock = 128;
+constexpr Index kSumRows = 576;        // taps x channels of a task: with 64 filters 147 KiB of sums, which stay in L2
 constexpr Index kFewestChannels = 32;  // of a task, however many taps: packed gradients have to be used for something
 constexpr Index kNominalPanel = 64;    // filters
 constexpr Index kTasks = 32;
 
 /// dw as products of x, transposed, with dy: for every tap, channels x filters, summed over output pixels. Channels are
-/// the rows of register tiles, filters their columns. Phase one: tasks take (segment of output rows, group, panel of filters, block
-/// of channels) and leave private sums [tap][channel][filter]. Phase two adds the segments in order and transposes.
+/// the rows of register tiles, filters their columns. Phase one: tasks take (segment of output rows, group, panel of
+/// filters, block of channels) and leave private sums [tap][channel][filter]. Phase two adds the segments in order and
+/// transposes.
 template <class T>
 class WeightGrad {
  public:
   WeightGrad(const Conv2dShape& shape, const T* x, const T* dy, T* dw)
       : kernels_(microkernels<T>()),
         s_(shape),
-        x_(x), dy_(dy), dw_(dw),
+        x_(x),
+        dy_(dy),
+        dw_(dw),
         channels_(shape.c / shape.groups),
         filters_(shape.k / shape.groups),
         taps_(shape.r * shape.s),
         panels_(kernels_, filters_),
         channel_blocks_(ceil_div(channels_, std::max(kSumRows / taps_, kFewestChannels))),
         block_rows_(std::clamp(kPixelBlock / shape.ow, Index{1}, std::max(Index{1}, shape.n * shape.oh))) {
-    const double work = static_cast<double>(s_.n * s_.oh * s_.ow) * static_cast<double>(s_.k) *
-                        static_cast<double>(channels_ * taps_);
+    const double work =
+        static_cast<double>(s_.n * s_.oh * s_.ow) * static_cast<double>(s_.k) * static_cast<double>(channels_ * taps_);
     // The order of additions hangs on the number of segments, so it must not hang on the width of panels.
     const Index cells = s_.groups * ceil_div(filters_, kNominalPanel) * channel_blocks_;
     segments_ = std::min(s_.n * s_.oh, task_count(work / static_cast<double>(cells), ceil_div(kTasks, cells)));
@@ -49,9 +52,10 @@ class WeightGrad {
     for_each_task(cells * segments_, [&](Index task) {
       const FlushDenormals mode;
       const Cell cell = this->cell(task % cells);
-      sum_segment(cell, part(s_.n * s_.oh, segments_, task / cells), partial.data() + task / cells * segment_size() + cell.offset);
+      sum_segment(cell, part(s_.n * s_.oh, segments_, task / cells),
+                  partial.data() + task / cells * segment_size() + cell.offset);
     });
-    for_each_task(segments_ > 1 || cells > 1 ? cells : 1, [&](Index task) {
+    for_each_task(cells, [&](Index task) {
       const FlushDenormals mode;
       finish(cell(task), partial.data());
     });

@@ -9,15 +9,16 @@
 namespace tapestry::kernels {
 namespace {
 
-// Depth of a block: its panel of 64 columns, 128 KiB, stays in L2 while the rows pass by. It also bounds the length of one
-// chain of additions.
+// Depth of a block: its panel of 64 columns, 128 KiB, stays in L2 while the rows pass by. It also bounds the length of
+// one chain of additions.
 template <class T>
 constexpr Index kDepthBlock = static_cast<Index>(2048 / sizeof(T));
 
-constexpr Index kFewRows = 96;       // up to here every panel is used too little to be packed ahead of the loop
-constexpr Index kRowsInPlace = 64;   // up to here, reading B where it lies costs less than copying it
-constexpr Index kRowsPerTask = 96;   // with a depth block, 192 KiB of A: stays in L2 while all panels of the task pass by
-constexpr Index kTasks = 64;         // enough for any two cores to end together
+constexpr Index kFewRows = 96;      // up to here every panel is used too little to be packed ahead of the loop
+constexpr Index kRowsInPlace = 64;  // up to here, reading B where it lies costs less than copying it
+constexpr Index kRowsPerTask =
+    96;                       // with a depth block, 192 KiB of A: stays in L2 while all panels of the task pass by
+constexpr Index kTasks = 64;  // enough for any two cores to end together
 
 /// One product, its tiling, and the tile loops over it.
 template <class T>
@@ -27,8 +28,13 @@ class Product {
       : kernels_(microkernels<T>()),
         transpose_a_(transpose_a),
         transpose_b_(transpose_b),
-        m_(m), n_(n), k_(k),
-        a_(a), b_(b), bias_(bias), c_(c),
+        m_(m),
+        n_(n),
+        k_(k),
+        a_(a),
+        b_(b),
+        bias_(bias),
+        c_(c),
         panels_(kernels_, n),
         row_tiles_(ceil_div(m, panels_.tile_rows())),
         depth_blocks_(ceil_div(k, kDepthBlock<T>)) {}
@@ -87,8 +93,8 @@ class Product {
         const Range depth = part(k_, depth_blocks_, block);
         for (Index p = range.begin; p < range.end; ++p) {
           const Panels::Panel panel = panels_[p];
-          multiply(panel, depth, tiles, packed_b.data() + panels_.offset(p, k_) + depth.begin * panel.width, panel.width,
-                   packed_a.data());
+          multiply(panel, depth, tiles, packed_b.data() + panels_.offset(p, k_) + depth.begin * panel.width,
+                   panel.width, packed_a.data());
         }
       }
     });
@@ -151,8 +157,8 @@ class Product {
       kernels_.transpose(rows.size(), k_, k_, a_ + rows.begin, m_, packed_a + rows.begin * packed_row(), packed_row());
     };
     const Index pieces = pieces_b + pieces_a;
-    const Index tasks = task_count(16.0 * static_cast<double>(k_) * static_cast<double>(n_ + (packed_a != nullptr ? m_ : 0)),
-                                   pieces);
+    const Index tasks =
+        task_count(16.0 * static_cast<double>(k_) * static_cast<double>(n_ + (packed_a != nullptr ? m_ : 0)), pieces);
     for_each_task(tasks, [&](Index task) {
       const Range range = part(pieces, tasks, task);
       for (Index piece = range.begin; piece < range.end; ++piece) {
@@ -161,9 +167,11 @@ class Product {
     });
   }
 
-  static constexpr Index kPackAFrom = 96;  // columns; with fewer, every element of A is read too seldom to be copied first
+  static constexpr Index kPackAFrom =
+      96;  // columns; with fewer, every element of A is read too seldom to be copied first
 
-  /// Elements between rows of transposed a: k and a cache line, since rows a power of two apart compete for the same sets.
+  /// Elements between rows of transposed a: k and a cache line, since rows a power of two apart compete for the same
+  /// sets.
   [[nodiscard]] Index packed_row() const { return k_ + static_cast<Index>(64 / sizeof(T)); }
 
   const Microkernels<T>& kernels_;
@@ -194,8 +202,8 @@ void gemm(bool transpose_a, bool transpose_b, Index m, Index n, Index k, const T
 }
 
 template <class T>
-void gemm_batched(Index batch, const Index* a_offset, const Index* b_offset, bool transpose_a, bool transpose_b, Index m,
-                  Index n, Index k, const T* a, const T* b, T* c) {
+void gemm_batched(Index batch, const Index* a_offset, const Index* b_offset, bool transpose_a, bool transpose_b,
+                  Index m, Index n, Index k, const T* a, const T* b, T* c) {
   constexpr double kLarge = 8e6;  // multiply-adds of one product that is worth all threads by itself
   const auto one = [&](Index i) {
     gemm<T>(transpose_a, transpose_b, m, n, k, a + a_offset[i], b + b_offset[i], nullptr, c + i * m * n);

@@ -14,19 +14,20 @@ namespace tapestry::kernels {
 template <class T>
 void gemm(bool transpose_a, bool transpose_b, Index m, Index n, Index k, const T* a, const T* b, const T* bias, T* c);
 
-/// `batch` products of the same shape: c + i m n = op(a + a_offset[i]) op(b + b_offset[i]). Offsets are in elements and may
-/// repeat, so a broadcast batch axis costs nothing.
+/// `batch` products of the same shape: c + i m n = op(a + a_offset[i]) op(b + b_offset[i]). Offsets are in elements and
+/// may repeat, so a broadcast batch axis costs nothing.
 template <class T>
-void gemm_batched(Index batch, const Index* a_offset, const Index* b_offset, bool transpose_a, bool transpose_b, Index m,
-                  Index n, Index k, const T* a, const T* b, T* c);
+void gemm_batched(Index batch, const Index* a_offset, const Index* b_offset, bool transpose_a, bool transpose_b,
+                  Index m, Index n, Index k, const T* a, const T* b, T* c);
 
 /// The instruction set in use: "AVX3" (AVX-512), "AVX2", or "EMU128" or "SCALAR" without either.
 [[nodiscard]] const char* simd_target();
 
 extern template void gemm<float>(bool, bool, Index, Index, Index, const float*, const float*, const float*, float*);
-extern template void gemm<double>(bool, bool, Index, Index, Index, const double*, const double*, const double*, double*);
-extern template void gemm_batched<float>(Index, const Index*, const Index*, bool, bool, Index, Index, Index, const float*,
-                                         const float*, float*);
+extern template void gemm<double>(bool, bool, Index, Index, Index, const double*, const double*, const double*,
+                                  double*);
+extern template void gemm_batched<float>(Index, const Index*, const Index*, bool, bool, Index, Index, Index,
+                                         const float*, const float*, float*);
 extern template void gemm_batched<double>(Index, const Index*, const Index*, bool, bool, Index, Index, Index,
                                           const double*, const double*, double*);
 

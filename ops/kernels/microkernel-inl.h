@@ -1,5 +1,6 @@
 // Highway code for one instruction set and the element type TAPESTRY_KERNEL_TYPE; included once per target by
-// microkernel_f32.cpp and microkernel_f64.cpp through foreach_target. Hence a guard that toggles instead of #pragma once.
+// microkernel_f32.cpp and microkernel_f64.cpp through foreach_target. Hence a guard that toggles instead of #pragma
+// once.
 
 #include <array>
 #include <cstddef>
@@ -75,7 +76,8 @@ HWY_INLINE void store_vector(const Tile<T>& tile, V sum, Index column, T* to) {
   }
 }
 
-/// One register tile. kUnitK: k is contiguous in A and rows are a_row apart; else rows are contiguous and k is a_k apart.
+/// One register tile. kUnitK: k is contiguous in A and rows are a_row apart; else rows are contiguous and k is a_k
+/// apart.
 template <int kTileRows, int kTileVectors, bool kUnitK>
 void run_tile(const Tile<T>& tile) {
   const D d;

@@ -4,9 +4,9 @@
 
 #include <cstdint>
 
-/// The innermost loops of matmul and convolution: register tiles, panel packing and the channelwise (depthwise) products.
-/// Written once with Highway (microkernel-inl.h), compiled per instruction set, reached through a table of pointers.
-/// Private to ops/kernels.
+/// The innermost loops of matmul and convolution: register tiles, panel packing and the channelwise (depthwise)
+/// products. Written once with Highway (microkernel-inl.h), compiled per instruction set, reached through a table of
+/// pointers. Private to ops/kernels.
 namespace tapestry::kernels {
 
 /// One run of consecutive k: element offsets into A and B, and how many k.
@@ -32,7 +32,7 @@ struct Tile {
   T* c;
   Index c_row;
   Index columns;
-  bool add;       ///< to C, instead of overwriting it
+  bool add;  ///< to C, instead of overwriting it
 };
 
 constexpr Index kMaxVectors = 4, kMaxRows = 16;  // the largest tables of any instruction set
@@ -42,10 +42,10 @@ template <class T>
 struct Microkernels {
   using RunTile = void (*)(const Tile<T>&);
 
-  std::int64_t target;              ///< Highway's number of the instruction set
-  Index lanes;                      ///< elements of a vector
-  Index max_vectors;                ///< the widest tile
-  Index max_rows[kMaxVectors + 1];  ///< [vectors]: the tallest tile of that width
+  std::int64_t target;                              ///< Highway's number of the instruction set
+  Index lanes;                                      ///< elements of a vector
+  Index max_vectors;                                ///< the widest tile
+  Index max_rows[kMaxVectors + 1];                  ///< [vectors]: the tallest tile of that width
   RunTile tiles[2][kMaxVectors + 1][kMaxRows + 1];  ///< [a_k != 1][vectors][rows]
 
   /// to[k * to_row + j] = from[j * from_row + k] for k < depth, j < columns; zero for columns <= j < padded.
@@ -59,9 +59,7 @@ struct Microkernels {
   /// sum[i] += x[i].
   void (*accumulate)(Index n, const T* x, T* sum);
 
-  void run(Index rows, Index vectors, const Tile<T>& tile) const {
-    tiles[tile.a_k == 1 ? 0 : 1][vectors][rows](tile);
-  }
+  void run(Index rows, Index vectors, const Tile<T>& tile) const { tiles[tile.a_k == 1 ? 0 : 1][vectors][rows](tile); }
 };
 
 /// The table of the best instruction set of this CPU (or of the best one that Highway was told to use).

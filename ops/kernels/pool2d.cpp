@@ -7,144 +7,260 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <limits>
 #include <type_traits>
 
 #include <tapestry/ops/kernels/pool2d.h>
+
+#ifndef TAPESTRY_POOL2D_ONCE
+#define TAPESTRY_POOL2D_ONCE
+namespace tapestry::kernels {
+namespace {
+
+/// The loops for one instruction set: one output row of one image each. The gradients come twice: `add` to an image of
+/// zeros, for windows that overlap; `write` all input rows from that of the window to `end`, where none do.
+template <class T, class Tap>
+struct MaxPool2dTable {
+  void (*max_row)(const Pool2dShape&, const T* image, Index row, T* y, Tap* tap);
+  void (*add_row)(const Pool2dShape&, const T* dy, const Tap* tap, Index row, T* image);
+  void (*write_row)(const Pool2dShape&, const T* dy, const Tap* tap, Index row, T* image);
+  void (*gather_row)(const Pool2dShape&, const T* image, const Tap* tap, Index row, T* y);
+};
+
+template <class T>
+struct AvgPool2dTable {
+  void (*avg_row)(const Pool2dShape&, const T* image, Index row, T* y);
+  void (*add_row)(const Pool2dShape&, const T* dy, Index row, T* image);
+  void (*write_row)(const Pool2dShape&, const T* dy, Index row, T* image);
+};
+
+}  // namespace
+}  // namespace tapestry::kernels
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace tapestry::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-constexpr Index kBlock = 128;  // channels at a time: best values and taps stay in the first-level cache
+namespace hn = hwy::HWY_NAMESPACE;
 
-/// Taps of one axis that lie inside the input: [first, last).
-struct Taps {
-  Index origin, first, last;
-  Taps(Index out, Index stride, Index pad, Index kernel, Index dilation, Index extent)
-      : origin(out * stride - pad), first(0), last(kernel) {
-    if (origin < 0) first = std::min(kernel, (-origin + dilation - 1) / dilation);
-    if (origin + (kernel - 1) * dilation >= extent) last = (extent - origin + dilation - 1) / dilation;
+template <class D>
+using Numbers = hn::RebindToUnsigned<D>;  // as wide as T: one mask serves values and tap numbers
+
+template <class D, class Tap>
+HWY_INLINE auto load_taps(D /*tag*/, const Tap* tap) {
+  const Numbers<D> numbers;
+  if constexpr (sizeof(Tap) == sizeof(hn::TFromD<D>)) {
+    return hn::BitCast(numbers, hn::LoadU(hn::RebindToSigned<D>(), tap));
+  } else if constexpr (sizeof(Tap) == 1 && sizeof(hn::TFromD<D>) == 8) {
+    const hn::Rebind<std::uint32_t, D> half;
+    return hn::PromoteTo(numbers, hn::PromoteTo(half, hn::LoadU(hn::Rebind<Tap, D>(), tap)));
+  } else if constexpr (sizeof(Tap) == 1) {
+    return hn::PromoteTo(numbers, hn::LoadU(hn::Rebind<Tap, D>(), tap));
+  } else {
+    return hn::BitCast(numbers, hn::PromoteTo(hn::RebindToSigned<D>(), hn::LoadU(hn::Rebind<Tap, D>(), tap)));
   }
-};
+}
 
-/// f(output pixel, tap, input pixel) over the taps of every window of rows [begin, end) of an image.
+template <class D, class V, class Tap>
+HWY_INLINE void store_taps(D /*tag*/, V numbers, Tap* tap) {
+  if constexpr (sizeof(Tap) == sizeof(hn::TFromD<D>)) {
+    const hn::RebindToSigned<D> same;
+    hn::StoreU(hn::BitCast(same, numbers), same, tap);
+  } else {
+    const hn::Rebind<std::make_unsigned_t<Tap>, D> narrow;
+    hn::StoreU(hn::TruncateTo(narrow, numbers), narrow, reinterpret_cast<std::make_unsigned_t<Tap>*>(tap));
+  }
+}
+
+/// f(tag, channel) for all channels, a vector at a time and one by one at the end.
+template <class T, class F>
+HWY_INLINE void for_channels(Index channels, const F& f) {
+  const hn::ScalableTag<T> d;
+  const hn::CappedTag<T, 1> single;
+  const auto lanes = static_cast<Index>(hn::Lanes(d));
+  Index c = 0;
+  for (; c + lanes <= channels; c += lanes) f(d, c);
+  for (; c < channels; ++c) f(single, c);
+}
+
+/// f(number of the tap, offset of its pixel in the image, in elements) over the taps of a window.
 template <class F>
-HWY_INLINE void for_taps(const MaxPool2dShape& s, Index row, Index column, const F& f) {
-  const Taps h(row, s.stride_h, s.pad_h, s.kernel_h, s.dilation_h, s.h);
-  const Taps v(column, s.stride_w, s.pad_w, s.kernel_w, s.dilation_w, s.w);
-  for (Index r = h.first; r < h.last; ++r) {
-    for (Index t = v.first; t < v.last; ++t) {
-      f(r * s.kernel_w + t, (h.origin + r * s.dilation_h) * s.w + v.origin + t * s.dilation_w);
-    }
+HWY_INLINE void for_taps(const Pool2dShape& s, Index row, Index column, const F& f) {
+  const PoolWindow& h = s.rows[row];
+  const PoolWindow& v = s.columns[column];
+  Index number_h = h.first * s.kernel_w + v.first;
+  for (Index i = h.begin; i < h.end; i += s.dilation_h, number_h += s.kernel_w) {
+    Index number = number_h;
+    for (Index j = v.begin; j < v.end; j += s.dilation_w, ++number) f(number, (i * s.w + j) * s.c);
   }
 }
 
-template <class T>
-void max_row(const MaxPool2dShape& s, const T* image, Index row, T* y, std::uint8_t* tap) {
-  using Int = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;  // as wide as T: one mask serves both
+template <class T, class Tap>
+void max_row(const Pool2dShape& s, const T* image, Index row, T* y, Tap* tap) {
   for (Index column = 0; column < s.ow; ++column) {
-    for (Index c0 = 0; c0 < s.c; c0 += kBlock) {
-      const Index n = std::min(kBlock, s.c - c0);
-      T best[kBlock];
-      Int at[kBlock];
-      bool first = true;
-      for_taps(s, row, column, [&](Index index, Index pixel) HWY_ATTR {
-        const T* HWY_RESTRICT in = image + pixel * s.c + c0;
-        const auto number = static_cast<Int>(index);
-        if (first) {
-          for (Index c = 0; c < n; ++c) {
-            best[c] = in[c];
-            at[c] = number;
-          }
-          first = false;
-          return;
-        }
-        for (Index c = 0; c < n; ++c) {
-          const bool take = !(in[c] <= best[c]) && !(best[c] != best[c] && in[c] == in[c]);
-          best[c] = take ? in[c] : best[c];
-          at[c] = take ? number : at[c];
-        }
+    const Index first = s.rows[row].first * s.kernel_w + s.columns[column].first;
+    for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
+      const Numbers<decltype(d)> numbers;
+      using Number = hn::TFromD<Numbers<decltype(d)>>;
+      auto best = hn::Set(d, -std::numeric_limits<T>::infinity());
+      auto at = hn::Set(numbers, static_cast<Number>(first));
+      for_taps(s, row, column, [&](Index number, Index pixel) HWY_ATTR {
+        const auto x = hn::LoadU(d, image + pixel + c);
+        const auto take = hn::Or(hn::Gt(x, best), hn::IsNaN(x));
+        best = hn::IfThenElse(take, x, best);
+        at = hn::IfThenElse(hn::RebindMask(numbers, take), hn::Set(numbers, static_cast<Number>(number)), at);
       });
-      for (Index c = 0; c < n; ++c) {
-        y[column * s.c + c0 + c] = best[c];
-        tap[column * s.c + c0 + c] = static_cast<std::uint8_t>(at[c]);
-      }
-    }
+      hn::StoreU(best, d, y + column * s.c + c);
+      if (tap != nullptr) store_taps(d, at, tap + column * s.c + c);
+    });
   }
 }
 
-template <class T>
-void scatter_row(const MaxPool2dShape& s, const T* dy, const std::uint8_t* tap, Index row, T* image) {
+/// dy where the window chose tap `number`, else 0.
+template <class D, class V, class N>
+HWY_INLINE V chosen(D d, V dy, N taps, Index number) {
+  const Numbers<D> numbers;
+  const auto here = hn::Eq(taps, hn::Set(numbers, static_cast<hn::TFromD<Numbers<D>>>(number)));
+  return hn::IfThenElseZero(hn::RebindMask(d, here), dy);
+}
+
+template <class T, class Tap>
+void max_add_row(const Pool2dShape& s, const T* dy, const Tap* tap, Index row, T* image) {
   for (Index column = 0; column < s.ow; ++column) {
-    const T* HWY_RESTRICT from = dy + column * s.c;
-    const std::uint8_t* HWY_RESTRICT at = tap + column * s.c;
-    for_taps(s, row, column, [&](Index index, Index pixel) HWY_ATTR {
-      T* HWY_RESTRICT out = image + pixel * s.c;
-      for (Index c = 0; c < s.c; ++c) out[c] += at[c] == index ? from[c] : T{0};
+    for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
+      const auto from = hn::LoadU(d, dy + column * s.c + c);
+      const auto taps = load_taps(d, tap + column * s.c + c);
+      for_taps(s, row, column, [&](Index number, Index pixel) HWY_ATTR {
+        T* to = image + pixel + c;
+        hn::StoreU(hn::Add(hn::LoadU(d, to), chosen(d, from, taps, number)), d, to);
+      });
+    });
+  }
+}
+
+/// Zeros in the pixels of a band of input rows that belong to no window, up to the end of the row of windows.
+template <class T>
+HWY_INLINE void clear_gaps(const Pool2dShape& s, Index row, T* image) {
+  const PoolWindow& h = s.rows[row];
+  const Index begin = row == 0 ? 0 : s.rows[row - 1].end;
+  const Index end = row + 1 == s.oh ? s.h : h.end;
+  std::fill(image + begin * s.w * s.c, image + h.begin * s.w * s.c, T{0});
+  std::fill(image + h.end * s.w * s.c, image + end * s.w * s.c, T{0});
+  for (Index i = h.begin; i < h.end; ++i) {
+    T* line = image + i * s.w * s.c;
+    Index clear = 0;
+    for (Index column = 0; column < s.ow; ++column) {
+      const PoolWindow& v = s.columns[column];
+      std::fill(line + clear * s.c, line + v.begin * s.c, T{0});
+      clear = v.end;
+    }
+    std::fill(line + clear * s.c, line + s.w * s.c, T{0});
+  }
+}
+
+template <class T, class Tap>
+void max_write_row(const Pool2dShape& s, const T* dy, const Tap* tap, Index row, T* image) {
+  clear_gaps(s, row, image);
+  for (Index column = 0; column < s.ow; ++column) {
+    for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
+      const auto from = hn::LoadU(d, dy + column * s.c + c);
+      const auto taps = load_taps(d, tap + column * s.c + c);
+      for_taps(s, row, column, [&](Index number, Index pixel) HWY_ATTR {
+        hn::StoreU(chosen(d, from, taps, number), d, image + pixel + c);
+      });
+    });
+  }
+}
+
+template <class T, class Tap>
+void max_gather_row(const Pool2dShape& s, const T* image, const Tap* tap, Index row, T* y) {
+  for (Index column = 0; column < s.ow; ++column) {
+    for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
+      const Numbers<decltype(d)> numbers;
+      const auto taps = load_taps(d, tap + column * s.c + c);
+      auto out = hn::Zero(d);
+      for_taps(s, row, column, [&](Index number, Index pixel) HWY_ATTR {
+        const auto here = hn::Eq(taps, hn::Set(numbers, static_cast<hn::TFromD<Numbers<decltype(d)>>>(number)));
+        out = hn::IfThenElse(hn::RebindMask(d, here), hn::LoadU(d, image + pixel + c), out);
+      });
+      hn::StoreU(out, d, y + column * s.c + c);
     });
   }
 }
 
 template <class T>
-void gather_row(const MaxPool2dShape& s, const T* image, const std::uint8_t* tap, Index row, T* y) {
+HWY_INLINE T divisor(const Pool2dShape& s, Index row, Index column) {
+  return static_cast<T>(s.rows[row].count * s.columns[column].count);
+}
+
+template <class T>
+void avg_row(const Pool2dShape& s, const T* image, Index row, T* y) {
+  const PoolWindow& h = s.rows[row];
   for (Index column = 0; column < s.ow; ++column) {
-    T* HWY_RESTRICT out = y + column * s.c;
-    const std::uint8_t* HWY_RESTRICT at = tap + column * s.c;
-    for (Index c = 0; c < s.c; ++c) out[c] = T{0};
-    for_taps(s, row, column, [&](Index index, Index pixel) HWY_ATTR {
-      const T* HWY_RESTRICT in = image + pixel * s.c;
-      for (Index c = 0; c < s.c; ++c) out[c] = at[c] == index ? in[c] : out[c];
+    const PoolWindow& v = s.columns[column];
+    const T count = divisor<T>(s, row, column);
+    for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
+      auto sum = hn::Zero(d);
+      for (Index i = h.begin; i < h.end; ++i) {
+        auto line = hn::Zero(d);  // rows of the window first: errors grow with its height + width, not with its area
+        const T* x = image + (i * s.w + v.begin) * s.c + c;
+        for (Index j = v.begin; j < v.end; ++j, x += s.c) line = hn::Add(line, hn::LoadU(d, x));
+        sum = hn::Add(sum, line);
+      }
+      hn::StoreU(hn::Div(sum, hn::Set(d, count)), d, y + column * s.c + c);
     });
   }
 }
 
 template <class T>
-void avg_row(const AvgPool2dShape& s, const T* image, Index row, T* y) {
-  const PoolWindow& h = s.rows[row];
+void avg_add_row(const Pool2dShape& s, const T* dy, Index row, T* image) {
   for (Index column = 0; column < s.ow; ++column) {
-    const PoolWindow& v = s.columns[column];
-    T* HWY_RESTRICT out = y + column * s.c;
-    for (Index c = 0; c < s.c; ++c) out[c] = T{0};
-    for (Index i = h.begin; i < h.end; ++i) {
-      for (Index j = v.begin; j < v.end; ++j) {
-        const T* HWY_RESTRICT in = image + (i * s.w + j) * s.c;
-        for (Index c = 0; c < s.c; ++c) out[c] += in[c];
-      }
-    }
-    const T divisor = static_cast<T>(h.count * v.count);
-    for (Index c = 0; c < s.c; ++c) out[c] /= divisor;
+    const T count = divisor<T>(s, row, column);
+    for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
+      const auto share = hn::Div(hn::LoadU(d, dy + column * s.c + c), hn::Set(d, count));
+      for_taps(s, row, column, [&](Index, Index pixel) HWY_ATTR {
+        T* to = image + pixel + c;
+        hn::StoreU(hn::Add(hn::LoadU(d, to), share), d, to);
+      });
+    });
   }
 }
 
 template <class T>
-void avg_grad_row(const AvgPool2dShape& s, const T* dy, Index row, T* image) {
-  const PoolWindow& h = s.rows[row];
+void avg_write_row(const Pool2dShape& s, const T* dy, Index row, T* image) {
+  clear_gaps(s, row, image);
   for (Index column = 0; column < s.ow; ++column) {
-    const PoolWindow& v = s.columns[column];
-    const T* HWY_RESTRICT from = dy + column * s.c;
-    const T divisor = static_cast<T>(h.count * v.count);
-    for (Index i = h.begin; i < h.end; ++i) {
-      for (Index j = v.begin; j < v.end; ++j) {
-        T* HWY_RESTRICT out = image + (i * s.w + j) * s.c;
-        for (Index c = 0; c < s.c; ++c) out[c] += from[c] / divisor;
-      }
-    }
+    const T count = divisor<T>(s, row, column);
+    for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
+      const auto share = hn::Div(hn::LoadU(d, dy + column * s.c + c), hn::Set(d, count));
+      for_taps(s, row, column, [&](Index, Index pixel) HWY_ATTR { hn::StoreU(share, d, image + pixel + c); });
+    });
   }
 }
 
+template <class T, class Tap>
+const void* max_table() {
+  static constexpr MaxPool2dTable<T, Tap> table{max_row<T, Tap>, max_add_row<T, Tap>, max_write_row<T, Tap>,
+                                                max_gather_row<T, Tap>};
+  return &table;
+}
+
 template <class T>
-constexpr Pool2dTable<T> table_of() {
-  return {max_row<T>, scatter_row<T>, gather_row<T>, avg_row<T>, avg_grad_row<T>};
+const void* avg_table() {
+  static constexpr AvgPool2dTable<T> table{avg_row<T>, avg_add_row<T>, avg_write_row<T>};
+  return &table;
 }
 
 }  // namespace
 
-const void* pool2d_table(bool is_double) {
-  static constexpr auto of_float = table_of<float>();
-  static constexpr auto of_double = table_of<double>();
-  return is_double ? static_cast<const void*>(&of_double) : &of_float;
+const void* max_pool2d_table(bool is_double, bool wide_taps) {
+  if (is_double) return wide_taps ? max_table<double, std::int32_t>() : max_table<double, std::uint8_t>();
+  return wide_taps ? max_table<float, std::int32_t>() : max_table<float, std::uint8_t>();
 }
+
+const void* avg_pool2d_table(bool is_double) { return is_double ? avg_table<double>() : avg_table<float>(); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace tapestry::kernels
@@ -154,90 +270,126 @@ HWY_AFTER_NAMESPACE();
 namespace tapestry::kernels {
 namespace {
 
-HWY_EXPORT(pool2d_table);
+HWY_EXPORT(max_pool2d_table);
+HWY_EXPORT(avg_pool2d_table);
+
+template <class T, class Tap>
+const MaxPool2dTable<T, Tap>& max_loops() {
+  const void* table = HWY_DYNAMIC_DISPATCH(max_pool2d_table)(std::is_same_v<T, double>, sizeof(Tap) > 1);
+  return *static_cast<const MaxPool2dTable<T, Tap>*>(table);
+}
 
 template <class T>
-const Pool2dTable<T>& table() {
-  return *static_cast<const Pool2dTable<T>*>(HWY_DYNAMIC_DISPATCH(pool2d_table)(std::is_same_v<T, double>));
+const AvgPool2dTable<T>& avg_loops() {
+  return *static_cast<const AvgPool2dTable<T>*>(HWY_DYNAMIC_DISPATCH(avg_pool2d_table)(std::is_same_v<T, double>));
 }
 
 constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
 
-/// f(image, row) over all output rows.
-template <class S, class F>
-void for_rows(const S& s, Index per_row, const F& f) {
-  parallel_for(s.n * s.oh, std::max<Index>(1, kGrain / std::max<Index>(1, per_row)), [&](Index begin, Index end) {
+/// f(image, row) over all output rows, one after another within a task.
+template <class F>
+void for_rows(const Pool2dShape& s, const F& f) {
+  const Index work = std::max(s.h * s.w, s.oh * s.ow) * s.c / std::max<Index>(1, s.oh);
+  parallel_for(s.n * s.oh, std::max<Index>(1, kGrain / std::max<Index>(1, work)), [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) f(i / s.oh, i % s.oh);
   });
 }
 
-/// f(image) over whole images: windows of one image may overlap, so one task adds all of them, in order.
-template <class S, class F>
-void for_images(const S& s, const F& f) {
+bool are_disjoint(const PoolWindow* windows, Index n) {
+  for (Index i = 1; i < n; ++i) {
+    if (windows[i].begin < windows[i - 1].end) return false;
+  }
+  return true;
+}
+
+/// The transpose of a pooling. Windows that meet no other write their part of dx; else whole images are summed up, each
+/// by one task and in order, in rows cleared just before they are needed. add and write: (image, row, dx of the image).
+template <class T, class Add, class Write>
+void spread(const Pool2dShape& s, T* dx, const Add& add, const Write& write) {
   const Index size = s.h * s.w * s.c;
+  if (s.dilation_h == 1 && s.dilation_w == 1 && are_disjoint(s.rows, s.oh) && are_disjoint(s.columns, s.ow)) {
+    for_rows(s, [&](Index image, Index row) { write(image, row, dx + image * size); });
+    return;
+  }
   parallel_for(s.n, std::max<Index>(1, kGrain / std::max<Index>(1, size)), [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) f(i);
+    for (Index image = begin; image < end; ++image) {
+      T* out = dx + image * size;
+      Index cleared = 0;
+      for (Index row = 0; row < s.oh; ++row) {
+        const Index needed = row + 1 == s.oh ? s.h : std::max(cleared, s.rows[row].end);
+        std::fill(out + cleared * s.w * s.c, out + needed * s.w * s.c, T{0});
+        cleared = needed;
+        add(image, row, out);
+      }
+    }
   });
 }
+
+/// Where an output row of an image begins.
+Index output_at(const Pool2dShape& s, Index image, Index row) { return (image * s.oh + row) * s.ow * s.c; }
 
 }  // namespace
 
-template <class T>
-void max_pool2d(const MaxPool2dShape& s, const T* x, T* y, std::uint8_t* tap) {
-  for_rows(s, s.ow * s.c * s.kernel_h * s.kernel_w, [&](Index image, Index row) {
-    const Index at = (image * s.oh + row) * s.ow * s.c;
-    table<T>().max_row(s, x + image * s.h * s.w * s.c, row, y + at, tap + at);
+template <class T, class Tap>
+void max_pool2d(const Pool2dShape& s, const T* x, T* y, Tap* tap) {
+  for_rows(s, [&, &loops = max_loops<T, Tap>()](Index image, Index row) {
+    const Index at = output_at(s, image, row);
+    loops.max_row(s, x + image * s.h * s.w * s.c, row, y + at, tap == nullptr ? nullptr : tap + at);
+  });
+}
+
+template <class T, class Tap>
+void max_pool2d_scatter(const Pool2dShape& s, const T* dy, const Tap* tap, T* dx) {
+  const auto& loops = max_loops<T, Tap>();
+  const auto with = [&](auto row_loop) {
+    return [&s, dy, tap, row_loop](Index image, Index row, T* out) {
+      const Index at = output_at(s, image, row);
+      row_loop(s, dy + at, tap + at, row, out);
+    };
+  };
+  spread(s, dx, with(loops.add_row), with(loops.write_row));
+}
+
+template <class T, class Tap>
+void max_pool2d_gather(const Pool2dShape& s, const T* x, const Tap* tap, T* y) {
+  for_rows(s, [&, &loops = max_loops<T, Tap>()](Index image, Index row) {
+    const Index at = output_at(s, image, row);
+    loops.gather_row(s, x + image * s.h * s.w * s.c, tap + at, row, y + at);
   });
 }
 
 template <class T>
-void max_pool2d_scatter(const MaxPool2dShape& s, const T* dy, const std::uint8_t* tap, T* dx) {
-  for_images(s, [&](Index image) {
-    T* out = dx + image * s.h * s.w * s.c;
-    std::fill_n(out, s.h * s.w * s.c, T{0});
-    for (Index row = 0; row < s.oh; ++row) {
-      const Index at = (image * s.oh + row) * s.ow * s.c;
-      table<T>().scatter_row(s, dy + at, tap + at, row, out);
-    }
+void avg_pool2d(const Pool2dShape& s, const T* x, T* y) {
+  for_rows(s, [&, &loops = avg_loops<T>()](Index image, Index row) {
+    loops.avg_row(s, x + image * s.h * s.w * s.c, row, y + output_at(s, image, row));
   });
 }
 
 template <class T>
-void max_pool2d_gather(const MaxPool2dShape& s, const T* x, const std::uint8_t* tap, T* y) {
-  for_rows(s, s.ow * s.c * s.kernel_h * s.kernel_w, [&](Index image, Index row) {
-    const Index at = (image * s.oh + row) * s.ow * s.c;
-    table<T>().gather_row(s, x + image * s.h * s.w * s.c, tap + at, row, y + at);
-  });
+void avg_pool2d_grad(const Pool2dShape& s, const T* dy, T* dx) {
+  const auto& loops = avg_loops<T>();
+  const auto with = [&](auto row_loop) {
+    return [&s, dy, row_loop](Index image, Index row, T* out) { row_loop(s, dy + output_at(s, image, row), row, out); };
+  };
+  spread(s, dx, with(loops.add_row), with(loops.write_row));
 }
 
-template <class T>
-void avg_pool2d(const AvgPool2dShape& s, const T* x, T* y) {
-  for_rows(s, std::max(s.ow, s.h * s.w / std::max<Index>(1, s.oh)) * s.c, [&](Index image, Index row) {
-    table<T>().avg_row(s, x + image * s.h * s.w * s.c, row, y + (image * s.oh + row) * s.ow * s.c);
-  });
-}
-
-template <class T>
-void avg_pool2d_grad(const AvgPool2dShape& s, const T* dy, T* dx) {
-  for_images(s, [&](Index image) {
-    T* out = dx + image * s.h * s.w * s.c;
-    std::fill_n(out, s.h * s.w * s.c, T{0});
-    for (Index row = 0; row < s.oh; ++row) {
-      table<T>().avg_grad_row(s, dy + (image * s.oh + row) * s.ow * s.c, row, out);
-    }
-  });
-}
-
-template void max_pool2d(const MaxPool2dShape&, const float*, float*, std::uint8_t*);
-template void max_pool2d(const MaxPool2dShape&, const double*, double*, std::uint8_t*);
-template void max_pool2d_scatter(const MaxPool2dShape&, const float*, const std::uint8_t*, float*);
-template void max_pool2d_scatter(const MaxPool2dShape&, const double*, const std::uint8_t*, double*);
-template void max_pool2d_gather(const MaxPool2dShape&, const float*, const std::uint8_t*, float*);
-template void max_pool2d_gather(const MaxPool2dShape&, const double*, const std::uint8_t*, double*);
-template void avg_pool2d(const AvgPool2dShape&, const float*, float*);
-template void avg_pool2d(const AvgPool2dShape&, const double*, double*);
-template void avg_pool2d_grad(const AvgPool2dShape&, const float*, float*);
-template void avg_pool2d_grad(const AvgPool2dShape&, const double*, double*);
+template void max_pool2d<float, std::uint8_t>(const Pool2dShape&, const float*, float*, std::uint8_t*);
+template void max_pool2d_scatter<float, std::uint8_t>(const Pool2dShape&, const float*, const std::uint8_t*, float*);
+template void max_pool2d_gather<float, std::uint8_t>(const Pool2dShape&, const float*, const std::uint8_t*, float*);
+template void max_pool2d<float, std::int32_t>(const Pool2dShape&, const float*, float*, std::int32_t*);
+template void max_pool2d_scatter<float, std::int32_t>(const Pool2dShape&, const float*, const std::int32_t*, float*);
+template void max_pool2d_gather<float, std::int32_t>(const Pool2dShape&, const float*, const std::int32_t*, float*);
+template void max_pool2d<double, std::uint8_t>(const Pool2dShape&, const double*, double*, std::uint8_t*);
+template void max_pool2d_scatter<double, std::uint8_t>(const Pool2dShape&, const double*, const std::uint8_t*, double*);
+template void max_pool2d_gather<double, std::uint8_t>(const Pool2dShape&, const double*, const std::uint8_t*, double*);
+template void max_pool2d<double, std::int32_t>(const Pool2dShape&, const double*, double*, std::int32_t*);
+template void max_pool2d_scatter<double, std::int32_t>(const Pool2dShape&, const double*, const std::int32_t*, double*);
+template void max_pool2d_gather<double, std::int32_t>(const Pool2dShape&, const double*, const std::int32_t*, double*);
+template void avg_pool2d<float>(const Pool2dShape&, const float*, float*);
+template void avg_pool2d<double>(const Pool2dShape&, const double*, double*);
+template void avg_pool2d_grad<float>(const Pool2dShape&, const float*, float*);
+template void avg_pool2d_grad<double>(const Pool2dShape&, const double*, double*);
 
 }  // namespace tapestry::kernels
 #endif

@@ -12,9 +12,9 @@
 namespace tapestry::kernels::detail {
 namespace {
 
-constexpr std::size_t kLine = 64;                 // bytes; also the header in front of a block
-constexpr std::size_t kHugePage = 2 << 20;        // bytes
-constexpr std::size_t kKeepAtMost = 256u << 20;   // bytes per thread: the weights and partial sums of the largest layers
+constexpr std::size_t kLine = 64;                // bytes; also the header in front of a block
+constexpr std::size_t kHugePage = 2 << 20;       // bytes
+constexpr std::size_t kKeepAtMost = 256u << 20;  // bytes per thread: the weights and partial sums of the largest layers
 
 /// Lies in the line in front of the memory handed out.
 struct Header {
@@ -27,13 +27,13 @@ Header* header_of(void* memory) { return reinterpret_cast<Header*>(static_cast<c
 
 void free_block(void* memory) noexcept {
   Header* const header = header_of(memory);
-  ::operator delete(static_cast<void*>(header), std::align_val_t{header->alignment});
+  ::operator delete (static_cast<void*>(header), std::align_val_t{header->alignment});
 }
 
 void* new_block(std::size_t bytes) {
   const std::size_t alignment = bytes + kLine >= kHugePage ? kHugePage : kLine;
   const std::size_t total = (bytes + kLine + alignment - 1) / alignment * alignment;
-  void* const block = ::operator new(total, std::align_val_t{alignment});
+  void* const block = ::operator new (total, std::align_val_t{alignment});
 #if defined(__linux__)
   if (alignment == kHugePage) madvise(block, total, MADV_HUGEPAGE);  // advice only: refused, it is merely slower
 #endif
@@ -49,8 +49,8 @@ class Cache {
   }
 
   void* take(std::size_t bytes) {
-    const auto fit = std::find_if(blocks_.begin(), blocks_.end(),
-                                  [&](void* block) { return header_of(block)->capacity >= bytes; });
+    const auto fit =
+        std::find_if(blocks_.begin(), blocks_.end(), [&](void* block) { return header_of(block)->capacity >= bytes; });
     if (fit == blocks_.end()) return new_block(bytes);
     void* const block = *fit;
     blocks_.erase(fit);

@@ -25,7 +25,8 @@ template <class T>
 class Scratch {
  public:
   explicit Scratch(Index count)
-      : data_(count > 0 ? static_cast<T*>(detail::take_scratch(static_cast<std::size_t>(count) * sizeof(T))) : nullptr) {}
+      : data_(count > 0 ? static_cast<T*>(detail::take_scratch(static_cast<std::size_t>(count) * sizeof(T)))
+                        : nullptr) {}
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   ~Scratch() {
@@ -45,7 +46,9 @@ class FlushDenormals {
  public:
 #if defined(__SSE2__)
   FlushDenormals() noexcept : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | kFlushToZero | kDenormalsAreZero); }
-  ~FlushDenormals() { _mm_setcsr((_mm_getcsr() & ~(kFlushToZero | kDenormalsAreZero)) | (saved_ & (kFlushToZero | kDenormalsAreZero))); }
+  ~FlushDenormals() {
+    _mm_setcsr((_mm_getcsr() & ~(kFlushToZero | kDenormalsAreZero)) | (saved_ & (kFlushToZero | kDenormalsAreZero)));
+  }
 
  private:
   static constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040;

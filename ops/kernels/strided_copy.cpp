@@ -10,6 +10,7 @@ namespace {
 
 constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
 constexpr Index kMaxRank = 6;
+constexpr Index kTile = 32;  // elements: a square tile of 8-byte elements, read and written, is half of a 32 KiB L1 cache
 
 /// The walk: rows of `length` elements with a step, and the dimensions outside them.
 struct Walk {
@@ -71,6 +72,52 @@ void visit_size(Index bytes, const F& f) {
   }
 }
 
+/// out [width, height] = in [height, width] transposed, rows of either `step` elements apart. Goes through a buffer:
+/// steps are often powers of two, whose lines would drive each other out of the cache.
+template <class T>
+void transpose_tile(const T* in, Index in_step, T* out, Index out_step, Index height, Index width) {
+  T tile[kTile][kTile + 1];
+  for (Index i = 0; i < height; ++i) std::memcpy(tile[i], in + i * in_step, static_cast<std::size_t>(width) * sizeof(T));
+  for (Index j = 0; j < width; ++j) {
+    for (Index i = 0; i < height; ++i) out[j * out_step + i] = tile[i][j];
+  }
+}
+
+/// Where rows are read with a step but another dimension lies next to each other in memory - a transpose - the two are
+/// walked in square tiles, so that every cache line is used whole. False when there is no such dimension.
+template <class T>
+bool read_tiled(const Walk& walk, const T* in, T* out) {
+  Index unit = -1;
+  for (Index d = 0; d < walk.outer; ++d) {
+    if (walk.strides[static_cast<std::size_t>(d)] == 1) unit = d;
+  }
+  if (unit < 0 || walk.rows * walk.length == 0) return false;
+  const Index width = walk.extents[static_cast<std::size_t>(unit)];
+  const Index tiles = (width + kTile - 1) / kTile;
+  Index out_step = walk.length;  // from one position of the unit dimension to the next
+  for (Index d = unit + 1; d < walk.outer; ++d) out_step *= walk.extents[static_cast<std::size_t>(d)];
+  parallel_for(walk.rows / width * tiles, std::max<Index>(1, kGrain / (kTile * walk.length)), [&](Index begin, Index end) {
+    for (Index task = begin; task < end; ++task) {
+      const Index first = task % tiles * kTile, last = std::min(width, first + kTile);
+      Index rest = task / tiles, from = 0, to = 0, stride = walk.length;
+      for (Index d = walk.outer - 1; d >= 0; --d) {
+        const auto i = static_cast<std::size_t>(d);
+        if (d != unit) {
+          from += rest % walk.extents[i] * walk.strides[i];
+          to += rest % walk.extents[i] * stride;
+          rest /= walk.extents[i];
+        }
+        stride *= walk.extents[i];
+      }
+      for (Index row = 0; row < walk.length; row += kTile) {
+        transpose_tile(in + from + row * walk.step + first, walk.step, out + to + first * out_step + row, out_step,
+                       std::min(kTile, walk.length - row), last - first);
+      }
+    }
+  });
+  return true;
+}
+
 }  // namespace
 
 void strided_read(const std::byte* in, std::byte* out, const Index* extents, const Index* strides, Index rank,
@@ -79,6 +126,7 @@ void strided_read(const std::byte* in, std::byte* out, const Index* extents, con
   visit_size(bytes, [&]<class T>() {
     const T* from = reinterpret_cast<const T*>(in);
     T* to = reinterpret_cast<T*>(out);
+    if (walk.step != 1 && read_tiled(walk, from, to)) return;
     walk.for_rows([&](Index strided, Index contiguous) {
       if (walk.step == 1) {
         std::memcpy(to + contiguous, from + strided, static_cast<std::size_t>(walk.length) * sizeof(T));
@@ -101,6 +149,45 @@ void strided_write(const std::byte* in, std::byte* out, const Index* extents, co
         return;
       }
       for (Index i = 0; i < walk.length; ++i) to[strided + i * walk.step] = from[contiguous + i];
+    });
+  });
+}
+
+void pad_copy(const std::byte* in, std::byte* out, const Index* extents, const Index* before, const Index* after,
+              Index rank, Index bytes, const std::byte* value) {
+  // Dimensions behind the last padded one belong to its elements: rows become as long as they can.
+  Index inner = 1;
+  Index last = rank - 1;
+  for (; last > 0 && before[last] == 0 && after[last] == 0; --last) inner *= extents[last];
+  const Index length = extents[last] * inner, left = before[last] * inner, right = after[last] * inner;
+  Index rows = 1;
+  for (Index d = 0; d < last; ++d) rows *= before[d] + extents[d] + after[d];
+  const Index total = left + length + right;
+  if (total == 0) return;
+  visit_size(bytes, [&]<class T>() {
+    T fill;
+    std::memcpy(&fill, value, sizeof(T));
+    parallel_for(rows, std::max<Index>(1, kGrain / total), [&](Index begin, Index end) {
+      for (Index row = begin; row < end; ++row) {
+        Index rest = row, source = 0, stride = 1;
+        bool inside = true;
+        for (Index d = last - 1; d >= 0; --d) {
+          const Index extent = before[d] + extents[d] + after[d];
+          const Index at = rest % extent - before[d];
+          rest /= extent;
+          inside = inside && at >= 0 && at < extents[d];
+          source += at * stride;
+          stride *= extents[d];
+        }
+        T* to = reinterpret_cast<T*>(out) + row * total;
+        if (!inside) {
+          std::fill_n(to, total, fill);
+          continue;
+        }
+        std::fill_n(to, left, fill);
+        std::memcpy(to + left, reinterpret_cast<const T*>(in) + source * length, static_cast<std::size_t>(length) * sizeof(T));
+        std::fill_n(to + left + length, right, fill);
+      }
     });
   });
 }

@@ -15,4 +15,8 @@ void strided_read(const std::byte* in, std::byte* out, const Index* extents, con
 void strided_write(const std::byte* in, std::byte* out, const Index* extents, const Index* strides, Index rank,
                    Index bytes);
 
+/// in [extents] between `before` and `after` copies of the element at `value`, per dimension (>= 0; rank >= 1).
+void pad_copy(const std::byte* in, std::byte* out, const Index* extents, const Index* before, const Index* after,
+              Index rank, Index bytes, const std::byte* value);
+
 }  // namespace tapestry::kernels

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+#include <tapestry/autograd/random.h>
+#include <tapestry/autograd/tensor.h>
+
+namespace tapestry::datasets {
+
+/// Names one visit to one sample. What a transform draws is a function of the key alone, so the number of threads, the
+/// batch size and the order of visits change nothing.
+struct SampleKey {
+  std::uint64_t seed = 0;
+  std::uint64_t epoch = 0;
+  std::uint64_t index = 0;  ///< of the sample in its data set
+  std::uint64_t path = 0;   ///< which of several composed transforms draws
+
+  /// The stream of random numbers of this key. Transforms of different kinds pass different purposes, so that calling
+  /// two of them with one key gives independent draws.
+  [[nodiscard]] Generator generator(std::uint64_t purpose = 0) const;
+
+  /// The key for part number `part` of a transform made of several.
+  [[nodiscard]] SampleKey child(std::uint64_t part) const;
+};
+
+struct Sample {
+  Tensor image;  ///< u8 [H, W, C] until a transform says otherwise
+  std::int64_t target = 0;
+};
+
+/// From an image to an image; must not write to its argument, which may share the data set's storage.
+using ImageTransform = std::function<Tensor(const Tensor& image, const SampleKey& key)>;
+using TargetTransform = std::function<std::int64_t(std::int64_t target)>;
+
+/// A finite list of samples. Implementations are cheap to copy (they share what they hold) and may be read from several
+/// threads at once.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+
+  [[nodiscard]] virtual std::size_t size() const = 0;
+
+  /// Sample `index` with the transforms applied under `key`. Throws std::out_of_range unless index < size().
+  [[nodiscard]] virtual Sample get(std::size_t index, const SampleKey& key) const = 0;
+  [[nodiscard]] Sample get(std::size_t index) const { return get(index, {.index = index}); }
+
+ protected:
+  Dataset() = default;
+  Dataset(const Dataset&) = default;
+  Dataset& operator=(const Dataset&) = default;
+};
+
+/// A file that is not what it should be: missing, cut, of another format, or with impossible contents. The message names
+/// the file, the place, what was expected and what came, and, where a command fetches the data, that command on a line
+/// of its own.
+class DataError : public std::runtime_error {
+ public:
+  DataError(std::filesystem::path path, std::uint64_t offset, std::string expected, std::string got,
+            const std::string& advice = {});
+
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+  [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }  ///< bytes from the start of the file
+  [[nodiscard]] const std::string& expected() const noexcept { return expected_; }
+  [[nodiscard]] const std::string& got() const noexcept { return got_; }
+
+ private:
+  std::filesystem::path path_;
+  std::uint64_t offset_;
+  std::string expected_, got_;
+};
+
+}  // namespace tapestry::datasets

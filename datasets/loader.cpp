@@ -1,0 +1,224 @@
+#include <tapestry/datasets/loader.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/parallel.h>
+
+namespace tapestry::datasets {
+namespace {
+
+constexpr Index kSamplesPerTask = 8;  // about 50 us of cropping and normalising
+constexpr std::uint64_t kOrderStream = 0x4F52444552000000U;  // "ORDER": streams no epoch-less user of the seed has
+
+using Order = std::vector<std::size_t>;
+
+Order make_order(std::size_t size, const LoaderOptions& options, std::uint64_t epoch) {
+  Order order(size);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  if (!options.shuffle) return order;
+  Generator generator(options.seed, kOrderStream + epoch);
+  for (std::size_t i = size; i > 1; --i) {
+    std::swap(order[i - 1], order[static_cast<std::size_t>(generator.randint(0, static_cast<std::int64_t>(i)))]);
+  }
+  return order;
+}
+
+/// The current exception as a SampleError that has it nested; called inside a handler.
+std::exception_ptr as_sample_error(std::size_t index) {
+  try {
+    try {
+      throw;
+    } catch (const std::exception& e) {
+      std::throw_with_nested(SampleError(index, e.what()));
+    } catch (...) {
+      std::throw_with_nested(SampleError(index, "an exception of unknown type"));
+    }
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+void put(const Sample& sample, const Batch& batch, Index position) {
+  const Tensor& image = sample.image;
+  if (image.shape() != batch.images.shape().without(0) || image.dtype() != batch.images.dtype()) {
+    throw_invalid("loader: all images of a batch must be alike, {} {}; got {} {}", batch.images.dtype(),
+                  batch.images.shape().without(0), image.dtype(), image.shape());
+  }
+  const auto bytes = static_cast<std::size_t>(image.numel() * item_bytes(image.dtype()));
+  std::memcpy(batch.images.impl().data + static_cast<std::size_t>(position) * bytes, image.impl().data, bytes);
+  reinterpret_cast<std::int64_t*>(batch.labels.impl().data)[position] = sample.target;
+}
+
+}  // namespace
+
+SampleError::SampleError(std::size_t index, const std::string& what)
+    : std::runtime_error(format_message("loader: sample {}: {}", index, what)), index_(index) {}
+
+/// One epoch under way. The background task makes batches in order and stops ahead of the loop by `prefetch` of them.
+class Loader::Pass {
+ public:
+  Pass(std::shared_ptr<const Dataset> dataset, const Options& options, std::uint64_t epoch, Index batches)
+      : dataset_(std::move(dataset)),
+        options_(options),
+        epoch_(epoch),
+        batches_(batches),
+        order_(make_order(dataset_->size(), options, epoch)) {
+    if (options_.prefetch > 0 && batches_ > 0) task_.emplace([this] { produce(); });
+  }
+  Pass(const Pass&) = delete;
+  Pass& operator=(const Pass&) = delete;
+  ~Pass() {
+    {
+      const std::scoped_lock lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+  }
+
+  /// The next batch; nothing after the last one. Throws what making it threw.
+  std::optional<Batch> next() {
+    if (taken_ == batches_) return std::nullopt;
+    const Index number = taken_++;
+    if (!task_) return make(number);
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !ready_.empty(); });
+    Made made = std::move(ready_.front());
+    ready_.pop_front();
+    lock.unlock();
+    changed_.notify_all();
+    if (made.error) {
+      taken_ = batches_;
+      std::rethrow_exception(made.error);
+    }
+    return std::move(made.batch);
+  }
+
+ private:
+  struct Made {
+    Batch batch;
+    std::exception_ptr error;
+  };
+
+  void produce() {
+    for (Index number = 0; number < batches_; ++number) {
+      {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return stopping_ || static_cast<Index>(ready_.size()) < options_.prefetch; });
+        if (stopping_) return;
+      }
+      Made made;
+      try {
+        made.batch = make(number);
+      } catch (...) {
+        made.error = std::current_exception();
+      }
+      const bool failed = made.error != nullptr;
+      {
+        const std::scoped_lock lock(mutex_);
+        ready_.push_back(std::move(made));
+      }
+      changed_.notify_all();
+      if (failed) return;
+    }
+  }
+
+  bool stopping() {
+    const std::scoped_lock lock(mutex_);
+    return stopping_;
+  }
+
+  Sample sample(std::size_t index) const {
+    return dataset_->get(index, {.seed = options_.seed, .epoch = epoch_, .index = index});
+  }
+
+  /// All samples are made even when one fails, and the first failure in the batch's order is reported: which thread is
+  /// faster does not decide what the caller sees.
+  Batch make(Index number) {
+    const Index begin = number * options_.batch;
+    const Index count = std::min(options_.batch, static_cast<Index>(order_.size()) - begin);
+    const std::size_t* order = order_.data() + begin;
+    std::vector<std::exception_ptr> errors(static_cast<std::size_t>(count));
+    Batch batch;
+    try {
+      const Sample first = sample(order[0]);
+      batch.images = empty(first.image.shape().inserted(0, count), first.image.dtype());
+      batch.labels = empty({count}, i64);
+      put(first, batch, 0);
+    } catch (...) {
+      std::rethrow_exception(as_sample_error(order[0]));
+    }
+    parallel_for(count - 1, kSamplesPerTask, [&](Index from, Index to) {
+      if (stopping()) return;
+      for (Index i = from + 1; i < to + 1; ++i) {
+        try {
+          put(sample(order[i]), batch, i);
+        } catch (...) {
+          errors[static_cast<std::size_t>(i)] = as_sample_error(order[i]);
+        }
+      }
+    });
+    for (const std::exception_ptr& error : errors) {
+      if (error) std::rethrow_exception(error);
+    }
+    return batch;
+  }
+
+  const std::shared_ptr<const Dataset> dataset_;
+  const Options options_;
+  const std::uint64_t epoch_;
+  const Index batches_;
+  const Order order_;
+  Index taken_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Made> ready_;
+  bool stopping_ = false;
+  std::optional<BackgroundTask> task_;  // last: its destructor waits for what uses the rest
+};
+
+Loader::Loader(std::shared_ptr<const Dataset> dataset, Options options)
+    : dataset_(std::move(dataset)), options_(options) {
+  constexpr Index kMostAhead = 1024;  // batches; far beyond any use, and small enough to count bytes with
+  if (!dataset_) throw_invalid("loader: dataset must be given; got none");
+  if (options.batch < 1) throw_invalid("loader: batch must be at least 1; got {}", options.batch);
+  if (options.prefetch < 0 || options.prefetch > kMostAhead) {
+    throw_invalid("loader: prefetch must be in [0, {}]; got {}", kMostAhead, options.prefetch);
+  }
+}
+
+Loader::Iterator::Iterator(std::shared_ptr<Pass> pass) : pass_(std::move(pass)) { ++*this; }
+
+Loader::Iterator& Loader::Iterator::operator++() {
+  batch_ = {};  // before the next one is waited for: the allocator can reuse its memory
+  try {
+    std::optional<Batch> next = pass_->next();
+    if (next) batch_ = std::move(*next);
+    else pass_.reset();
+  } catch (...) {
+    pass_.reset();
+    throw;
+  }
+  return *this;
+}
+
+Loader::Iterator Loader::begin() {
+  return Iterator(std::make_shared<Pass>(dataset_, options_, epoch_++, batches()));
+}
+
+Index Loader::batches() const noexcept {
+  const auto size = static_cast<Index>(dataset_->size());
+  return options_.drop_last ? size / options_.batch : size / options_.batch + (size % options_.batch != 0 ? 1 : 0);
+}
+
+}  // namespace tapestry::datasets

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+#include <tapestry/datasets/dataset.h>
+
+namespace tapestry::datasets {
+
+struct LoaderOptions {
+  Index batch = 1;             ///< samples per batch; the last one may have fewer
+  bool shuffle = false;        ///< another order in every epoch, a function of seed and epoch
+  std::uint64_t seed = 0;      ///< of the order and of what transforms draw
+  bool drop_last = false;      ///< leave out a last batch that is not full
+  Index prefetch = 2;          ///< batches prepared ahead in the background; 0: each when it is asked for
+};
+
+/// Batch [B, ...] of images and i64 [B] of targets.
+struct Batch {
+  Tensor images;
+  Tensor labels;
+};
+
+/// What a sample of a batch threw, with the sample's index in its data set; the original error is nested in it.
+class SampleError : public std::runtime_error {
+ public:
+  SampleError(std::size_t index, const std::string& what);
+  [[nodiscard]] std::size_t index() const noexcept { return index_; }
+
+ private:
+  std::size_t index_;
+};
+
+/// A data set in batches:
+///
+///     for (auto [images, labels] : Loader(train, {.batch = 128, .shuffle = true, .seed = 7})) ...
+///
+/// Every begin() starts the next epoch, the first one epoch 0. Which samples are in which batch and what their
+/// transforms draw is a function of (seed, epoch, index), whatever the number of threads or batches prepared ahead.
+/// Errors in a data set or transform reach the loop as SampleError, at the batch the sample belongs to. Leaving the loop
+/// early is fine at any time.
+class Loader {
+  class Pass;
+
+ public:
+  using Options = LoaderOptions;
+
+  /// Keeps a copy of the data set, which is cheap: data sets share what they hold. Throws std::invalid_argument unless
+  /// batch >= 1 and prefetch is in [0, 1024].
+  template <std::derived_from<Dataset> D>
+  explicit Loader(D dataset, Options options = {})
+      : Loader(std::shared_ptr<const Dataset>(std::make_shared<const D>(std::move(dataset))), options) {}
+  explicit Loader(std::shared_ptr<const Dataset> dataset, Options options = {});
+
+  /// Input iterator over the batches of one epoch.
+  class Iterator {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using iterator_concept = std::input_iterator_tag;
+    using value_type = Batch;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const Batch*;
+    using reference = const Batch&;
+
+    [[nodiscard]] const Batch& operator*() const noexcept { return batch_; }
+    [[nodiscard]] const Batch* operator->() const noexcept { return &batch_; }
+    Iterator& operator++();  ///< throws what the next batch threw; the iterator is then at the end
+    void operator++(int) { ++*this; }
+    friend bool operator==(const Iterator& it, std::default_sentinel_t) noexcept { return !it.pass_; }
+
+   private:
+    friend class Loader;
+    explicit Iterator(std::shared_ptr<Pass> pass);
+
+    std::shared_ptr<Pass> pass_;
+    Batch batch_;
+  };
+
+  [[nodiscard]] Iterator begin();
+  [[nodiscard]] static std::default_sentinel_t end() noexcept { return {}; }
+
+  [[nodiscard]] Index batches() const noexcept;                           ///< per epoch
+  [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_; }   ///< which the next begin() starts
+  void set_epoch(std::uint64_t epoch) noexcept { epoch_ = epoch; }
+  [[nodiscard]] const Dataset& dataset() const noexcept { return *dataset_; }
+  [[nodiscard]] const Options& options() const noexcept { return options_; }
+
+ private:
+  std::shared_ptr<const Dataset> dataset_;
+  Options options_;
+  std::uint64_t epoch_ = 0;
+};
+
+}  // namespace tapestry::datasets

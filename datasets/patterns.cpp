@@ -1,0 +1,138 @@
+#include <tapestry/datasets/patterns.h>
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/parallel.h>
+#include <tapestry/datasets/draw_pattern.h>
+#include <tapestry/datasets/records.h>
+
+namespace tapestry::datasets {
+namespace {
+
+constexpr std::size_t kFullTrain = 50'000;
+constexpr std::size_t kFullTest = 10'000;
+constexpr int kCoarse = 20;
+constexpr int kFine = 100;
+constexpr Index kPerTask = 16;  // images, about 1 ms
+
+struct Names {
+  std::vector<std::string> fine, coarse;
+};
+
+const Names& names() {
+  static const Names all = [] {
+    Names n;
+    for (const char* colour : {"amber", "azure", "green", "red", "violet"}) {
+      for (const char* texture : {"checked", "dotted", "plain", "striped"}) {
+        n.coarse.push_back(std::string(colour) + '_' + texture);
+      }
+    }
+    for (const char* shape : {"cross", "disc", "ring", "square", "triangle"}) {
+      for (const std::string& rest : n.coarse) n.fine.push_back(std::string(shape) + '_' + rest);
+    }
+    return n;
+  }();
+  return all;
+}
+
+constexpr std::array<std::uint8_t, kFine> kCoarseOfFine = [] {
+  std::array<std::uint8_t, kFine> table{};
+  for (std::size_t fine = 0; fine < table.size(); ++fine) table[fine] = static_cast<std::uint8_t>(fine % kCoarse);
+  return table;
+}();
+
+const records::Format kFormat{"Patterns", kFine, kCoarseOfFine};
+
+std::size_t checked_size(const char* what, std::size_t size, std::size_t full) {
+  if (size > full) throw_invalid("patterns: {} must be at most {}; got {}", what, full, size);
+  return size;
+}
+
+/// Record `index` of a split, in CIFAR-100's format.
+void draw_record(std::uint64_t seed, bool train, Index index, std::uint8_t* record) {
+  const int fine = static_cast<int>(index * 37 % kFine);
+  const int coarse = fine % kCoarse;
+  record[0] = static_cast<std::uint8_t>(coarse);
+  record[1] = static_cast<std::uint8_t>(fine);
+  const std::uint64_t stream = (train ? 0 : 1ULL << 40) + static_cast<std::uint64_t>(index);
+  draw_pattern(seed, stream, {fine / kCoarse, coarse / 4, coarse % 4},
+               std::span<std::uint8_t, 3072>(record + 2, 3072));
+}
+
+/// The records of a split as if they lay in a file. Every read asks for whole records.
+InputFile drawn_file(std::uint64_t seed, bool train, std::size_t size) {
+  const Index bytes = kFormat.record_bytes();
+  auto draw = [seed, train, bytes, next = Index{0}](std::uint8_t* to, std::size_t wanted) mutable {
+    const Index count = static_cast<Index>(wanted) / bytes;
+    parallel_for(count, kPerTask, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) draw_record(seed, train, next + i, to + i * bytes);
+    });
+    next += count;
+    return count * bytes;
+  };
+  return {train ? "drawn train.bin" : "drawn test.bin", size * static_cast<std::size_t>(bytes), std::move(draw)};
+}
+
+LabelledContent draw_all(const PatternsOptions& options) {
+  const std::size_t full = options.train ? kFullTrain : kFullTest;
+  const std::size_t size = options.size == 0 ? full : checked_size("size", options.size, full);
+  LabelledContent content;
+  content.fine_classes = names().fine;
+  content.coarse_classes = names().coarse;
+  InputFile file = drawn_file(options.seed, options.train, size);
+  const auto count = static_cast<Index>(size);
+  records::read(file, kFormat, count, records::allocate(content, kFormat, count));
+  return content;
+}
+
+void write_records(const std::filesystem::path& path, InputFile file) {
+  write_file(path, [&](const Append& append) {
+    std::vector<std::uint8_t> chunk;
+    while (file.offset() < file.size()) {
+      const auto most = static_cast<std::uint64_t>(1024 * kFormat.record_bytes());  // 3 MB
+      chunk.resize(static_cast<std::size_t>(std::min(most, file.size() - file.offset())));
+      file.read(chunk);
+      append(chunk);
+    }
+  });
+}
+
+void write_names(const std::filesystem::path& path, std::span<const std::string> lines) {
+  std::string text;
+  for (const std::string& line : lines) text += line + '\n';
+  write_file(path, [&](const Append& append) {
+    append({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+  });
+}
+
+}  // namespace
+
+Patterns::Patterns(Options options)
+    : LabelledImages(draw_all(options), options.labels, std::move(options.transform),
+                     std::move(options.target_transform)) {}
+
+std::span<const std::string> Patterns::fine_names() { return names().fine; }
+std::span<const std::string> Patterns::coarse_names() { return names().coarse; }
+std::span<const std::uint8_t, 100> Patterns::coarse_of_fine() noexcept { return kCoarseOfFine; }
+
+void write_patterns(const std::filesystem::path& folder, const WritePatternsOptions& options) {
+  for (const auto& [what, size, full] : {std::tuple{"train_size", options.train_size, kFullTrain},
+                                         std::tuple{"test_size", options.test_size, kFullTest}}) {
+    if (checked_size(what, size, full) == 0) throw_invalid("patterns: {} must be at least 1; got 0", what);
+  }
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw DataError(folder, 0, "a folder that can be made", error.message());
+  write_names(folder / "fine_label_names.txt", names().fine);
+  write_names(folder / "coarse_label_names.txt", names().coarse);
+  write_records(folder / "train.bin", drawn_file(options.seed, true, options.train_size));
+  write_records(folder / "test.bin", drawn_file(options.seed, false, options.test_size));
+}
+
+}  // namespace tapestry::datasets

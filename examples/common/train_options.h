@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tapestry::examples {
+
+/// What train_cifar100 is asked to do. Members that depend on others are empty until settle() has filled them in.
+struct TrainOptions {
+  std::optional<std::string> data;  ///< folder of CIFAR-100; the embedded data set without
+  std::string labels = "fine";
+  std::optional<std::int64_t> train_size, test_size;
+  std::optional<std::string> augment;
+
+  std::string model = "lecture_cnn_bn";
+  std::optional<std::string> recipe;
+  std::optional<std::int64_t> epochs, schedule_epochs, batch;
+  std::string optimizer = "sgd";
+  std::optional<double> lr, momentum, weight_decay;
+  double label_smoothing = 0;
+  std::optional<std::string> schedule;
+  std::optional<double> warmup;  ///< epochs
+  std::uint64_t seed = 1;
+  std::optional<std::int64_t> threads;
+
+  std::optional<std::string> out, resume;
+  bool json = false, quiet = false, summary = false;
+
+  /// Reads the command line. False after --help. Throws UsageError.
+  [[nodiscard]] bool parse(int argc, const char* const* argv);
+
+  [[nodiscard]] bool augments() const { return augment == "on"; }
+  [[nodiscard]] std::string data_name() const { return data ? "CIFAR-100" : "Patterns"; }
+
+ private:
+  void check() const;
+  void settle();
+};
+
+}  // namespace tapestry::examples

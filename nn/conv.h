@@ -1,0 +1,38 @@
+#pragma once
+
+#include <tapestry/nn/module.h>
+#include <tapestry/ops/conv2d.h>
+
+namespace tapestry::nn {
+
+struct Conv2dOptions {
+  Pair2 kernel = 1;
+  Pair2 stride = 1;
+  Padding2 padding = 0;  ///< zeros on each side: a number, {h, w}, `valid` or `same`
+  Pair2 dilation = 1;
+  Index groups = 1;
+  bool bias = true;
+};
+
+/// conv2d with a weight and a bias: x [N, H, W, in] -> [N, Ho, Wo, out].
+///
+///   weight  [out, R, S, in / groups]
+///   bias    [out]
+///
+/// Both begin uniform in +-1 / sqrt(R S in / groups). Throws std::invalid_argument for extents below 1 and for groups
+/// that do not divide both channel counts.
+class Conv2d : public Module {
+ public:
+  Conv2d(Index in, Index out, const Conv2dOptions& options = {});
+  [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
+
+  [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }
+  [[nodiscard]] const Tensor& bias() const noexcept { return bias_; }  ///< undefined without .bias
+
+ private:
+  tapestry::Conv2dOptions options_;
+  Tensor weight_;
+  Tensor bias_;
+};
+
+}  // namespace tapestry::nn

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <tapestry/autograd/tensor.h>
+
+namespace tapestry {
+class Generator;
+}
+
+/// Initial values for parameters. All return new tensors, f32 unless .dtype says f64, and draw from .generator or, without
+/// one, from default_generator(). What depends on fans counts the connections of one output or input element:
+///
+///     linear weight [out, in]             fan in = in             fan out = out
+///     conv weight   [K, R, S, C/groups]   fan in = R S C/groups   fan out = K R S
+///
+/// and throws std::invalid_argument for a shape of fewer than two dimensions.
+namespace tapestry::nn::init {
+
+struct Fans {
+  Index in;
+  Index out;
+};
+[[nodiscard]] Fans fans(const Shape& shape);
+
+enum class Fan { in, out };
+enum class Nonlinearity { linear, sigmoid, tanh, relu, leaky_relu, selu };
+
+/// What keeps the variance of values through a nonlinearity: 1 for linear and sigmoid, 5/3 for tanh, sqrt(2) for relu,
+/// sqrt(2 / (1 + slope^2)) for leaky_relu, 3/4 for selu.
+[[nodiscard]] double gain(Nonlinearity nonlinearity, double slope = 0.01);
+
+struct InitOptions {
+  Dtype dtype = f32;
+  Generator* generator = nullptr;
+};
+
+[[nodiscard]] Tensor zeros(const Shape& shape, Dtype dtype = f32);
+[[nodiscard]] Tensor ones(const Shape& shape, Dtype dtype = f32);
+[[nodiscard]] Tensor constant(const Shape& shape, double value, Dtype dtype = f32);
+[[nodiscard]] Tensor uniform(const Shape& shape, double low, double high, const InitOptions& options = {});
+[[nodiscard]] Tensor normal(const Shape& shape, double mean, double std, const InitOptions& options = {});
+
+struct TruncNormalOptions {
+  double mean = 0;
+  double std = 1;
+  double low = -2;  ///< absolute bounds, not multiples of std
+  double high = 2;
+  Dtype dtype = f32;
+  Generator* generator = nullptr;
+};
+/// A normal distribution cut off at [low, high], by inversion of its distribution function. Throws
+/// std::invalid_argument unless std > 0 and low < high.
+[[nodiscard]] Tensor trunc_normal(const Shape& shape, const TruncNormalOptions& options = {});
+
+struct XavierOptions {
+  double gain = 1;
+  Dtype dtype = f32;
+  Generator* generator = nullptr;
+};
+/// Deviation gain sqrt(2 / (fan in + fan out)) (Glorot and Bengio, 2010).
+[[nodiscard]] Tensor xavier_uniform(const Shape& shape, const XavierOptions& options = {});
+[[nodiscard]] Tensor xavier_normal(const Shape& shape, const XavierOptions& options = {});
+
+struct KaimingOptions {
+  double slope = 0;  ///< of leaky_relu
+  Fan mode = Fan::in;
+  Nonlinearity nonlinearity = Nonlinearity::leaky_relu;
+  Dtype dtype = f32;
+  Generator* generator = nullptr;
+};
+/// Deviation gain / sqrt(fan) (He et al., 2015).
+[[nodiscard]] Tensor kaiming_uniform(const Shape& shape, const KaimingOptions& options = {});
+[[nodiscard]] Tensor kaiming_normal(const Shape& shape, const KaimingOptions& options = {});
+
+/// U(-b, b) with b = 1 / sqrt(fan_in), 0 for fan_in 0: what Linear and Conv2d begin with, weight and bias alike.
+[[nodiscard]] Tensor fan_in_uniform(const Shape& shape, Index fan_in, const InitOptions& options = {});
+
+struct OrthogonalOptions {
+  double gain = 1;
+  Dtype dtype = f32;
+  Generator* generator = nullptr;
+};
+/// As a matrix w [first extent, rest]: w w^T = gain^2 I, or w^T w = gain^2 I if it is taller than wide; uniformly
+/// distributed among those (Saxe et al., 2013). Throws std::invalid_argument for fewer than two dimensions.
+[[nodiscard]] Tensor orthogonal(const Shape& shape, const OrthogonalOptions& options = {});
+
+struct DiracOptions {
+  Index groups = 1;
+  Dtype dtype = f32;
+};
+/// A convolution that passes channels on: 1 at the kernel's centre (R / 2, S / 2) between filter and channel i for the
+/// first min(K / groups, C / groups) filters of each group, else 0. shape [K, R, S, C / groups]; throws
+/// std::invalid_argument for another rank, or groups that do not divide K.
+[[nodiscard]] Tensor dirac(const Shape& shape, const DiracOptions& options = {});
+
+/// 1 on the diagonal of a matrix, else 0. Throws std::invalid_argument unless shape has two dimensions.
+[[nodiscard]] Tensor eye(const Shape& shape, Dtype dtype = f32);
+
+}  // namespace tapestry::nn::init

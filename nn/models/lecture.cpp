@@ -1,0 +1,44 @@
+#include <tapestry/nn/models/lecture.h>
+
+#include <tapestry/ops/activation.h>
+#include <tapestry/ops/pool2d.h>
+#include <tapestry/ops/shape_ops.h>
+
+namespace tapestry::nn::models {
+
+LectureCnn::LectureCnn(Index classes)
+    : conv1_{child("conv1", Conv2d{3, 32, {.kernel = 3, .padding = 1}})},
+      conv2_{child("conv2", Conv2d{32, 64, {.kernel = 3, .padding = 1}})},
+      conv3_{child("conv3", Conv2d{64, 128, {.kernel = 3, .padding = 1}})},
+      fc1_{child("fc1", Linear{4 * 4 * 128, 256, {.flattened = {4, 4}}})},
+      fc2_{child("fc2", Linear{256, classes})} {}
+
+Tensor LectureCnn::operator()(Tensor x, Here here) const {
+  const CallSite site(here);
+  const ModuleScope scope(path());
+  x = max_pool2d(relu(conv1_(x)), {.kernel = 2});  // [N, 16, 16, 32]
+  x = max_pool2d(relu(conv2_(x)), {.kernel = 2});  // [N, 8, 8, 64]
+  x = max_pool2d(relu(conv3_(x)), {.kernel = 2});  // [N, 4, 4, 128]
+  return fc2_(relu(fc1_(flatten(x))));
+}
+
+LectureCnnBn::LectureCnnBn(Index classes)
+    : conv1_{child("conv1", Conv2d{3, 32, {.kernel = 3, .padding = 1, .bias = false}})},
+      bn1_{child("bn1", BatchNorm2d{32})},
+      conv2_{child("conv2", Conv2d{32, 64, {.kernel = 3, .padding = 1, .bias = false}})},
+      bn2_{child("bn2", BatchNorm2d{64})},
+      conv3_{child("conv3", Conv2d{64, 128, {.kernel = 3, .padding = 1, .bias = false}})},
+      bn3_{child("bn3", BatchNorm2d{128})},
+      fc1_{child("fc1", Linear{4 * 4 * 128, 256, {.flattened = {4, 4}}})},
+      fc2_{child("fc2", Linear{256, classes})} {}
+
+Tensor LectureCnnBn::operator()(Tensor x, Here here) const {
+  const CallSite site(here);
+  const ModuleScope scope(path());
+  x = max_pool2d(relu(bn1_(conv1_(x))), {.kernel = 2});  // [N, 16, 16, 32]
+  x = max_pool2d(relu(bn2_(conv2_(x))), {.kernel = 2});  // [N, 8, 8, 64]
+  x = max_pool2d(relu(bn3_(conv3_(x))), {.kernel = 2});  // [N, 4, 4, 128]
+  return fc2_(relu(fc1_(flatten(x))));
+}
+
+}  // namespace tapestry::nn::models

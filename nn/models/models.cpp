@@ -1,0 +1,42 @@
+#include <tapestry/nn/models/models.h>
+
+#include <tapestry/autograd/check.h>
+
+namespace tapestry::nn::models {
+namespace {
+
+struct Choice {
+  const char* name;
+  AnyModule (*make)(Index classes);
+};
+
+constexpr Choice kZoo[] = {
+    {"lecture_cnn", [](Index classes) { return AnyModule(LectureCnn(classes)); }},
+    {"lecture_cnn_bn", [](Index classes) { return AnyModule(LectureCnnBn(classes)); }},
+    {"resnet20", [](Index classes) { return AnyModule(resnet_cifar(20, classes)); }},
+    {"resnet32", [](Index classes) { return AnyModule(resnet_cifar(32, classes)); }},
+    {"resnet44", [](Index classes) { return AnyModule(resnet_cifar(44, classes)); }},
+    {"resnet56", [](Index classes) { return AnyModule(resnet_cifar(56, classes)); }},
+    {"resnet18", [](Index classes) { return AnyModule(resnet18(classes)); }},
+    {"vgg16_bn", [](Index classes) { return AnyModule(Vgg16Bn(classes)); }},
+};
+
+}  // namespace
+
+std::vector<std::string> names() {
+  std::vector<std::string> out;
+  for (const Choice& choice : kZoo) out.emplace_back(choice.name);
+  return out;
+}
+
+AnyModule make(std::string_view name, Index classes) {
+  if (classes < 1) throw_invalid("models::make: classes must be at least 1; got {}", classes);
+  std::string known;
+  for (const Choice& choice : kZoo) {
+    if (name == choice.name) return choice.make(classes);
+    known += (known.empty() ? "" : ", ") + std::string(choice.name);
+  }
+  throw_invalid("models::make: the model must be one of {}; got '{}'", known, name);
+}
+
+}  // namespace tapestry::nn::models

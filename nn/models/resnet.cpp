@@ -1,0 +1,87 @@
+#include <tapestry/nn/models/resnet.h>
+
+#include <tapestry/autograd/check.h>
+#include <tapestry/nn/init.h>
+#include <tapestry/ops/activation.h>
+#include <tapestry/ops/binary.h>
+#include <tapestry/ops/pool2d.h>
+#include <tapestry/ops/shape_ops.h>
+
+namespace tapestry::nn::models {
+
+BasicBlock::BasicBlock(Index in, Index out, Index stride)
+    : conv1_{child("conv1", Conv2d{in, out, {.kernel = 3, .stride = stride, .padding = 1, .bias = false}})},
+      bn1_{child("bn1", BatchNorm2d{out})},
+      conv2_{child("conv2", Conv2d{out, out, {.kernel = 3, .padding = 1, .bias = false}})},
+      bn2_{child("bn2", BatchNorm2d{out})} {
+  if (stride != 1 || in != out) {
+    downsample_ = child("downsample", Sequential{Conv2d{in, out, {.kernel = 1, .stride = stride, .bias = false}},
+                                                 BatchNorm2d{out}});
+  }
+}
+
+Tensor BasicBlock::operator()(const Tensor& x, Here here) const {
+  const CallSite site(here);
+  const ModuleScope scope(path());
+  const Tensor y = bn2_(conv2_(relu(bn1_(conv1_(x)))));
+  return relu(y + (downsample_ ? (*downsample_)(x) : x));
+}
+
+namespace {
+
+Sequential stage(Index in, Index out, Index blocks, Index stride) {
+  Sequential layers;
+  for (Index i = 0; i < blocks; ++i) layers.append(BasicBlock{i == 0 ? in : out, out, i == 0 ? stride : 1});
+  return layers;
+}
+
+Index first_width(const ResNetOptions& options) {
+  if (options.widths.empty() || options.blocks < 1) {
+    throw_invalid("ResNet: there must be at least one stage of at least one block; got {} and {}", options.widths.size(),
+                  options.blocks);
+  }
+  return options.widths.front();
+}
+
+}  // namespace
+
+ResNet::ResNet(const ResNetOptions& options)
+    : conv1_{child("conv1", Conv2d{3, first_width(options), {.kernel = 3, .padding = 1, .bias = false}})},
+      bn1_{child("bn1", BatchNorm2d{options.widths.front()})},
+      stages_{[&] {
+        std::vector<Sequential> stages;
+        Index in = options.widths.front();
+        for (const Index width : options.widths) {
+          const std::string name = "layer" + std::to_string(stages.size() + 1);
+          stages.push_back(child(name, stage(in, width, options.blocks, stages.empty() ? 1 : 2)));
+          in = width;
+        }
+        return stages;
+      }()},
+      fc_{child("fc", Linear{options.widths.back(), options.classes})} {
+  if (options.init == ConvInit::fan_in_uniform) return;
+  for (NamedTensor& x : named_parameters()) {
+    if (x.tensor.dim() != 4) continue;
+    x.tensor.set_data(init::kaiming_normal(
+        x.tensor.shape(), {.mode = init::Fan::out, .nonlinearity = init::Nonlinearity::relu}));
+  }
+}
+
+Tensor ResNet::operator()(Tensor x, Here here) const {
+  const CallSite site(here);
+  const ModuleScope scope(path());
+  x = relu(bn1_(conv1_(x)));
+  for (const Sequential& stage_of : stages_) x = stage_of(x);
+  return fc_(flatten(global_avg_pool2d(x)));
+}
+
+ResNet resnet_cifar(Index depth, Index classes) {
+  if (depth < 8 || (depth - 2) % 6 != 0) throw_invalid("resnet_cifar: depth must be 6 n + 2; got {}", depth);
+  return ResNet({.widths = {16, 32, 64}, .blocks = (depth - 2) / 6, .classes = classes});
+}
+
+ResNet resnet18(Index classes) {
+  return ResNet({.widths = {64, 128, 256, 512}, .blocks = 2, .classes = classes, .init = ConvInit::fan_in_uniform});
+}
+
+}  // namespace tapestry::nn::models

@@ -1,0 +1,48 @@
+#include <tapestry/nn/models/vgg.h>
+
+#include <tapestry/nn/activation.h>
+#include <tapestry/nn/conv.h>
+#include <tapestry/nn/init.h>
+#include <tapestry/nn/norm.h>
+#include <tapestry/nn/pool.h>
+#include <tapestry/ops/shape_ops.h>
+
+namespace tapestry::nn::models {
+namespace {
+
+constexpr Index kPool = 0;
+constexpr Index kConfigurationD[] = {64,  64,  kPool, 128, 128, kPool, 256, 256, 256,
+                                     kPool, 512, 512, 512, kPool, 512, 512, 512, kPool};
+
+Sequential features() {
+  Sequential layers;
+  Index in = 3;
+  for (const Index out : kConfigurationD) {
+    if (out == kPool) {
+      layers.append(MaxPool2d{2});
+      continue;
+    }
+    Conv2d conv{in, out, {.kernel = 3, .padding = 1}};
+    // As in the recipes whose accuracy is quoted for this network.
+    Tensor weight = conv.weight();
+    weight.set_data(init::kaiming_normal(weight.shape(), {.mode = init::Fan::out, .nonlinearity = init::Nonlinearity::relu}));
+    Tensor bias = conv.bias();
+    bias.set_data(init::zeros({out}));
+    layers.append(conv).append(BatchNorm2d{out}).append(ReLU{});
+    in = out;
+  }
+  return layers;
+}
+
+}  // namespace
+
+Vgg16Bn::Vgg16Bn(Index classes)
+    : features_{child("features", features())}, classifier_{child("classifier", Linear{512, classes})} {}
+
+Tensor Vgg16Bn::operator()(const Tensor& x, Here here) const {
+  const CallSite site(here);
+  const ModuleScope scope(path());
+  return classifier_(flatten(features_(x)));
+}
+
+}  // namespace tapestry::nn::models

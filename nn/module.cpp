@@ -1,0 +1,237 @@
+#include <tapestry/nn/module.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_set>
+
+#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/grad_mode.h>
+#include <tapestry/autograd/node.h>
+#include <tapestry/ops/cast.h>
+
+namespace tapestry::nn {
+
+struct Module::State {
+  std::vector<NamedTensor> parameters;
+  std::vector<NamedTensor> buffers;
+  std::vector<std::pair<std::string, std::shared_ptr<State>>> children;
+  std::string description;
+  const char* path = nullptr;
+  bool training = true;
+
+  [[nodiscard]] bool has(std::string_view name) const {
+    const auto named = [&](const NamedTensor& x) { return x.name == name; };
+    return std::any_of(parameters.begin(), parameters.end(), named) ||
+           std::any_of(buffers.begin(), buffers.end(), named) ||
+           std::any_of(children.begin(), children.end(), [&](const auto& c) { return c.first == name; });
+  }
+
+  void check_name(const char* what, std::string_view name) const {
+    if (name.empty()) throw_invalid("{}: the name must not be empty", what);
+    if (name.find('.') != std::string_view::npos) {
+      throw_invalid("{}: the name must have no dot, which joins names to keys; got '{}'", what, name);
+    }
+    if (has(name)) throw_invalid("{}: the name must be new in its module; got '{}' twice", what, name);
+  }
+
+  [[nodiscard]] bool contains(const State* other) const {
+    return this == other ||
+           std::any_of(children.begin(), children.end(), [&](const auto& c) { return c.second->contains(other); });
+  }
+
+  /// Tells this module, what is in it, and the leaves on the tape their full names.
+  void set_path(const std::string& own) {
+    if (!own.empty()) path = intern(own);
+    for (const NamedTensor& x : parameters) label(x);
+    for (const auto& [name, module] : children) module->set_path(join(own, name));
+  }
+
+  void label(const NamedTensor& x) const {
+    const Tensor& leaf = x.tensor;
+    if (leaf.impl().node) leaf.impl().node->where.module = intern(join(path ? path : "", x.name));
+  }
+
+  static std::string join(const std::string& prefix, const std::string& name) {
+    return prefix.empty() ? name : prefix + '.' + name;
+  }
+
+  /// Calls f(key, state) for this module and all in it, each once, in order of registration.
+  template <class F>
+  void visit(const F& f) {
+    std::unordered_set<const State*> seen;
+    visit("", seen, f);
+  }
+
+  template <class F>
+  void visit(const std::string& key, std::unordered_set<const State*>& seen, const F& f) {
+    if (!seen.insert(this).second) return;
+    f(key, *this);
+    for (const auto& [name, module] : children) module->visit(join(key, name), seen, f);
+  }
+
+  /// All tensors of one of the two lists with their keys, each once.
+  [[nodiscard]] std::vector<NamedTensor> collect(std::vector<NamedTensor> State::*list) {
+    std::vector<NamedTensor> out;
+    std::unordered_set<const detail::TensorImpl*> seen;
+    visit([&](const std::string& key, const State& state) {
+      for (const NamedTensor& x : state.*list) {
+        if (seen.insert(&x.tensor.impl()).second) out.push_back({join(key, x.name), x.tensor, x.flattened});
+      }
+    });
+    return out;
+  }
+};
+
+Module::Module() : state_(std::make_shared<State>()) {}
+Module::Module(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+Tensor Module::param(std::string_view name, Tensor value, const FlattenedImage& flattened) {
+  state_->check_name("param", name);
+  if (!value.defined()) throw_invalid("param: '{}' must be a defined tensor", name);
+  value.requires_grad(true);
+  state_->parameters.push_back({std::string(name), value, flattened});
+  state_->label(state_->parameters.back());
+  return value;
+}
+
+Tensor Module::buffer(std::string_view name, Tensor value) {
+  state_->check_name("buffer", name);
+  if (!value.defined()) throw_invalid("buffer: '{}' must be a defined tensor", name);
+  state_->buffers.push_back({std::string(name), value});
+  return value;
+}
+
+void Module::add_child(std::string_view name, const Module& module) {
+  state_->check_name("child", name);
+  if (module.state_->contains(state_.get())) {
+    throw_invalid("child: '{}' must not be the module that it is added to, nor contain it", name);
+  }
+  state_->children.emplace_back(name, module.state_);
+  module.state_->set_path(State::join(state_->path ? state_->path : "", std::string(name)));
+}
+
+void Module::describe(std::string text) { state_->description = std::move(text); }
+const std::string& Module::description() const noexcept { return state_->description; }
+const char* Module::path() const noexcept { return state_->path; }
+bool Module::is_training() const noexcept { return state_->training; }
+
+std::vector<NamedTensor> Module::named_parameters() const { return state_->collect(&State::parameters); }
+std::vector<NamedTensor> Module::named_buffers() const { return state_->collect(&State::buffers); }
+
+std::vector<Tensor> Module::parameters() const {
+  std::vector<Tensor> out;
+  for (NamedTensor& x : named_parameters()) out.push_back(std::move(x.tensor));
+  return out;
+}
+
+std::vector<std::pair<std::string, Module>> Module::named_children() const {
+  std::vector<std::pair<std::string, Module>> out;
+  for (const auto& [name, state] : state_->children) out.emplace_back(name, Module(state));
+  return out;
+}
+
+std::vector<std::pair<std::string, Module>> Module::named_modules() const {
+  std::vector<std::pair<std::string, Module>> out{{"", *this}};
+  for (const auto& [name, child] : named_children()) {
+    for (const auto& [inner, module] : child.named_modules()) {
+      const bool seen = std::any_of(out.begin(), out.end(), [&](const auto& m) { return m.second.is_same(module); });
+      if (!seen) out.emplace_back(inner.empty() ? name : State::join(name, inner), module);
+    }
+  }
+  return out;
+}
+
+Index Module::count_parameters() const {
+  Index count = 0;
+  for (const Tensor& x : parameters()) count += x.numel();
+  return count;
+}
+
+void Module::train(bool training) {
+  state_->visit([&](const std::string&, State& state) { state.training = training; });
+}
+
+void Module::to(Dtype dtype) {
+  if (!is_float(dtype)) throw_invalid("to: a module's dtype must be a float; got {}", dtype);
+  const NoGradGuard guard;
+  for (auto list : {&State::parameters, &State::buffers}) {
+    for (NamedTensor& x : state_->collect(list)) {
+      if (is_float(x.tensor.dtype()) && x.tensor.dtype() != dtype) x.tensor.set_data(tapestry::to(x.tensor, dtype));
+    }
+  }
+}
+
+void Module::zero_grad() const {
+  for (const Tensor& x : parameters()) x.zero_grad();
+}
+
+void Module::requires_grad(bool wanted) {
+  state_->visit([&](const std::string&, State& state) {
+    for (NamedTensor& x : state.parameters) {
+      x.tensor.requires_grad(wanted);
+      state.label(x);
+    }
+  });
+}
+
+// --- the table --------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// 11,220,132
+std::string with_commas(Index number) {
+  std::string text = std::to_string(number);
+  for (auto at = static_cast<Index>(text.size()) - 3; at > 0; at -= 3) text.insert(static_cast<std::size_t>(at), ",");
+  return text;
+}
+
+struct Row {
+  std::string key, layer, shapes, count;
+};
+
+std::string print(const std::vector<Row>& rows) {
+  std::size_t key = 0, layer = 0, shapes = 0, count = 0;
+  for (const Row& row : rows) {
+    key = std::max(key, row.key.size());
+    layer = std::max(layer, row.layer.size());
+    shapes = std::max(shapes, row.shapes.size());
+    count = std::max(count, row.count.size());
+  }
+  const std::string line(key + layer + shapes + count + 6, '-');
+  std::string out;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const Row& row = rows[i];
+    if (i == 1 || i + 1 == rows.size()) out += line + '\n';
+    out += fmt::format("{:<{}}  {:<{}}  {:<{}}  {:>{}}\n", row.key, key, row.layer, layer, row.shapes, shapes,
+                       row.count, count);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string Module::summary() const {
+  std::vector<Row> rows{{"key", "layer", "shapes", "parameters"}};
+  std::unordered_set<const detail::TensorImpl*> seen;
+  state_->visit([&](const std::string& key, const State& state) {
+    if (state.parameters.empty() && (state.description.empty() || !state.children.empty())) return;
+    Row row{key.empty() ? "." : key, state.description, "", ""};
+    Index count = 0;
+    for (const NamedTensor& x : state.parameters) {
+      row.shapes += (row.shapes.empty() ? "" : " ") + to_string(x.tensor.shape());
+      if (seen.insert(&x.tensor.impl()).second) count += x.tensor.numel();
+    }
+    if (!state.parameters.empty()) row.count = with_commas(count);
+    rows.push_back(std::move(row));
+  });
+  Index trainable = 0;
+  for (const Tensor& x : parameters()) trainable += x.requires_grad() ? x.numel() : 0;
+  Index held = 0;
+  for (const NamedTensor& x : named_buffers()) held += x.tensor.numel();
+  rows.push_back({"total", fmt::format("{} trainable", with_commas(trainable)),
+                  fmt::format("{} elements in buffers", with_commas(held)), with_commas(count_parameters())});
+  return print(rows);
+}
+
+}  // namespace tapestry::nn

@@ -1,0 +1,108 @@
+#pragma once
+
+#include <concepts>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <tapestry/autograd/tensor.h>
+
+namespace tapestry::nn {
+
+/// The pixels of an image behind a flatten: says that the columns of a [out, h w C] weight belong to (h, w, C). Files
+/// have them in PyTorch's order (C, h, w); see <tapestry/nn/serialize.h>.
+struct FlattenedImage {
+  Index h = 1;
+  Index w = 1;
+};
+
+struct NamedTensor {
+  std::string name;                ///< "layer2.0.conv1.weight"
+  Tensor tensor;
+  FlattenedImage flattened = {};   ///< what the columns of a linear layer's weight stand for
+};
+
+/// A part of a model: a handle on a list of named tensors (parameters, which are trained, and buffers, which are not)
+/// and of named modules. Copying a Module copies the handle. A layer or a model derives from it, adds to the list where
+/// it makes its members, and has a call operator:
+///
+///     class Net : public nn::Module {
+///      public:
+///       explicit Net(Index classes)
+///           : conv_{child("conv", nn::Conv2d{3, 8, {.kernel = 3}})}, scale_{param("scale", ones({8}))}, ... {}
+///       Tensor operator()(const Tensor& x) const { return fc_(flatten(relu(conv_(x)) * scale_)); }
+///      private:
+///       nn::Conv2d conv_;
+///       Tensor scale_;
+///       nn::Linear fc_;
+///     };
+///
+/// Keys join names by dots, in order of registration, own tensors before those of children. A tensor or module that is
+/// registered twice counts once, under its first key.
+class Module {
+ public:
+  Module();
+
+  [[nodiscard]] std::vector<Tensor> parameters() const;
+  [[nodiscard]] std::vector<NamedTensor> named_parameters() const;
+  [[nodiscard]] std::vector<NamedTensor> named_buffers() const;
+  [[nodiscard]] std::vector<std::pair<std::string, Module>> named_children() const;  ///< the next level only
+  [[nodiscard]] std::vector<std::pair<std::string, Module>> named_modules() const;   ///< all levels; this one first, ""
+
+  /// Elements of all parameters.
+  [[nodiscard]] Index count_parameters() const;
+
+  /// Training mode, here and in all children; modules begin with it. It changes what Dropout and BatchNorm2d do.
+  void train(bool training = true);
+  void eval() { train(false); }
+  [[nodiscard]] bool is_training() const noexcept;
+
+  /// Converts parameters and floating-point buffers. All handles on them follow; gradients are dropped. Throws
+  /// std::invalid_argument for a dtype that is no float.
+  void to(Dtype dtype);
+
+  void zero_grad() const;
+
+  /// Freezes all parameters (false) or makes them trainable again.
+  void requires_grad(bool wanted);
+
+  /// A table for people: key, layer, shapes and number of parameters, then the totals.
+  [[nodiscard]] std::string summary() const;
+
+  /// This module's place in the outermost module: "layer2.0.conv1", null for the outermost one itself. Layers open a
+  /// ModuleScope with it, so that errors and the tape can tell where they are.
+  [[nodiscard]] const char* path() const noexcept;
+
+  /// "Conv2d 3 -> 32, kernel 3x3", empty for a module that has not described itself.
+  [[nodiscard]] const std::string& description() const noexcept;
+
+  /// True when both are handles on the same module.
+  [[nodiscard]] bool is_same(const Module& other) const noexcept { return state_ == other.state_; }
+
+ protected:
+  /// Each adds to the list and returns its argument, so that a name is written once. A parameter becomes a leaf that
+  /// requires grad. Throws std::invalid_argument for a name that is empty, has a dot or is taken, for an undefined
+  /// tensor, a parameter that is no float, and for a module that contains this one; std::logic_error for a parameter
+  /// with history.
+  Tensor param(std::string_view name, Tensor value, const FlattenedImage& flattened = {});
+  Tensor buffer(std::string_view name, Tensor value);
+  template <std::derived_from<Module> M>
+  M child(std::string_view name, M module) {
+    add_child(name, module);
+    return module;
+  }
+
+  /// Sets description().
+  void describe(std::string text);
+
+ private:
+  struct State;
+  explicit Module(std::shared_ptr<State> state);
+  void add_child(std::string_view name, const Module& module);
+
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace tapestry::nn

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <optional>
+
+#include <tapestry/nn/module.h>
+#include <tapestry/ops/norm.h>
+
+namespace tapestry::nn {
+
+struct BatchNormOptions {
+  double eps = 1e-5;
+  std::optional<double> momentum = 0.1;  ///< weight of the new batch; nullopt: the average of all batches
+  bool affine = true;                    ///< weight and bias
+  bool track_running_stats = true;       ///< else the batch's own statistics serve in eval mode too
+};
+
+/// batch_norm of x [N, H, W, C] over all but the channels. In training mode it uses the batch's statistics and moves the
+/// running ones, in eval mode it uses the running ones.
+///
+///   weight, bias                [C], begin with 1 and 0
+///   running_mean, running_var   [C], buffers, begin with 0 and 1
+///   num_batches_tracked         [], buffer, i64
+///
+/// Throws std::invalid_argument for an input that is no image or has another number of channels.
+class BatchNorm2d : public Module {
+ public:
+  explicit BatchNorm2d(Index channels, const BatchNormOptions& options = {});
+  [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
+
+  [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }
+  [[nodiscard]] const Tensor& bias() const noexcept { return bias_; }
+  [[nodiscard]] const Tensor& running_mean() const noexcept { return running_mean_; }
+  [[nodiscard]] const Tensor& running_var() const noexcept { return running_var_; }
+
+ private:
+  Index channels_;
+  BatchNormOptions options_;
+  Tensor weight_, bias_;
+  Tensor running_mean_, running_var_, num_batches_tracked_;
+};
+
+struct LayerNormOptions {
+  double eps = 1e-5;
+  bool affine = true;  ///< weight and bias
+};
+
+/// layer_norm over the last dimensions, normalized_shape; weight and bias of that shape begin with 1 and 0.
+class LayerNorm : public Module {
+ public:
+  explicit LayerNorm(const Shape& normalized_shape, const LayerNormOptions& options = {});
+  explicit LayerNorm(Index features, const LayerNormOptions& options = {}) : LayerNorm(Shape{features}, options) {}
+  [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
+
+  [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }
+  [[nodiscard]] const Tensor& bias() const noexcept { return bias_; }
+
+ private:
+  Shape normalized_shape_;
+  double eps_;
+  Tensor weight_, bias_;
+};
+
+}  // namespace tapestry::nn

@@ -1,0 +1,78 @@
+#include <tapestry/nn/optim/adamw.h>
+
+#include <tapestry/autograd/grad_mode.h>
+#include <tapestry/ops/optimizer_step.h>
+
+namespace tapestry::optim {
+
+Adam::Adam(const Parameters& parameters, const AdamOptions& options) { add_group(parameters, options); }
+
+Adam::Adam(const std::vector<Group<AdamOptions>>& groups) {
+  for (const auto& group : groups) add_group(group.parameters, group.options);
+}
+
+void Adam::add_group(const Parameters& parameters, const AdamOptions& options) {
+  detail::check_not_negative(name_, "lr", options.lr);
+  detail::check_beta(name_, "the first beta", options.betas[0]);
+  detail::check_beta(name_, "the second beta", options.betas[1]);
+  detail::check_not_negative(name_, "eps", options.eps);
+  detail::check_not_negative(name_, "weight_decay", options.weight_decay);
+  add_entries(name_, parameters, options.lr);
+  options_.push_back(options);
+}
+
+void Adam::set_momentum(double beta1, std::size_t group) {
+  detail::check_beta(name_, "the first beta", beta1);
+  options_.at(group).betas[0] = beta1;
+}
+
+std::vector<std::string> Adam::slot_names(std::size_t group) const {
+  if (options_.at(group).amsgrad) return {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"};
+  return {"exp_avg", "exp_avg_sq"};
+}
+
+void Adam::step() {
+  const NoGradGuard guard;
+  for (std::size_t g = 0; g < groups(); ++g) {
+    const AdamOptions& o = options_[g];
+    for (Entry& entry : entries(g)) {
+      const Tensor gradient = entry.parameter.grad();
+      if (!gradient.defined()) continue;
+      make_slots(entry, o.amsgrad ? 3 : 2);
+      Tensor largest = o.amsgrad ? entry.slots[2] : Tensor();
+      adam_step(entry.parameter, gradient, entry.slots[0], entry.slots[1], largest, ++entry.step,
+                {.lr = o.lr,
+                 .beta1 = o.betas[0],
+                 .beta2 = o.betas[1],
+                 .eps = o.eps,
+                 .weight_decay = o.weight_decay,
+                 .decoupled = decoupled_,
+                 .maximize = o.maximize});
+    }
+  }
+}
+
+namespace {
+
+AdamOptions as_adam(const AdamWOptions& o) {
+  return {.lr = o.lr,
+          .betas = o.betas,
+          .eps = o.eps,
+          .weight_decay = o.weight_decay,
+          .amsgrad = o.amsgrad,
+          .maximize = o.maximize};
+}
+
+}  // namespace
+
+AdamW::AdamW(const Parameters& parameters, const AdamWOptions& options) : Adam(true) { add_group(parameters, options); }
+
+AdamW::AdamW(const std::vector<Group<AdamWOptions>>& groups) : Adam(true) {
+  for (const auto& group : groups) add_group(group.parameters, group.options);
+}
+
+void AdamW::add_group(const Parameters& parameters, const AdamWOptions& options) {
+  Adam::add_group(parameters, as_adam(options));
+}
+
+}  // namespace tapestry::optim

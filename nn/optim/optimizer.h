@@ -1,0 +1,95 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include <tapestry/nn/module.h>
+
+/// Optimizers: `step()` changes parameters in place by their .grad(), one pass over memory per tensor, the same bits for
+/// any number of threads. A parameter without a gradient is left alone: no decay, no state.
+namespace tapestry::optim {
+
+/// The parameters an optimizer is given: tensors, or tensors with names, which key its state.
+class Parameters {
+ public:
+  Parameters(const std::vector<Tensor>& tensors);  ///< named "0", "1", ...
+  Parameters(std::initializer_list<Tensor> tensors) : Parameters(std::vector<Tensor>(tensors)) {}
+  Parameters(std::vector<nn::NamedTensor> named) : list_(std::move(named)) {}
+  [[nodiscard]] const std::vector<nn::NamedTensor>& list() const noexcept { return list_; }
+
+ private:
+  std::vector<nn::NamedTensor> list_;
+};
+
+/// Parameters with options of their own.
+template <class Options>
+struct Group {
+  Parameters parameters;
+  Options options = {};
+};
+
+/// What all optimizers share. Groups are numbered in order of addition. Neither copied nor moved: schedules hold a
+/// reference.
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+
+  virtual void step() = 0;
+  void zero_grad() const;
+
+  [[nodiscard]] std::size_t groups() const noexcept { return initial_lr_.size(); }
+  [[nodiscard]] virtual double lr(std::size_t group = 0) const = 0;
+  /// Throws std::invalid_argument for a negative value or NaN.
+  void set_lr(double lr, std::size_t group = 0);
+  /// What the group was given at first: what schedules multiply.
+  [[nodiscard]] double initial_lr(std::size_t group = 0) const { return initial_lr_.at(group); }
+
+  /// Momentum of SGD, the first beta of Adam: what OneCycleLR moves.
+  [[nodiscard]] virtual double momentum(std::size_t group = 0) const = 0;
+  virtual void set_momentum(double momentum, std::size_t group = 0) = 0;
+
+  /// What step() remembers: "conv1.weight.momentum_buffer" and the like. Copies; parameters that had no gradient yet
+  /// have none. With the parameters restored too, training goes on bit for bit.
+  [[nodiscard]] std::map<std::string, Tensor> state() const;
+  /// Throws std::invalid_argument listing all that is missing, unexpected or misshapen; nothing has changed then.
+  void load_state(const std::map<std::string, Tensor>& state);
+
+ protected:
+  /// One parameter and what is remembered about it: a list of tensors under the names that slot_names() gives.
+  struct Entry {
+    std::string name;
+    Tensor parameter;
+    std::vector<Tensor> slots;  ///< empty before the first step with a gradient
+    Index step = 0;
+  };
+
+  Optimizer() = default;
+
+  /// Checks and takes a group's parameters; returns its number. Throws std::invalid_argument for one that is undefined,
+  /// the result of an op, no f32 or f64, or there already, and for a name that is taken.
+  std::size_t add_entries(const char* optimizer, const Parameters& parameters, double lr);
+  [[nodiscard]] std::vector<Entry>& entries(std::size_t group) { return entries_.at(group); }
+
+  virtual void assign_lr(double lr, std::size_t group) = 0;
+  /// Names of the tensors kept per parameter in this group, in the order of Entry::slots.
+  [[nodiscard]] virtual std::vector<std::string> slot_names(std::size_t group) const = 0;
+
+  /// Gives the entry zero-filled slots if it has none.
+  void make_slots(Entry& entry, std::size_t count);
+
+ private:
+  std::vector<std::vector<Entry>> entries_;
+  std::vector<double> initial_lr_;
+};
+
+namespace detail {
+/// Throws std::invalid_argument "SGD: lr must be at least 0; got -1" for a negative value or NaN.
+void check_not_negative(const char* optimizer, const char* what, double value);
+/// "Adam: beta1 must be in [0, 1); got 1".
+void check_beta(const char* optimizer, const char* what, double value);
+}  // namespace detail
+
+}  // namespace tapestry::optim

@@ -1,0 +1,207 @@
+#include <tapestry/nn/optim/schedules.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include <tapestry/autograd/check.h>
+
+namespace tapestry::optim {
+namespace {
+
+void check_at_least_one(const char* schedule, const char* what, Index value) {
+  if (value < 1) throw_invalid("{}: {} must be at least 1; got {}", schedule, what, value);
+}
+
+double as_double(Index i) { return static_cast<double>(i); }
+
+/// From `from` to `to` along half a cosine, for part in [0, 1].
+double cosine(double from, double to, double part) { return to + (from - to) * (1 + std::cos(std::numbers::pi * part)) / 2; }
+
+double linear_factor(Index t, double start, double end, Index total) {
+  return start + (end - start) * as_double(std::min(t, total)) / as_double(total);
+}
+
+}  // namespace
+
+Schedule::Schedule(Optimizer& optimizer, Curve curve) : optimizer_(&optimizer), curve_(std::move(curve)) {
+  Schedule::apply();
+}
+
+void Schedule::set_t(Index t) {
+  if (t < 0) throw_invalid("schedule: t must be at least 0; got {}", t);
+  const Index before = std::exchange(t_, t);
+  try {
+    apply();
+  } catch (...) {
+    t_ = before;
+    throw;
+  }
+}
+
+void Schedule::apply() {
+  std::vector<double> rates;
+  for (std::size_t g = 0; g < optimizer_->groups(); ++g) rates.push_back(curve_(t_, optimizer_->initial_lr(g)));
+  for (std::size_t g = 0; g < rates.size(); ++g) optimizer_->set_lr(rates[g], g);
+}
+
+LambdaLR::LambdaLR(Optimizer& optimizer, std::function<double(Index)> f)
+    : Schedule(optimizer, [f = std::move(f)](Index t, double l) { return l * f(t); }) {}
+
+StepLR::StepLR(Optimizer& optimizer, const StepLROptions& options)
+    : Schedule(optimizer, [options](Index t, double l) {
+        check_at_least_one("StepLR", "step_size", options.step_size);
+        return l * std::pow(options.gamma, as_double(t / options.step_size));
+      }) {}
+
+MultiStepLR::MultiStepLR(Optimizer& optimizer, const MultiStepLROptions& options)
+    : Schedule(optimizer, [options](Index t, double l) {
+        const auto passed = std::count_if(options.milestones.begin(), options.milestones.end(), [=](Index m) { return m <= t; });
+        return l * std::pow(options.gamma, static_cast<double>(passed));
+      }) {}
+
+ExponentialLR::ExponentialLR(Optimizer& optimizer, const ExponentialLROptions& options)
+    : Schedule(optimizer, [options](Index t, double l) { return l * std::pow(options.gamma, as_double(t)); }) {}
+
+LinearLR::LinearLR(Optimizer& optimizer, const LinearLROptions& options)
+    : Schedule(optimizer, [options](Index t, double l) {
+        check_at_least_one("LinearLR", "total_iters", options.total_iters);
+        return l * linear_factor(t, options.start_factor, options.end_factor, options.total_iters);
+      }) {}
+
+ConstantLR::ConstantLR(Optimizer& optimizer, const ConstantLROptions& options)
+    : Schedule(optimizer, [options](Index t, double l) { return t < options.total_iters ? l * options.factor : l; }) {}
+
+PolynomialLR::PolynomialLR(Optimizer& optimizer, const PolynomialLROptions& options)
+    : Schedule(optimizer, [options](Index t, double l) {
+        check_at_least_one("PolynomialLR", "total_iters", options.total_iters);
+        const double done = as_double(std::min(t, options.total_iters)) / as_double(options.total_iters);
+        return l * std::pow(1 - done, options.power);
+      }) {}
+
+CosineAnnealingLR::CosineAnnealingLR(Optimizer& optimizer, const CosineAnnealingLROptions& options)
+    : Schedule(optimizer, [options](Index t, double l) {
+        check_at_least_one("CosineAnnealingLR", "T_max", options.T_max);
+        return cosine(l, options.eta_min, as_double(t) / as_double(options.T_max));
+      }) {}
+
+CosineAnnealingWarmRestarts::CosineAnnealingWarmRestarts(Optimizer& optimizer,
+                                                         const CosineAnnealingWarmRestartsOptions& options)
+    : Schedule(optimizer, [options](Index t, double l) {
+        check_at_least_one("CosineAnnealingWarmRestarts", "T_0", options.T_0);
+        check_at_least_one("CosineAnnealingWarmRestarts", "T_mult", options.T_mult);
+        Index period = options.T_0;
+        if (options.T_mult == 1) t %= period;
+        for (; t >= period; period *= options.T_mult) t -= period;
+        return cosine(l, options.eta_min, as_double(t) / as_double(period));
+      }) {}
+
+WarmupCosineLR::WarmupCosineLR(Optimizer& optimizer, const WarmupCosineLROptions& options)
+    : Schedule(optimizer, [options](Index t, double l) {
+        if (options.warmup < 0 || options.warmup >= options.total) {
+          throw_invalid("WarmupCosineLR: warmup must be in [0, total); got warmup {}, total {}", options.warmup, options.total);
+        }
+        if (t < options.warmup) return l * linear_factor(t, options.start_factor, 1, options.warmup);
+        const double part = as_double(t - options.warmup) / as_double(options.total - options.warmup);
+        return cosine(l, options.eta_min, std::min(part, 1.0));
+      }) {}
+
+PiecewiseLinearLR::PiecewiseLinearLR(Optimizer& optimizer, std::vector<std::pair<Index, double>> points)
+    : Schedule(optimizer, [points = std::move(points)](Index t, double l) {
+        const auto by_time = [](const auto& a, const auto& b) { return a.first < b.first; };
+        if (points.empty()) throw_invalid("PiecewiseLinearLR: there must be at least one point; got none");
+        if (!std::is_sorted(points.begin(), points.end(), by_time)) {
+          throw_invalid("PiecewiseLinearLR: points must be in order of t");
+        }
+        const auto next = std::upper_bound(points.begin(), points.end(), std::pair(t, 0.0), by_time);
+        if (next == points.begin()) return l * points.front().second;
+        if (next == points.end()) return l * points.back().second;
+        const auto [t0, f0] = *(next - 1);
+        const auto [t1, f1] = *next;
+        return l * (f0 + (f1 - f0) * as_double(t - t0) / as_double(t1 - t0));
+      }) {}
+
+SequentialLR::SequentialLR(Optimizer& optimizer, std::vector<Schedule> schedules, std::vector<Index> milestones)
+    : Schedule(optimizer, [schedules = std::move(schedules), milestones = std::move(milestones)](Index t, double l) {
+        if (schedules.size() != milestones.size() + 1 || !std::is_sorted(milestones.begin(), milestones.end())) {
+          throw_invalid("SequentialLR: there must be one milestone less than schedules, in order; got {} and {}",
+                        milestones.size(), schedules.size());
+        }
+        const auto passed = std::upper_bound(milestones.begin(), milestones.end(), t) - milestones.begin();
+        const Index begin = passed == 0 ? 0 : milestones[static_cast<std::size_t>(passed - 1)];
+        return schedules[static_cast<std::size_t>(passed)].lr_at(t - begin, l);
+      }) {}
+
+// --- one cycle --------------------------------------------------------------------------------------------------------
+
+namespace {
+
+struct Phase {
+  double end;            ///< last step of the phase
+  double from_lr, to_lr;
+  double from_momentum, to_momentum;
+};
+
+std::vector<Phase> phases_of(const OneCycleLROptions& o) {
+  const double initial = o.max_lr / o.div_factor;
+  const double last = initial / o.final_div_factor;
+  const double total = as_double(o.total_steps);
+  const double top = o.pct_start * total - 1;
+  if (o.three_phase) {
+    return {{top, initial, o.max_lr, o.max_momentum, o.base_momentum},
+            {2 * o.pct_start * total - 2, o.max_lr, initial, o.base_momentum, o.max_momentum},
+            {total - 1, initial, last, o.max_momentum, o.max_momentum}};
+  }
+  return {{top, initial, o.max_lr, o.max_momentum, o.base_momentum},
+          {total - 1, o.max_lr, last, o.base_momentum, o.max_momentum}};
+}
+
+void check(const OneCycleLROptions& o) {
+  if (!(o.max_lr > 0)) throw_invalid("OneCycleLR: max_lr must be above 0; got {}", o.max_lr);
+  check_at_least_one("OneCycleLR", "total_steps", o.total_steps);
+  if (!(o.pct_start >= 0 && o.pct_start <= 1)) throw_invalid("OneCycleLR: pct_start must be in [0, 1]; got {}", o.pct_start);
+  if (!(o.div_factor > 0 && o.final_div_factor > 0)) {
+    throw_invalid("OneCycleLR: div_factor and final_div_factor must be above 0; got {} and {}", o.div_factor,
+                  o.final_div_factor);
+  }
+}
+
+/// {rate, momentum} at t.
+std::pair<double, double> one_cycle(const OneCycleLROptions& o, Index t) {
+  check(o);
+  if (t > o.total_steps) {
+    throw_logic("OneCycleLR: there must be at most total_steps = {} steps; this is step {}", o.total_steps, t);
+  }
+  const double now = as_double(std::min(t, o.total_steps - 1));
+  const auto phases = phases_of(o);
+  double begin = 0;
+  for (const Phase& phase : phases) {
+    if (now > phase.end && &phase != &phases.back()) {
+      begin = phase.end;
+      continue;
+    }
+    const double length = phase.end - begin;
+    const double part = length > 0 ? (now - begin) / length : 1;
+    const auto between = [&](double from, double to) {
+      return o.anneal_strategy == Anneal::cos ? cosine(from, to, part) : from + (to - from) * part;
+    };
+    return {between(phase.from_lr, phase.to_lr), between(phase.from_momentum, phase.to_momentum)};
+  }
+  return {};
+}
+
+}  // namespace
+
+OneCycleLR::OneCycleLR(Optimizer& optimizer, const OneCycleLROptions& options)
+    : Schedule(optimizer, [options](Index t, double) { return one_cycle(options, t).first; }), options_(options) {
+  OneCycleLR::apply();
+}
+
+void OneCycleLR::apply() {
+  Schedule::apply();
+  if (!options_.cycle_momentum) return;
+  const double momentum = one_cycle(options_, t()).second;
+  for (std::size_t g = 0; g < optimizer().groups(); ++g) optimizer().set_momentum(momentum, g);
+}
+
+}  // namespace tapestry::optim

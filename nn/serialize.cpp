@@ -1,0 +1,112 @@
+#include <tapestry/nn/serialize.h>
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include <tapestry/autograd/grad_mode.h>
+#include <tapestry/ops/cast.h>
+#include <tapestry/ops/shape_ops.h>
+
+namespace tapestry::nn {
+namespace {
+
+/// How a tensor of ours is laid out in files.
+struct Layout {
+  Shape ours;          ///< with a flattened image's dimensions apart
+  Shape file;          ///< as it stands in the file
+  bool permuted = false;
+};
+
+Layout layout_of(const NamedTensor& x) {
+  const Shape& s = x.tensor.shape();
+  if (s.rank() == 4) return {s, {s[0], s[3], s[1], s[2]}, true};
+  const Index pixels = x.flattened.h * x.flattened.w;
+  if (s.rank() == 2 && pixels > 1) return {{s[0], x.flattened.h, x.flattened.w, s[1] / pixels}, s, true};
+  return {s, s, false};
+}
+
+Tensor to_file(const NamedTensor& x) {
+  const Layout layout = layout_of(x);
+  const Tensor plain = x.tensor.detach();
+  return layout.permuted ? reshape(permute(reshape(plain, layout.ours), {0, 3, 1, 2}), layout.file) : clone(plain);
+}
+
+Tensor from_file(const Tensor& value, const NamedTensor& x) {
+  const Layout layout = layout_of(x);
+  if (!layout.permuted) return value;
+  const Shape& o = layout.ours;
+  return reshape(permute(reshape(value, Shape{o[0], o[3], o[1], o[2]}), {0, 2, 3, 1}), x.tensor.shape());
+}
+
+std::vector<NamedTensor> state_of(const Module& module) {
+  std::vector<NamedTensor> all = module.named_parameters();
+  for (NamedTensor& x : module.named_buffers()) all.push_back(std::move(x));
+  return all;
+}
+
+void copy_into(Tensor target, const Tensor& value) {
+  visit(target.dtype(), [&]<class T>() {
+    const auto bytes = static_cast<std::size_t>(target.numel()) * sizeof(T);
+    T* out = target.mutable_data<T>();
+    if (bytes > 0) std::memcpy(out, value.data<T>(), bytes);
+  });
+}
+
+}  // namespace
+
+std::map<std::string, Tensor> file_state(const Module& module) {
+  const NoGradGuard guard;
+  std::map<std::string, Tensor> out;
+  for (const NamedTensor& x : state_of(module)) out.emplace(x.name, to_file(x));
+  return out;
+}
+
+void save(const Module& module, const std::filesystem::path& path, const Metadata& metadata) {
+  save_tensors(file_state(module), path, metadata);
+}
+
+void load_file_state(const Module& module, const std::map<std::string, Tensor>& state, const LoadOptions& options,
+                     const std::filesystem::path& source) {
+  const NoGradGuard guard;
+  const std::vector<NamedTensor> targets = state_of(module);
+  std::map<std::string, Tensor> unexpected = state;
+  std::string missing, misshapen;
+  for (const NamedTensor& x : targets) {
+    const auto found = state.find(x.name);
+    unexpected.erase(x.name);
+    if (found == state.end()) {
+      missing += fmt::format("\n  missing: {}", x.name);
+      continue;
+    }
+    const Tensor& value = found->second;
+    const Shape expected = layout_of(x).file;
+    if (value.dtype() == x.tensor.dtype() && value.shape() == expected) continue;
+    misshapen += fmt::format("\n  {}: the model has {} {}, the file {} {}", x.name, name_of(x.tensor.dtype()),
+                             to_string(expected), name_of(value.dtype()), to_string(value.shape()));
+  }
+  std::string problems;
+  if (options.strict) {
+    problems += missing;
+    for (const auto& [name, value] : unexpected) problems += fmt::format("\n  unexpected: {}", name);
+  }
+  problems += misshapen;
+  if (!problems.empty()) throw FileError(source, -1, "its tensors must be the model's", "differences:" + problems);
+
+  std::vector<Tensor> values;  // all of them before the first change: memory may run out
+  for (const NamedTensor& x : targets) {
+    const auto found = state.find(x.name);
+    values.push_back(found == state.end() ? Tensor() : from_file(found->second, x));
+  }
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    if (values[i].defined()) copy_into(targets[i].tensor, values[i]);
+  }
+}
+
+Metadata load(const Module& module, const std::filesystem::path& path, const LoadOptions& options) {
+  TensorFile file = load_tensors(path);
+  load_file_state(module, file.tensors, options, path);
+  return std::move(file.metadata);
+}
+
+}  // namespace tapestry::nn

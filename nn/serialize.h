@@ -1,0 +1,39 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include <tapestry/nn/module.h>
+#include <tapestry/nn/safetensors.h>
+
+/// Parameters and buffers of a module in a safetensors file, under PyTorch's keys and in PyTorch's layout, so that
+/// Python can read what we write and the other way round:
+///
+///     4-dimensional tensors   [K, R, S, C] here, [K, C, R, S] in the file (so for convolutions of both kinds)
+///     Linear behind a flatten columns in the order (h, w, C) here, (C, h, w) in the file, if its layer was made with
+///                             .flattened = {h, w}
+///     everything else         as it is
+namespace tapestry::nn {
+
+/// The module's state in the file's layout: copies, by key.
+[[nodiscard]] std::map<std::string, Tensor> file_state(const Module& module);
+
+/// Writes parameters and buffers, in one step: a reader finds the old file or the new one, whole. `metadata` comes back
+/// from load(). Throws FileError when the file cannot be written.
+void save(const Module& module, const std::filesystem::path& path, const Metadata& metadata = {});
+
+struct LoadOptions {
+  bool strict = true;  ///< the file's keys must be the module's; else missing and unexpected ones are passed over
+};
+
+/// Copies a file's values into the module's parameters and buffers and returns the file's metadata. Throws FileError for
+/// a file that is not in order, and one that lists every key that is missing, unexpected, or has another shape or
+/// dtype; the module is unchanged then.
+Metadata load(const Module& module, const std::filesystem::path& path, const LoadOptions& options = {});
+
+/// The same from tensors in the file's layout. `source` stands for the path in errors.
+void load_file_state(const Module& module, const std::map<std::string, Tensor>& state, const LoadOptions& options = {},
+                     const std::filesystem::path& source = "state");
+
+}  // namespace tapestry::nn

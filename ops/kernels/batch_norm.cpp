@@ -1,0 +1,372 @@
+// Plain loops over channels, which the compiler vectorises for each instruction set in turn.
+//
+// Few channels would leave vectors half empty, so several rows are treated as one wide row of `repeat` * channels
+// columns; the sums of the repeats are merged at the end.
+#include <tapestry/ops/kernels/simd_targets.h>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "tapestry/ops/kernels/batch_norm.cpp"
+#include <hwy/foreach_target.h>
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <type_traits>
+
+#include <tapestry/ops/kernels/batch_norm.h>
+
+#ifndef TAPESTRY_BATCH_NORM_ONCE
+#define TAPESTRY_BATCH_NORM_ONCE
+namespace tapestry::kernels {
+namespace {
+
+// Elements that are added up in T before the sum goes on in double: small enough to stay in the first two cache levels
+// between the pass for the mean and the one for the deviations.
+constexpr Index kBlock = 8 * 1024;
+
+/// The loops of one element type for one instruction set. Statistics are those of one block of rows.
+template <class T>
+struct BatchNormTable {
+  void (*block_moments)(const T* x, Index rows, Index width, T* sum, T* square, T* mean);
+  void (*merge_block)(const T* x, const T* sum, const T* square, const T* block_mean, Index rows, Index width,
+                      double before, double* mean, double* m2);
+  void (*gradient_sums)(const T* x, const T* dy, Index rows, Index width, const T* mean, T* sum_dy, T* sum_dy_x);
+  void (*affine)(const T* x, Index rows, Index width, const T* mean, const T* scale, const T* shift, T* y);
+  void (*gradient)(const T* x, const T* dy, Index rows, Index width, const T* mean, const T* scale, const T* offset,
+                   const T* slope, T* dx);
+  void (*scale)(const T* dy, Index rows, Index width, const T* scale, T* dx);
+};
+
+}  // namespace
+}  // namespace tapestry::kernels
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace tapestry::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+
+/// sum[w] of x - (first row), then square[w] of the deviations from mean[w] = first row + sum / rows, which is exact for
+/// a constant column.
+template <class T>
+void block_moments(const T* HWY_RESTRICT x, Index rows, Index width, T* HWY_RESTRICT sum, T* HWY_RESTRICT square,
+                   T* HWY_RESTRICT mean) {
+  const T* HWY_RESTRICT first = x;
+  std::fill_n(sum, width, T{0});
+  std::fill_n(square, width, T{0});
+  Index r = 0;
+  for (; r + 4 <= rows; r += 4) {  // four rows per load and store of the sums
+    const T* HWY_RESTRICT row = x + r * width;
+    for (Index w = 0; w < width; ++w) {
+      sum[w] += ((row[w] - first[w]) + (row[w + width] - first[w])) +
+                ((row[w + 2 * width] - first[w]) + (row[w + 3 * width] - first[w]));
+    }
+  }
+  for (; r < rows; ++r) {
+    for (Index w = 0; w < width; ++w) sum[w] += x[r * width + w] - first[w];
+  }
+  const T inverse = T{1} / static_cast<T>(rows);
+  for (Index w = 0; w < width; ++w) mean[w] = first[w] + sum[w] * inverse;
+  for (r = 0; r + 4 <= rows; r += 4) {
+    const T* HWY_RESTRICT row = x + r * width;
+    for (Index w = 0; w < width; ++w) {
+      const T a = row[w] - mean[w], b = row[w + width] - mean[w];
+      const T c = row[w + 2 * width] - mean[w], d = row[w + 3 * width] - mean[w];
+      square[w] += (a * a + b * b) + (c * c + d * d);
+    }
+  }
+  for (; r < rows; ++r) {
+    for (Index w = 0; w < width; ++w) {
+      const T a = x[r * width + w] - mean[w];
+      square[w] += a * a;
+    }
+  }
+}
+
+/// Adds a block of `rows` rows to (mean, m2) of `before` rows. The mean in T is rounded; what it misses follows from sum.
+template <class T>
+void merge_block(const T* HWY_RESTRICT x, const T* HWY_RESTRICT sum, const T* HWY_RESTRICT square,
+                 const T* HWY_RESTRICT block_mean, Index rows, Index width, double before, double* HWY_RESTRICT mean,
+                 double* HWY_RESTRICT m2) {
+  const double n = static_cast<double>(rows);
+  const double inverse = 1 / n, share = n / (before + n), both = before * share;
+  for (Index w = 0; w < width; ++w) {
+    const double exact = static_cast<double>(x[w]) + static_cast<double>(sum[w]) * inverse;
+    const double missed = exact - static_cast<double>(block_mean[w]);
+    const double delta = exact - mean[w];
+    m2[w] += static_cast<double>(square[w]) - n * missed * missed + delta * delta * both;
+    mean[w] += delta * share;
+  }
+}
+
+template <class T>
+void gradient_sums(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, Index rows, Index width,
+                   const T* HWY_RESTRICT mean, T* HWY_RESTRICT sum_dy, T* HWY_RESTRICT sum_dy_x) {
+  std::fill_n(sum_dy, width, T{0});
+  std::fill_n(sum_dy_x, width, T{0});
+  Index r = 0;
+  for (; r + 4 <= rows; r += 4) {
+    const T* HWY_RESTRICT g = dy + r * width;
+    const T* HWY_RESTRICT row = x + r * width;
+    for (Index w = 0; w < width; ++w) {
+      const Index w1 = w + width, w2 = w + 2 * width, w3 = w + 3 * width;
+      sum_dy[w] += (g[w] + g[w1]) + (g[w2] + g[w3]);
+      sum_dy_x[w] += (g[w] * (row[w] - mean[w]) + g[w1] * (row[w1] - mean[w])) +
+                     (g[w2] * (row[w2] - mean[w]) + g[w3] * (row[w3] - mean[w]));
+    }
+  }
+  for (; r < rows; ++r) {
+    for (Index w = 0; w < width; ++w) {
+      sum_dy[w] += dy[r * width + w];
+      sum_dy_x[w] += dy[r * width + w] * (x[r * width + w] - mean[w]);
+    }
+  }
+}
+
+template <class T>
+void affine(const T* HWY_RESTRICT x, Index rows, Index width, const T* HWY_RESTRICT mean, const T* HWY_RESTRICT scale,
+            const T* HWY_RESTRICT shift, T* HWY_RESTRICT y) {
+  for (Index r = 0; r < rows; ++r, x += width, y += width) {
+    for (Index w = 0; w < width; ++w) y[w] = (x[w] - mean[w]) * scale[w] + shift[w];
+  }
+}
+
+template <class T>
+void gradient(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, Index rows, Index width, const T* HWY_RESTRICT mean,
+              const T* HWY_RESTRICT scale, const T* HWY_RESTRICT offset, const T* HWY_RESTRICT slope,
+              T* HWY_RESTRICT dx) {
+  for (Index r = 0; r < rows; ++r, x += width, dy += width, dx += width) {
+    for (Index w = 0; w < width; ++w) dx[w] = scale[w] * (dy[w] - offset[w] - (x[w] - mean[w]) * slope[w]);
+  }
+}
+
+template <class T>
+void scale_rows(const T* HWY_RESTRICT dy, Index rows, Index width, const T* HWY_RESTRICT scale, T* HWY_RESTRICT dx) {
+  for (Index r = 0; r < rows; ++r, dy += width, dx += width) {
+    for (Index w = 0; w < width; ++w) dx[w] = scale[w] * dy[w];
+  }
+}
+
+template <class T>
+constexpr BatchNormTable<T> table_of() {
+  return {block_moments<T>, merge_block<T>, gradient_sums<T>, affine<T>, gradient<T>, scale_rows<T>};
+}
+
+}  // namespace
+
+const void* batch_norm_table(bool is_double) {
+  static constexpr auto of_float = table_of<float>();
+  static constexpr auto of_double = table_of<double>();
+  return is_double ? static_cast<const void*>(&of_double) : static_cast<const void*>(&of_float);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace tapestry::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include <tapestry/ops/kernels/scratch.h>
+
+namespace tapestry::kernels {
+
+HWY_EXPORT(batch_norm_table);
+
+namespace {
+
+template <class T>
+const BatchNormTable<T>& table() {
+  return *static_cast<const BatchNormTable<T>*>(HWY_DYNAMIC_DISPATCH(batch_norm_table)(std::is_same_v<T, double>));
+}
+
+constexpr Index kGrain = 64 * 1024;  // elements of a group of rows: one task, one set of partial sums
+
+/// How [rows, channels] is cut, by the sizes alone.
+struct Plan {
+  Index channels;
+  Index repeat;      ///< rows side by side in a wide one
+  Index width;       ///< columns of a wide row
+  Index wide_rows;   ///< complete ones
+  Index rest;        ///< elements of the last, incomplete one
+  Index block;       ///< wide rows of a block
+  Index group;       ///< wide rows of a group
+  Index groups;
+
+  Plan(Index rows, Index channels_of) : channels(channels_of) {
+    constexpr Index narrow = 64;  // columns that fill the vectors of every instruction set
+    repeat = std::min(channels < narrow / 2 ? (narrow + channels - 1) / channels : 1, rows);
+    width = repeat * channels;
+    wide_rows = rows / repeat;
+    rest = (rows - wide_rows * repeat) * channels;
+    block = std::max<Index>(16, kBlock / width);
+    group = block * std::max<Index>(1, kGrain / (block * width));
+    groups = (wide_rows + group - 1) / group;
+  }
+
+  /// f(first wide row, wide rows) for the blocks of group i.
+  template <class F>
+  void for_blocks(Index i, const F& f) const {
+    const Index end = std::min(wide_rows, (i + 1) * group);
+    for (Index row = i * group; row < end; row += block) f(row, std::min(block, end - row));
+  }
+
+  /// f(first element, wide rows, columns) for pieces that cover everything, in parallel.
+  template <class F>
+  void for_pieces(const F& f) const {
+    parallel_for(groups + (rest > 0 ? 1 : 0), 1, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) {
+        if (i == groups) f(wide_rows * width, Index{1}, rest);
+        else f(i * group * width, std::min(group, wide_rows - i * group), width);
+      }
+    });
+  }
+};
+
+/// A per-channel array, once for every row of a wide one.
+template <class T>
+class Widened {
+ public:
+  Widened(const Plan& plan, const T* values) : copy_(plan.repeat > 1 ? plan.width : 0), values_(values) {
+    if (plan.repeat == 1) return;
+    for (Index i = 0; i < plan.repeat; ++i) std::copy_n(values, plan.channels, copy_.data() + i * plan.channels);
+    values_ = copy_.data();
+  }
+  [[nodiscard]] const T* data() const noexcept { return values_; }
+
+ private:
+  Scratch<T> copy_;
+  const T* values_;
+};
+
+/// (count, mean, m2) of two disjoint sets becomes that of their union.
+void merge(double& count, double& mean, double& m2, double count_b, double mean_b, double m2_b) {
+  const double total = count + count_b;
+  const double delta = mean_b - mean;
+  mean += delta * (count_b / total);
+  m2 += m2_b + delta * delta * (count * (count_b / total));
+  count = total;
+}
+
+}  // namespace
+
+template <class T>
+void channel_moments(const T* x, Index rows, Index channels, double* mean, double* m2) {
+  if (channels == 0) return;
+  const Plan plan(rows, channels);
+  const Index width = plan.width;
+  const Scratch<double> partial(plan.groups * 2 * width);  // [groups] x (mean [width], m2 [width])
+  std::fill_n(partial.data(), plan.groups * 2 * width, 0.0);
+  parallel_for(plan.groups, 1, [&](Index begin, Index end) {
+    const Scratch<T> sums(3 * width);
+    T* const sum = sums.data();
+    T* const square = sum + width;
+    T* const block_mean = square + width;
+    for (Index i = begin; i < end; ++i) {
+      double* const group_mean = partial.data() + i * 2 * width;
+      plan.for_blocks(i, [&](Index row, Index count) {
+        const T* const block = x + row * width;
+        table<T>().block_moments(block, count, width, sum, square, block_mean);
+        table<T>().merge_block(block, sum, square, block_mean, count, width, static_cast<double>(row - i * plan.group),
+                               group_mean, group_mean + width);
+      });
+    }
+  });
+  const T* const rest = x + plan.wide_rows * width;
+  for (Index c = 0; c < channels; ++c) {
+    double count = 0;
+    mean[c] = 0;
+    m2[c] = 0;
+    for (Index i = 0; i < plan.groups; ++i) {
+      const double* const group_mean = partial.data() + i * 2 * width;
+      const auto of_group = static_cast<double>(std::min(plan.group, plan.wide_rows - i * plan.group));
+      for (Index w = c; w < width; w += channels) merge(count, mean[c], m2[c], of_group, group_mean[w], group_mean[width + w]);
+    }
+    for (Index w = c; w < plan.rest; w += channels) merge(count, mean[c], m2[c], 1, static_cast<double>(rest[w]), 0);
+  }
+}
+
+template <class T>
+void channel_affine(const T* x, Index rows, Index channels, const T* mean, const T* scale, const T* shift, T* y) {
+  if (rows * channels == 0) return;
+  const Plan plan(rows, channels);
+  const Widened<T> means(plan, mean), scales(plan, scale), shifts(plan, shift);
+  plan.for_pieces([&](Index at, Index count, Index width) {
+    table<T>().affine(x + at, count, width, means.data(), scales.data(), shifts.data(), y + at);
+  });
+}
+
+template <class T>
+void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, const T* mean, double* sum_dy,
+                           double* sum_dy_x) {
+  std::fill_n(sum_dy, channels, 0.0);
+  std::fill_n(sum_dy_x, channels, 0.0);
+  if (rows * channels == 0) return;
+  const Plan plan(rows, channels);
+  const Index width = plan.width;
+  const Widened<T> means(plan, mean);
+  const Scratch<double> partial(plan.groups * 2 * width);
+  std::fill_n(partial.data(), plan.groups * 2 * width, 0.0);
+  parallel_for(plan.groups, 1, [&](Index begin, Index end) {
+    const Scratch<T> sums(2 * width);
+    for (Index i = begin; i < end; ++i) {
+      double* const of_group = partial.data() + i * 2 * width;
+      plan.for_blocks(i, [&](Index row, Index count) {
+        table<T>().gradient_sums(x + row * width, dy + row * width, count, width, means.data(), sums.data(),
+                                 sums.data() + width);
+        for (Index w = 0; w < 2 * width; ++w) of_group[w] += static_cast<double>(sums[w]);
+      });
+    }
+  });
+  for (Index i = 0; i < plan.groups; ++i) {
+    const double* const of_group = partial.data() + i * 2 * width;
+    for (Index r = 0; r < plan.repeat; ++r) {
+      for (Index c = 0; c < channels; ++c) {
+        sum_dy[c] += of_group[r * channels + c];
+        sum_dy_x[c] += of_group[width + r * channels + c];
+      }
+    }
+  }
+  const Index rest = plan.wide_rows * width;
+  for (Index w = 0; w < plan.rest; ++w) {
+    const Index c = w % channels;
+    sum_dy[c] += static_cast<double>(dy[rest + w]);
+    sum_dy_x[c] += static_cast<double>(dy[rest + w] * (x[rest + w] - mean[c]));
+  }
+}
+
+template <class T>
+void channel_gradient(const T* x, const T* dy, Index rows, Index channels, const T* mean, const T* scale,
+                      const T* offset, const T* slope, T* dx) {
+  if (rows * channels == 0) return;
+  const Plan plan(rows, channels);
+  const Widened<T> means(plan, mean), scales(plan, scale), offsets(plan, offset), slopes(plan, slope);
+  plan.for_pieces([&](Index at, Index count, Index width) {
+    table<T>().gradient(x + at, dy + at, count, width, means.data(), scales.data(), offsets.data(), slopes.data(),
+                        dx + at);
+  });
+}
+
+template <class T>
+void channel_scale(const T* dy, Index rows, Index channels, const T* scale, T* dx) {
+  if (rows * channels == 0) return;
+  const Plan plan(rows, channels);
+  const Widened<T> scales(plan, scale);
+  plan.for_pieces([&](Index at, Index count, Index width) {
+    table<T>().scale(dy + at, count, width, scales.data(), dx + at);
+  });
+}
+
+template void channel_moments(const float*, Index, Index, double*, double*);
+template void channel_moments(const double*, Index, Index, double*, double*);
+template void channel_affine(const float*, Index, Index, const float*, const float*, const float*, float*);
+template void channel_affine(const double*, Index, Index, const double*, const double*, const double*, double*);
+template void channel_gradient_sums(const float*, const float*, Index, Index, const float*, double*, double*);
+template void channel_gradient_sums(const double*, const double*, Index, Index, const double*, double*, double*);
+template void channel_gradient(const float*, const float*, Index, Index, const float*, const float*, const float*,
+                               const float*, float*);
+template void channel_gradient(const double*, const double*, Index, Index, const double*, const double*, const double*,
+                               const double*, double*);
+template void channel_scale(const float*, Index, Index, const float*, float*);
+template void channel_scale(const double*, Index, Index, const double*, double*);
+
+}  // namespace tapestry::kernels
+#endif

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <tapestry/autograd/parallel.h>
+
+/// Statistics and affine maps per channel of x [rows, channels]. T is float or double. The tree of additions depends on
+/// the sizes alone.
+namespace tapestry::kernels {
+
+/// mean[c] and m2[c] = sum of squared deviations from it, found from (count, mean, m2) of fixed groups of rows, which
+/// are merged in order (Chan, Golub and LeVeque, 1983). rows > 0.
+template <class T>
+void channel_moments(const T* x, Index rows, Index channels, double* mean, double* m2);
+
+/// y = (x - mean[c]) * scale[c] + shift[c].
+template <class T>
+void channel_affine(const T* x, Index rows, Index channels, const T* mean, const T* scale, const T* shift, T* y);
+
+/// sum_dy[c] = sum of dy, sum_dy_x[c] = sum of dy (x - mean[c]).
+template <class T>
+void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, const T* mean, double* sum_dy,
+                           double* sum_dy_x);
+
+/// dx = scale[c] * (dy - offset[c] - (x - mean[c]) * slope[c]).
+template <class T>
+void channel_gradient(const T* x, const T* dy, Index rows, Index channels, const T* mean, const T* scale,
+                      const T* offset, const T* slope, T* dx);
+
+/// dx = scale[c] * dy.
+template <class T>
+void channel_scale(const T* dy, Index rows, Index channels, const T* scale, T* dx);
+
+}  // namespace tapestry::kernels

@@ -1,0 +1,72 @@
+// A plain loop, which the compiler vectorises for each instruction set in turn.
+#include <tapestry/ops/kernels/simd_targets.h>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "tapestry/ops/kernels/dropout.cpp"
+#include <hwy/foreach_target.h>
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <type_traits>
+
+#include <tapestry/ops/kernels/dropout.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace tapestry::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+
+template <class T>
+void run(const T* HWY_RESTRICT x, const bool* HWY_RESTRICT mask, Index n, T scale, T* HWY_RESTRICT y) {
+  for (Index i = 0; i < n; ++i) {
+    const T scaled = x[i] * scale;
+    y[i] = mask[i] ? scaled : T{0};
+  }
+}
+
+}  // namespace
+
+void masked_scale_f32(const float* x, const bool* mask, Index n, float scale, float* y) { run(x, mask, n, scale, y); }
+void masked_scale_f64(const double* x, const bool* mask, Index n, double scale, double* y) { run(x, mask, n, scale, y); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace tapestry::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tapestry::kernels {
+
+HWY_EXPORT(masked_scale_f32);
+HWY_EXPORT(masked_scale_f64);
+
+namespace {
+
+constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
+
+template <class T>
+void run(const T* x, const bool* mask, Index n, T scale, T* y) {
+  if constexpr (std::is_same_v<T, double>) HWY_DYNAMIC_DISPATCH(masked_scale_f64)(x, mask, n, scale, y);
+  else HWY_DYNAMIC_DISPATCH(masked_scale_f32)(x, mask, n, scale, y);
+}
+
+}  // namespace
+
+template <class T>
+void masked_scale(const T* x, const bool* mask, Index outer, Index repeat, Index inner, T scale, T* y) {
+  if (outer * repeat == 1) {
+    parallel_for(inner, kGrain, [&](Index begin, Index end) {
+      run(x + begin, mask + begin, end - begin, scale, y + begin);
+    });
+    return;
+  }
+  parallel_for(outer * repeat, std::max<Index>(1, kGrain / std::max<Index>(1, inner)), [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) run(x + i * inner, mask + i / repeat * inner, inner, scale, y + i * inner);
+  });
+}
+
+template void masked_scale(const float*, const bool*, Index, Index, Index, float, float*);
+template void masked_scale(const double*, const bool*, Index, Index, Index, double, double*);
+
+}  // namespace tapestry::kernels
+#endif

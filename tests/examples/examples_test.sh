@@ -1,0 +1,236 @@
+#!/bin/sh
+# Runs the example programs as a user would, small, and checks what they print, their exit status and their files.
+#
+#   examples_test.sh BIN CASE     BIN is the folder of the programs
+set -u
+bin=$1
+case=$2
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+: >out
+: >err
+
+fail() {
+  echo "FAILED: $*"
+  echo "--- standard output"; cat out 2>/dev/null
+  echo "--- standard error"; cat err 2>/dev/null
+  exit 1
+}
+
+# expect STATUS PROGRAM ARGUMENT...: runs it and checks its exit status; output goes to the files out and err.
+expect() {
+  wanted=$1
+  program=$2
+  shift 2
+  status=0
+  "$bin/$program" "$@" >out 2>err </dev/null || status=$?
+  [ "$status" = "$wanted" ] || fail "$program $*: exit status $wanted expected, got $status"
+}
+# says TEXT, complains TEXT: the last program wrote it to standard output, to standard error.
+says() { grep -qF -e "$1" out || fail "not on standard output: $1"; }
+complains() { grep -qF -e "$1" err || fail "not on standard error: $1"; }
+has() { [ -s "$1" ] || fail "missing or empty: $1"; }
+is_png() { [ "$(head -c 4 "$1" | od -An -tx1 | tr -d ' \n')" = 89504e47 ] || fail "no PNG file: $1"; }
+# refuses STATUS TEXT ARGUMENT...: train_cifar100 ends with that status and text, has nothing to say on standard output,
+# and leaves nothing behind.
+refuses() {
+  wanted=$1
+  text=$2
+  shift 2
+  before=$(find . | sort)
+  expect "$wanted" train_cifar100 "$@"
+  complains "$text"
+  [ ! -s out ] || fail "train_cifar100 $*: wrote to standard output"
+  [ "$(find . | sort)" = "$before" ] || fail "train_cifar100 $*: left files behind: $(find .)"
+}
+
+results="checkpoint.safetensors curves.svg metrics.csv model.safetensors steps.csv wrong_predictions.png"
+small="--train-size 512 --test-size 256 --batch 64 --threads 2"
+
+case $case in
+  quickstart)
+    expect 0 quickstart --dot graph.dot
+    says "loss"
+    says "conv2d"
+    grep -q '^digraph' graph.dot || fail "graph.dot is no graph"
+    expect 2 quickstart --dto graph.dot
+    complains "did you mean --dot?"
+    ;;
+
+  custom_op)
+    expect 0 custom_op
+    says "cube"
+    says "agree with finite differences"
+    ;;
+
+  gradcheck)
+    expect 0 gradcheck
+    says "gated_layer, first and second order: right"
+    says "wrong_square: caught"
+    ;;
+
+  hessian_vector)
+    expect 0 hessian_vector
+    says "largest curvature"
+    ;;
+
+  edge_filter)
+    expect 0 edge_filter
+    is_png edge_filter_input.png
+    is_png edge_filter_output.png
+    # The program's own picture has one white stripe on black: up by 1 at its left side, down by 1 at its right side.
+    says "from -1.000 to 1.000"
+    expect 0 edge_filter edge_filter_input.png again.png
+    cmp -s edge_filter_output.png again.png || fail "the same picture, read back, gave another result"
+    expect 1 edge_filter missing.png out.png
+    complains "missing.png"
+    echo "this is no picture" >text.png
+    expect 1 edge_filter text.png out.png
+    complains "text.png"
+    [ ! -e out.png ] || fail "half a result was left behind"
+    expect 1 edge_filter edge_filter_input.png missing_folder/out.png
+    complains "missing_folder/out.png"
+    expect 2 edge_filter edge_filter_input.png
+    ;;
+
+  train)
+    expect 0 train_cifar100 $small --epochs 2 --out result --summary
+    says "643,716 parameters"
+    says "Patterns"
+    says "    2/2 "
+    says "top-5"
+    for file in $results; do has result/$file; done
+    [ "$(find result -type f | wc -l)" = 6 ] || fail "unexpected files: $(ls -a result)"
+    is_png result/wrong_predictions.png
+    [ "$(wc -l <result/metrics.csv)" = 3 ] || fail "metrics.csv should have a header and two rows"
+    grep -q '</svg>' result/curves.svg || fail "curves.svg is incomplete"
+    ;;
+
+  train_json)
+    expect 0 train_cifar100 $small --epochs 2 --model lecture_cnn --labels coarse --json --quiet --out result
+    [ "$(wc -l <out)" = 2 ] || fail "one line per epoch expected"
+    says '{"epoch": 1, "step": 8, '
+    says '{"epoch": 2, "step": 16, '
+    [ ! -s err ] || fail "--quiet said something"
+    ;;
+
+  train_threads)
+    for threads in 1 3; do
+      expect 0 train_cifar100 --train-size 256 --test-size 128 --batch 64 --threads $threads --epochs 1 --augment on \
+        --out t$threads --quiet
+    done
+    cmp -s t1/model.safetensors t3/model.safetensors || fail "1 and 3 threads gave different weights"
+    cmp -s t1/steps.csv t3/steps.csv || fail "1 and 3 threads gave different losses"
+    ;;
+
+  train_models)
+    for model in resnet20 resnet18 vgg16_bn; do
+      expect 0 train_cifar100 --model $model --train-size 32 --test-size 16 --batch 16 --epochs 1 --optimizer adamw \
+        --schedule cosine --out $model
+      says "$model"
+    done
+    expect 0 train_cifar100 --recipe a --model resnet20 --train-size 64 --test-size 16 --batch 32 --epochs 1 --out a
+    says "cosine over 200 epochs"
+    ;;
+
+  train_resume)
+    expect 0 train_cifar100 $small --epochs 2 --schedule constant --out whole
+    expect 0 train_cifar100 $small --epochs 1 --schedule constant --out first
+    expect 0 train_cifar100 $small --epochs 2 --schedule constant --out second --resume first/checkpoint.safetensors
+    says "going on after epoch 1"
+    says "    2/2 "
+    cmp -s whole/steps.csv second/steps.csv || fail "the resumed run took other steps than the whole one"
+    cmp -s whole/checkpoint.safetensors second/checkpoint.safetensors || fail "the resumed run ended elsewhere than the whole one"
+    # From weights alone it goes on too, with momentum anew.
+    expect 0 train_cifar100 $small --epochs 2 --schedule constant --out third --resume first/model.safetensors
+    says "going on after epoch 1"
+    refuses 1 "seed: 1 there, 5 here" $small --epochs 2 --seed 5 --out no --resume first/checkpoint.safetensors
+    refuses 1 "model: lecture_cnn_bn there, resnet20 here" $small --model resnet20 --out no --resume first/model.safetensors
+    refuses 1 "after epoch 2; --epochs 2 asks for no more" $small --epochs 2 --out no --resume second/checkpoint.safetensors
+    refuses 1 "missing.safetensors" $small --out no --resume missing.safetensors
+    head -c 1000 first/checkpoint.safetensors >cut.safetensors
+    refuses 1 "cut.safetensors" $small --out no --resume cut.safetensors
+    ;;
+
+  train_interrupt)
+    "$bin/train_cifar100" $small --epochs 10000 --out result >out 2>err &
+    pid=$!
+    tries=0
+    until [ -s result/model.safetensors ]; do
+      tries=$((tries + 1))
+      [ $tries -lt 600 ] || { kill -9 $pid; fail "no checkpoint after a minute"; }
+      sleep 0.1
+    done
+    kill -INT $pid
+    status=0
+    wait $pid || status=$?
+    [ "$status" = 130 ] || fail "exit status 130 expected, got $status"
+    says "--resume result/checkpoint.safetensors"
+    for file in $results; do has result/$file; done
+    [ "$(find result -type f | wc -l)" = 6 ] || fail "unexpected files: $(ls -a result)"
+    # Training goes on from there; its curves, too.
+    epochs=$(($(tail -n 1 result/metrics.csv | cut -d , -f 1) + 2))
+    expect 0 train_cifar100 $small --epochs $epochs --out result --resume result/checkpoint.safetensors
+    says "going on after epoch"
+    [ "$(wc -l <result/metrics.csv)" = $((epochs + 1)) ] || fail "metrics.csv should have a row per epoch of both runs"
+    ;;
+
+  bad_flags)
+    refuses 2 "unknown flag '--epoch'; did you mean --epochs?" --epoch 3
+    refuses 2 "unknown flag '--zzz'; --help lists all flags" --zzz
+    refuses 2 "--epochs expects a whole number from 1 to 100000; got '0'" --epochs 0
+    refuses 2 "got '-1'" --epochs=-1
+    refuses 2 "got '3.5'" --epochs 3.5
+    refuses 2 "--lr expects a number above 0 and at most 100; got '0.1x'" --lr 0.1x
+    refuses 2 "got '1e999'" --lr 1e999
+    refuses 2 "got 'nan'" --lr nan
+    refuses 2 "got ''" --lr ""
+    refuses 2 "got '0'" --lr 0
+    refuses 2 "--momentum expects a number of at least 0 and below 1; got '1'" --momentum 1
+    refuses 2 "--batch expects a whole number from 1 to" --batch 0
+    refuses 2 "--threads expects a whole number from 1 to 1024; got '1000000000'" --threads 1000000000
+    refuses 2 "--lr is given twice" --lr 0.1 --lr 0.2
+    refuses 2 "--epochs needs a value" --epochs
+    refuses 2 "--epochs needs a value" --epochs --quiet
+    refuses 2 "--quiet takes no value" --quiet=yes
+    refuses 2 "unexpected argument 'resnet20'" resnet20
+    refuses 2 "--schedule expects one of linear, cosine, step, constant; got 'cosin'" --schedule cosin
+    refuses 2 "lecture_cnn_bn, resnet20" --model resnet21
+    refuses 2 "--train-size is for the embedded data set" --data . --train-size 100
+    refuses 2 "--momentum is for --optimizer sgd" --optimizer adamw --momentum 0.9
+    refuses 2 "--schedule-epochs must be at least --epochs, 5; got 3" --epochs 5 --schedule-epochs 3
+    refuses 2 "--warmup must be shorter" --epochs 5 --warmup 6
+    expect 0 train_cifar100 --help
+    says "--label-smoothing"
+    # Numbers read the same where people write a comma.
+    LC_ALL=de_DE.UTF-8 LANG=de_DE.UTF-8 expect 2 train_cifar100 --lr 0,1
+    complains "got '0,1'"
+    ;;
+
+  bad_input)
+    refuses 1 "missing_folder" --data missing_folder --out result
+    mkdir -p short/cifar-100-binary
+    seq 100 | sed 's/^/class_/' >short/cifar-100-binary/fine_label_names.txt
+    seq 20 | sed 's/^/group_/' >short/cifar-100-binary/coarse_label_names.txt
+    head -c 3074000 /dev/zero >short/cifar-100-binary/train.bin
+    head -c 30740000 /dev/zero >short/cifar-100-binary/test.bin
+    refuses 1 "3074000" --data short --out result
+    head -c 3073999 /dev/zero >short/cifar-100-binary/train.bin
+    refuses 1 "3073999" --data short --out result
+    refuses 1 "the loss is not a number" $small --quiet --model lecture_cnn --lr 100 --schedule constant --epochs 3 --out result
+    complains "a lower --lr than 100"
+    : >file
+    refuses 1 "cannot make the output folder file/result" $small --out file/result
+    refuses 1 "cannot make the output folder file" $small --out file
+    if [ "$(id -u)" != 0 ]; then
+      mkdir locked
+      chmod a-w locked
+      refuses 1 "cannot write into the output folder locked" $small --out locked
+    fi
+    ;;
+
+  *)
+    fail "no such case: $case"
+    ;;
+esac

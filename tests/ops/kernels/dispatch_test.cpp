@@ -1,0 +1,113 @@
+#include <tapestry/ops/kernels/conv2d.h>
+#include <tapestry/ops/kernels/gemm.h>
+
+#include <hwy/targets.h>
+#include <boost/test/unit_test.hpp>
+
+#include <cmath>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace tapestry;
+
+/// Makes the kernels use one instruction set for as long as it lives.
+class ForcedTarget {
+ public:
+  explicit ForcedTarget(std::int64_t target) { use(target); }
+  ~ForcedTarget() { use(0); }
+  ForcedTarget(const ForcedTarget&) = delete;
+  ForcedTarget& operator=(const ForcedTarget&) = delete;
+
+ private:
+  static void use(std::int64_t targets) {  // 0: what the CPU has
+    hwy::SetSupportedTargetsForTest(targets);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  }
+};
+
+std::vector<float> normals(Index count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> pick;
+  std::vector<float> values(static_cast<std::size_t>(count));
+  for (float& v : values) v = pick(random);
+  return values;
+}
+
+/// Results of all kinds of kernels, one after the other: products in all transpositions, the three passes of an
+/// ordinary, a strided, a grouped and a depthwise convolution; extents off every vector length.
+std::vector<float> everything() {
+  std::vector<float> all;
+  const auto room = [&](Index count) {
+    all.resize(all.size() + static_cast<std::size_t>(count));
+    return all.data() + all.size() - count;
+  };
+  constexpr Index kM = 101, kN = 77, kK = 530;
+  const auto a = normals(kM * kK, 1), b = normals(kK * kN, 2), bias = normals(kN, 3);
+  for (const bool ta : {false, true}) {
+    for (const bool tb : {false, true}) {
+      kernels::gemm<float>(ta, tb, kM, kN, kK, a.data(), b.data(), bias.data(), room(kM * kN));
+      kernels::gemm<float>(ta, tb, 9, kN, kK, a.data(), b.data(), nullptr, room(9 * kN));
+    }
+  }
+  for (const kernels::Conv2dShape& s : {kernels::Conv2dShape{7, 9, 9, 21, 38, 3, 3, 9, 9, 1, 1, 1, 1, 1, 1, 1},
+                                        kernels::Conv2dShape{7, 9, 9, 21, 38, 3, 3, 5, 5, 2, 2, 1, 1, 1, 1, 1},
+                                        kernels::Conv2dShape{2, 9, 9, 20, 12, 3, 3, 9, 9, 1, 1, 1, 1, 1, 1, 4},
+                                        kernels::Conv2dShape{2, 9, 9, 37, 37, 3, 3, 9, 9, 1, 1, 1, 1, 1, 1, 37}}) {
+    const Index xs = s.n * s.h * s.w * s.c, ws = s.k * s.r * s.s * (s.c / s.groups), ys = s.n * s.oh * s.ow * s.k;
+    const auto x = normals(xs, 4), w = normals(ws, 5), dy = normals(ys, 6);
+    kernels::conv2d<float>(s, x.data(), w.data(), nullptr, room(ys));
+    kernels::conv2d_input_grad<float>(s, dy.data(), w.data(), room(xs));
+    kernels::conv2d_weight_grad<float>(s, x.data(), dy.data(), room(ws));
+  }
+  return all;
+}
+
+constexpr std::int64_t kFallback = HWY_SCALAR | HWY_EMU128;  // which of the two depends on the compiler
+
+bool has(std::int64_t target) { return (hwy::SupportedTargets() & target) != 0; }
+
+BOOST_AUTO_TEST_SUITE(dispatch_test)
+
+BOOST_AUTO_TEST_CASE(a_forced_instruction_set_is_the_one_in_use) {
+  for (const std::int64_t target : {HWY_AVX3, HWY_AVX2}) {
+    if (!has(target)) continue;
+    const ForcedTarget forced(target);
+    BOOST_TEST(std::string(kernels::simd_target()) == hwy::TargetName(target));
+  }
+  const ForcedTarget forced(kFallback);
+  const std::string name = kernels::simd_target();
+  BOOST_TEST((name == "SCALAR" || name == "EMU128"), name);
+}
+
+BOOST_AUTO_TEST_CASE(avx2_and_avx512_give_the_same_bits,
+                     *boost::unit_test::precondition([](auto) { return has(HWY_AVX3); })) {
+  std::vector<float> wide, narrow;
+  {
+    const ForcedTarget forced(HWY_AVX3);
+    wide = everything();
+  }
+  {
+    const ForcedTarget forced(HWY_AVX2);
+    narrow = everything();
+  }
+  BOOST_TEST((wide == narrow));
+}
+
+BOOST_AUTO_TEST_CASE(the_fallback_without_vectors_agrees_up_to_rounding) {
+  const std::vector<float> best = everything();
+  const ForcedTarget forced(kFallback);
+  const std::vector<float> scalar = everything();
+  double worst = 0;
+  for (std::size_t i = 0; i < best.size(); ++i) {
+    worst = std::max(worst, std::abs(static_cast<double>(best[i]) - static_cast<double>(scalar[i])));
+  }
+  BOOST_TEST(worst < 2e-4);  // sums of up to 567 products of standard normals: some hundred, at 24 bits
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
