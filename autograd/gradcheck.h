@@ -14,19 +14,19 @@
 ///
 ///     check_grads([](const Tensor& x) { return cube(x); }, {randn({3, 4}, {.dtype = f64})}, {.order = 2});
 ///
-/// f takes one to six tensors, or a std::vector of them, and returns a Tensor or a std::vector of them. Gradients of all
-/// f64 outputs are checked with respect to all f64 inputs; tensors of integers and bools are constants. f must give the
-/// same values for the same inputs: what is random inside must be seeded inside.
+/// f takes one to six tensors, or a std::vector of them, and returns a Tensor or a std::vector of them. Gradients of
+/// all f64 outputs are checked with respect to all f64 inputs; tensors of integers and bools are constants. f must give
+/// the same values for the same inputs: what is random inside must be seeded inside.
 namespace tapestry {
 
 struct GradCheckOptions {
-  int order = 1;                        ///< 2: the derivatives of the gradients too
-  double rtol = 1e-7;                   ///< |analytic - numeric| <= atol + rtol * the larger; ten times that at order 2
-  double atol = 1e-8;                   ///< to which the rounding of the differences themselves is added
-  bool smooth = false;                  ///< f has no kink within 0.003: six points instead of two, and rtol at most 1e-9
-  std::uint64_t seed = 0;               ///< of the directions and seeds that are drawn
-  std::int64_t full_limit = 1 << 16;    ///< inputs x outputs: beyond, four random projections replace the Jacobian
-  bool vary_threads = true;             ///< also runs f with 1 and 4 threads, which is set for the whole program
+  int order = 1;                      ///< 2: the derivatives of the gradients too
+  double rtol = 1e-7;                 ///< |analytic - numeric| <= atol + rtol * the larger; ten times that at order 2
+  double atol = 1e-8;                 ///< to which the rounding of the differences themselves is added
+  bool smooth = false;                ///< f has no kink within 0.003: six points instead of two, and rtol at most 1e-9
+  std::uint64_t seed = 0;             ///< of the directions and seeds that are drawn
+  std::int64_t full_limit = 1 << 16;  ///< inputs x outputs: beyond, four random projections replace the Jacobian
+  bool vary_threads = true;           ///< also runs f with 1 and 4 threads, which is set for the whole program
 };
 
 struct GradReport {
@@ -62,7 +62,8 @@ bool call_with(const F& f, const std::vector<Tensor>& x, std::vector<Tensor>& y)
     } else {
       return false;
     }
-  }(std::make_index_sequence<N>{});
+  }
+  (std::make_index_sequence<N>{});
 }
 
 /// Borrows f: the result must not outlive it.

@@ -109,16 +109,17 @@ std::string zeros(const JacobianBlock& b) {
   std::vector<Index> column_needs(static_cast<std::size_t>(b.columns));
   for (Index r = 0; r < b.rows; ++r) {
     for (Index c = 0; c < b.columns; ++c) {
-      if (b.analytic[b.at(r, c)] != 0) column_alive[static_cast<std::size_t>(c)] = row_alive[static_cast<std::size_t>(r)] = 1;
+      if (b.analytic[b.at(r, c)] != 0)
+        column_alive[static_cast<std::size_t>(c)] = row_alive[static_cast<std::size_t>(r)] = 1;
       if (b.numeric[b.at(r, c)] != 0) ++column_needs[static_cast<std::size_t>(c)];
     }
   }
   const auto all = [&](const auto& holds) { return std::all_of(b.bad.begin(), b.bad.end(), holds); };
   if (all([&](const auto& bad) { return !column_alive[static_cast<std::size_t>(bad.column)]; })) {
     const auto alive = std::count(column_alive.begin(), column_alive.end(), 1);
-    return fmt::format("only {} of {} input elements get a gradient, from {} on", alive, b.columns,
-                       position_text(b.input_shape, std::find(column_alive.begin(), column_alive.end(), 1) -
-                                                        column_alive.begin()));
+    return fmt::format(
+        "only {} of {} input elements get a gradient, from {} on", alive, b.columns,
+        position_text(b.input_shape, std::find(column_alive.begin(), column_alive.end(), 1) - column_alive.begin()));
   }
   if (all([&](const auto& bad) { return !row_alive[static_cast<std::size_t>(bad.row)]; })) {
     return "a missing broadcast sum: some outputs that depend on the input add nothing to its gradient";
@@ -177,9 +178,9 @@ std::string matrix(const char* title, const JacobianBlock& b, const std::vector<
 }  // namespace
 
 std::string describe(const JacobianBlock& b) {
-  std::string text = fmt::format("  d output {} {} / d input {} {}: {} of {} derivatives differ", b.output,
-                                 to_string(b.output_shape), b.input, to_string(b.input_shape), b.bad.size(),
-                                 b.rows * b.columns);
+  std::string text =
+      fmt::format("  d output {} {} / d input {} {}: {} of {} derivatives differ", b.output, to_string(b.output_shape),
+                  b.input, to_string(b.input_shape), b.bad.size(), b.rows * b.columns);
   text += b.projected ? " (of the output's product with a random seed)\n" : "\n";
   text += fmt::format("    {:<16} {:<16} {:>20} {:>20} {:>20} {:>12}\n", "output", "input", "analytic", "numeric(h)",
                       "numeric(h/2)", "ratio");

@@ -24,7 +24,7 @@ struct JacobianBlock {
   struct Bad {
     Index row;
     Index column;
-    double half;       ///< the difference quotient with half the step
+    double half;  ///< the difference quotient with half the step
     double tolerance;
   };
   std::vector<Bad> bad;

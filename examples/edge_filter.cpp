@@ -3,10 +3,9 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <stdexcept>
 
-#include <common/files.h>
 #include <common/flags.h>
-#include <tapestry/datasets/image_file.h>
 #include <tapestry/tapestry.h>
 
 using namespace tapestry;
@@ -42,11 +41,13 @@ int run(int argc, char** argv) {
   if (!input) {
     input = "edge_filter_input.png";
     output = "edge_filter_output.png";
-    examples::replace_file(*input, [](const auto& path) { datasets::write_png(path, test_picture()); });
+    datasets::write_png(*input, test_picture());
   }
   const Tensor bytes = datasets::read_image(*input);                            // u8  [H, W, 3]
   const Index height = bytes.size(0), width = bytes.size(1);
   const Tensor image = reshape(to(bytes, f32), {1, height, width, 3}) / 255.f;  // f32 [1, H, W, 3] in [0, 1]
+
+  if (width < 2) throw std::invalid_argument("a picture one pixel wide has no left neighbours");
 
   // [K, R, S, C / groups]: one filter of one row and two columns per channel.
   const Tensor kernel = reshape(tensor({-1.f, 1.f, -1.f, 1.f, -1.f, 1.f}), {3, 1, 2, 1});
@@ -55,7 +56,7 @@ int run(int argc, char** argv) {
   const double milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
 
   const Tensor shown = to(round(127.5f + 127.5f * edges), u8);
-  examples::replace_file(*output, [&](const auto& path) { datasets::write_png(path, reshape(shown, {height, width - 1, 3})); });
+  datasets::write_png(*output, reshape(shown, {height, width - 1, 3}));
   std::printf("%s, %lld x %lld -> %s, %lld x %lld: differences from %.3f to %.3f, in %.2f ms\n", input->c_str(),
               static_cast<long long>(width), static_cast<long long>(height), output->c_str(),
               static_cast<long long>(width - 1), static_cast<long long>(height), min(edges).item(), max(edges).item(), milliseconds);

@@ -35,8 +35,8 @@ int run(int argc, char** argv) {
   manual_seed(1);
 
   // 20 coarse classes of colour and texture; pictures of bytes become numbers around 0.
-  const datasets::Patterns train({.size = 2048, .labels = datasets::Patterns::Labels::coarse,
-                                  .transform = datasets::Compose({datasets::ToFloat(), datasets::Normalize({.5, .5, .5}, {.25, .25, .25})})});
+  const datasets::Compose to_numbers{datasets::ToFloat(), datasets::Normalize({.4, .4, .4}, {.2, .2, .2})};
+  const datasets::Patterns train({.size = 2048, .labels = datasets::Labels::coarse, .transform = to_numbers});
   LectureNet model(20);
   optim::SGD sgd(model.parameters(), {.lr = 0.05, .momentum = 0.9});
 

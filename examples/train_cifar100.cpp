@@ -258,8 +258,7 @@ void Training::write_mistakes(const TestResult& result) const {
   const std::string title = fmt::format("{}: the {} surest of {} wrong predictions on {} test images ({:.1f}% right)", options_.model,
                                         pictures.size(), grouped(static_cast<double>(images - result.score.right())),
                                         grouped(static_cast<double>(images)), 100 * result.score.top1());
-  const Tensor sheet = contact_sheet(title, pictures);
-  replace_file(folder_ / "wrong_predictions.png", [&](const auto& path) { datasets::write_png(path, sheet); });
+  datasets::write_png(folder_ / "wrong_predictions.png", contact_sheet(title, pictures));
 }
 
 void Training::tell_start() const {

@@ -18,14 +18,16 @@ Extent extent_of(const char* op, Index size, Index kernel, Index stride, Index p
   const Index reach = dilation * (kernel - 1) + 1;  // pixels a window spans
   if (same) return {(reach - 1) / 2, size};
   if (kernel > 0 && reach > size + 2 * padding) {
-    throw_invalid("{}: the kernel must fit into the padded input; it spans {}, the input {}", op, reach, size + 2 * padding);
+    throw_invalid("{}: the kernel must fit into the padded input; it spans {}, the input {}", op, reach,
+                  size + 2 * padding);
   }
   return {padding, (size + 2 * padding - reach) / stride + 1};
 }
 
 /// All extents, checked.
 kernels::Conv2dShape plan(const char* op, const Shape& x, const Shape& w, const Conv2dOptions& o) {
-  if (x.rank() != 4) throw_invalid("{}: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", op, x);
+  if (x.rank() != 4)
+    throw_invalid("{}: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", op, x);
   if (w.rank() != 4) throw_invalid("{}: the weight must be [K, R, S, C / groups]; got {}", op, w);
   if (o.stride.h < 1 || o.stride.w < 1) {
     throw_invalid("{}: stride must be at least 1; got {{{}, {}}}", op, o.stride.h, o.stride.w);
@@ -48,9 +50,22 @@ kernels::Conv2dShape plan(const char* op, const Shape& x, const Shape& w, const 
   if (w[0] % o.groups != 0) throw_invalid("{}: groups must divide the {} filters; got {}", op, w[0], o.groups);
   const Extent h = extent_of(op, x[1], w[1], o.stride.h, o.padding.size.h, o.padding.is_same, o.dilation.h);
   const Extent v = extent_of(op, x[2], w[2], o.stride.w, o.padding.size.w, o.padding.is_same, o.dilation.w);
-  return {.n = x[0], .h = x[1], .w = x[2], .c = x[3], .k = w[0], .r = w[1], .s = w[2], .oh = h.out, .ow = v.out,
-          .stride_h = o.stride.h, .stride_w = o.stride.w, .pad_top = h.before, .pad_left = v.before,
-          .dilation_h = o.dilation.h, .dilation_w = o.dilation.w, .groups = o.groups};
+  return {.n = x[0],
+          .h = x[1],
+          .w = x[2],
+          .c = x[3],
+          .k = w[0],
+          .r = w[1],
+          .s = w[2],
+          .oh = h.out,
+          .ow = v.out,
+          .stride_h = o.stride.h,
+          .stride_w = o.stride.w,
+          .pad_top = h.before,
+          .pad_left = v.before,
+          .dilation_h = o.dilation.h,
+          .dilation_w = o.dilation.w,
+          .groups = o.groups};
 }
 
 Shape output_shape(const kernels::Conv2dShape& s) { return {s.n, s.oh, s.ow, s.k}; }
@@ -74,12 +89,11 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOpt
   visit_float(x.dtype(), [&]<class T>() {
     kernels::conv2d<T>(shape, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr, y.mutable_data<T>());
   });
-  return record("conv2d", std::move(y), wrt(x, [w = saved(w), input = x.shape(), options](const Tensor& dy) {
-                  return conv2d_input_grad(dy, w(), input, options);
-                }),
-                wrt(w, [x = saved(x), weight = w.shape(), options](const Tensor& dy) {
-                  return conv2d_weight_grad(x(), dy, weight, options);
-                }),
+  return record("conv2d", std::move(y),
+                wrt(x, [w = saved(w), input = x.shape(),
+                        options](const Tensor& dy) { return conv2d_input_grad(dy, w(), input, options); }),
+                wrt(w, [x = saved(x), weight = w.shape(),
+                        options](const Tensor& dy) { return conv2d_weight_grad(x(), dy, weight, options); }),
                 wrt(b, [k = shape.k](const Tensor& dy) { return sum_to(dy, Shape{k}); }));
 }
 
@@ -110,9 +124,9 @@ Tensor conv2d_weight_grad(const Tensor& x, const Tensor& dy, const Shape& weight
   visit_float(x.dtype(), [&]<class T>() {
     kernels::conv2d_weight_grad<T>(shape, x.data<T>(), dy.data<T>(), dw.mutable_data<T>());
   });
-  return record("conv2d_weight_grad", std::move(dw), wrt(x, [dy = saved(dy), input = x.shape(), options](const Tensor& g) {
-                  return conv2d_input_grad(dy(), g, input, options);
-                }),
+  return record("conv2d_weight_grad", std::move(dw),
+                wrt(x, [dy = saved(dy), input = x.shape(),
+                        options](const Tensor& g) { return conv2d_input_grad(dy(), g, input, options); }),
                 wrt(dy, [x = saved(x), options](const Tensor& g) { return conv2d(x(), g, {}, options); }));
 }
 

@@ -20,14 +20,15 @@ struct Conv2dOptions {
 ///   y  [N, Ho, Wo, K],  Ho = floor((H + padding - dilation (R - 1) - 1) / stride) + 1, likewise Wo
 ///
 /// Keeps x and w, each only if the other one needs a gradient. Differentiable any number of times: conv2d and its two
-/// gradients are each other's rules. f32 or f64. Throws std::invalid_argument when dtypes differ, channels do not match,
-/// groups do not divide C and K, a stride or dilation is below 1, padding is negative, or the kernel exceeds the padded
-/// input.
+/// gradients are each other's rules. f32 or f64. Throws std::invalid_argument when dtypes differ, channels do not
+/// match, groups do not divide C and K, a stride or dilation is below 1, padding is negative, or the kernel exceeds the
+/// padded input.
 [[nodiscard]] Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b = {}, const Conv2dOptions& options = {},
                             Here here = {});
 
-/// The gradient of conv2d with respect to its input: dx [input_shape] for dy [N, Ho, Wo, K] and w [K, R, S, C / groups].
-/// Pixels that no window touches get 0. Keeps dy and w. Throws like conv2d, and when dy is not what conv2d would give.
+/// The gradient of conv2d with respect to its input: dx [input_shape] for dy [N, Ho, Wo, K] and w [K, R, S, C /
+/// groups]. Pixels that no window touches get 0. Keeps dy and w. Throws like conv2d, and when dy is not what conv2d
+/// would give.
 [[nodiscard]] Tensor conv2d_input_grad(const Tensor& dy, const Tensor& w, const Shape& input_shape,
                                        const Conv2dOptions& options = {}, Here here = {});
 

@@ -28,13 +28,13 @@ struct RowTarget {
   double smoothing;
   Reduction reduction;
   Index rows, classes;
-  Shape row_shape;       ///< [...]
+  Shape row_shape;  ///< [...]
 
   template <class T>
   [[nodiscard]] kernels::CrossEntropyTarget<T> view() const {
     return {labels.defined() ? labels.data<std::int64_t>() : nullptr,
-            probabilities.defined() ? probabilities.data<T>() : nullptr,
-            weight.defined() ? weight.data<T>() : nullptr, ignore_index, smoothing};
+            probabilities.defined() ? probabilities.data<T>() : nullptr, weight.defined() ? weight.data<T>() : nullptr,
+            ignore_index, smoothing};
   }
 };
 
@@ -58,8 +58,8 @@ Tensor checked_labels(const char* op, const Tensor& target, const Shape& rows, I
   const auto* const values = labels.data<std::int64_t>();
   for (Index row = 0; row < labels.numel(); ++row) {
     if ((values[row] < 0 || values[row] >= classes) && values[row] != ignore_index) {
-      throw_out_of_range("{}: labels must be in [0, {}) or ignore_index {}; got {} in row {}", op, classes, ignore_index,
-                         values[row], row);
+      throw_out_of_range("{}: labels must be in [0, {}) or ignore_index {}; got {} in row {}", op, classes,
+                         ignore_index, values[row], row);
     }
   }
   return labels;
@@ -131,8 +131,8 @@ struct RowLossContext {
     const RowTarget& to_match = checked();
     Tensor dx = empty(logits.shape(), logits.dtype());
     visit_float(logits.dtype(), [&]<class T>() {
-      kernels::cross_entropy_gradient(logits.data<T>(), to_match.rows, to_match.classes, to_match.view<T>(), 1 / divisor,
-                                      dy.data<T>(), Index{target.reduction == Reduction::none ? 1 : 0},
+      kernels::cross_entropy_gradient(logits.data<T>(), to_match.rows, to_match.classes, to_match.view<T>(),
+                                      1 / divisor, dy.data<T>(), Index{target.reduction == Reduction::none ? 1 : 0},
                                       dx.mutable_data<T>());
     });
     return dx;
@@ -149,8 +149,15 @@ RowTarget cross_entropy_target(const Tensor& logits, const Tensor& target, const
     throw_invalid("cross_entropy: label_smoothing must be in [0, 1]; got {}", options.label_smoothing);
   }
   const Shape rows = logits.shape().without(logits.dim() - 1);
-  RowTarget t{{}, {}, options.weight, options.ignore_index, options.label_smoothing, options.reduction, rows.numel(),
-              logits.size(-1), rows};
+  RowTarget t{{},
+              {},
+              options.weight,
+              options.ignore_index,
+              options.label_smoothing,
+              options.reduction,
+              rows.numel(),
+              logits.size(-1),
+              rows};
   if (!is_float(target.dtype())) {
     t.labels = checked_labels("cross_entropy", target, rows, t.classes, options.ignore_index);
     return t;
@@ -160,7 +167,8 @@ RowTarget cross_entropy_target(const Tensor& logits, const Tensor& target, const
   if (options.ignore_index != CrossEntropyOptions{}.ignore_index) {
     throw_invalid("cross_entropy: ignore_index must not be given with soft targets; got {}", options.ignore_index);
   }
-  if (t.rows > 0 && t.classes == 0) throw_invalid("cross_entropy: there must be a class; got logits {}", logits.shape());
+  if (t.rows > 0 && t.classes == 0)
+    throw_invalid("cross_entropy: there must be a class; got logits {}", logits.shape());
   t.probabilities = target;
   return t;
 }
@@ -200,8 +208,15 @@ Tensor nll_loss(const Tensor& log_p, const Tensor& target, const NllLossOptions&
   const CallSite site(here);
   check_rows("nll_loss", log_p, options.weight, options.reduction);
   const Shape rows = log_p.shape().without(log_p.dim() - 1);
-  const RowTarget t{checked_labels("nll_loss", target, rows, log_p.size(-1), options.ignore_index), {}, options.weight,
-                    options.ignore_index, 0, options.reduction, rows.numel(), log_p.size(-1), rows};
+  const RowTarget t{checked_labels("nll_loss", target, rows, log_p.size(-1), options.ignore_index),
+                    {},
+                    options.weight,
+                    options.ignore_index,
+                    0,
+                    options.reduction,
+                    rows.numel(),
+                    log_p.size(-1),
+                    rows};
   double divisor = 1;
   Tensor y = visit_float(log_p.dtype(), [&]<class T>() {
     const auto view = t.view<T>();
@@ -210,7 +225,8 @@ Tensor nll_loss(const Tensor& log_p, const Tensor& target, const NllLossOptions&
       const std::int64_t label = view.labels[row];
       if (label == view.ignore_index) continue;
       const double weight = view.weight ? static_cast<double>(view.weight[label]) : 1;
-      if (weight != 0) losses[static_cast<std::size_t>(row)] = -weight * static_cast<double>(log_p.data<T>()[row * t.classes + label]);
+      if (weight != 0)
+        losses[static_cast<std::size_t>(row)] = -weight * static_cast<double>(log_p.data<T>()[row * t.classes + label]);
     }
     if (t.reduction == Reduction::mean) divisor = mean_divisor<T>(t);
     return reduce_rows<T>(losses, t, divisor);

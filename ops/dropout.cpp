@@ -54,7 +54,8 @@ Tensor dropout2d(const Tensor& x, const DropoutOptions& options, Here here) {
   const CallSite site(here);
   check_float("dropout2d", x);
   if (x.dim() != 4) {
-    throw_invalid("dropout2d: the input must be [N, H, W, C]; got {}, reshape a single image to [1, H, W, C]", x.shape());
+    throw_invalid("dropout2d: the input must be [N, H, W, C]; got {}, reshape a single image to [1, H, W, C]",
+                  x.shape());
   }
   if (!drops("dropout2d", x, options)) return x;
   const Tensor mask = draw_mask({x.size(0), 1, 1, x.size(3)}, options);

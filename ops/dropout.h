@@ -3,14 +3,15 @@
 #include <tapestry/autograd/tensor.h>
 
 /// Ops that drop values at random. x is f32 or f64, else std::invalid_argument; so is p outside [0, 1]. What is kept is
-/// multiplied by 1 / (1 - p), what is dropped is exactly 0, even if it was infinite or NaN. With p = 0 or without training the
-/// result is x itself and nothing is drawn. Keeps the mask, one byte per draw. Differentiable any number of times.
+/// multiplied by 1 / (1 - p), what is dropped is exactly 0, even if it was infinite or NaN. With p = 0 or without
+/// training the result is x itself and nothing is drawn. Keeps the mask, one byte per draw. Differentiable any number
+/// of times.
 namespace tapestry {
 
 class Generator;
 
 struct DropoutOptions {
-  double p = 0.5;                  ///< chance to be dropped
+  double p = 0.5;  ///< chance to be dropped
   bool training = true;
   Generator* generator = nullptr;  ///< null: default_generator()
 };

@@ -45,8 +45,8 @@ struct GatherPlan {
     bool fits = x.rank() == index.rank();
     for (Index i = 0; fits && i < x.rank(); ++i) fits = i == dim || index[i] <= x[i];
     if (!fits) {
-      throw_invalid("{}: the index must have x's rank and no larger extents but in dim {}; x is {}, the index {}", op, dim,
-                    x, index);
+      throw_invalid("{}: the index must have x's rank and no larger extents but in dim {}; x is {}, the index {}", op,
+                    dim, x, index);
     }
     if (x.rank() == 0) x = index = Shape{1};
   }
@@ -81,7 +81,8 @@ Tensor order_along(const char* op, const Tensor& x, Index dim, bool descending, 
   const Index d = normalize_dim(op, dim, x.dim());
   const Index extent = x.dim() == 0 ? 1 : x.shape()[d];
   const Index count = k.value_or(extent);
-  if (count < 0 || count > extent) throw_invalid("{}: k must be in [0, {}], the extent of dim {}; got {}", op, extent, d, count);
+  if (count < 0 || count > extent)
+    throw_invalid("{}: k must be in [0, {}], the extent of dim {}; got {}", op, extent, d, count);
   if (x.dim() == 0 && count == 0) throw_invalid("{}: a scalar has no dim to take 0 elements of", op);
   if (x.dim() == 0) return zeros({}, {.dtype = i64});
   Tensor order = empty(x.shape().with(d, count), i64);
@@ -151,9 +152,8 @@ Tensor scatter_add(const Tensor& x, const Tensor& index, const Shape& shape, con
     const Index stride = plan.stride();
     plan.for_each(0, x.numel(), [&](Index i, Index offset) { out[offset + to_index[i] * stride] += in[i]; });
   });
-  return record("scatter_add", std::move(y), wrt(x, [at = saved(at), options](const Tensor& dy) {
-                  return gather(dy, at(), options);
-                }));
+  return record("scatter_add", std::move(y),
+                wrt(x, [at = saved(at), options](const Tensor& dy) { return gather(dy, at(), options); }));
 }
 
 Tensor index_select(const Tensor& x, const Tensor& index, const IndexOptions& options, Here here) {
@@ -174,9 +174,8 @@ Tensor index_select(const Tensor& x, const Tensor& index, const IndexOptions& op
       }
     });
   }
-  return record("index_select", std::move(y), wrt(x, [at = saved(at), n, d](const Tensor& dy) {
-                  return index_add(dy, at(), n, {.dim = d});
-                }));
+  return record("index_select", std::move(y),
+                wrt(x, [at = saved(at), n, d](const Tensor& dy) { return index_add(dy, at(), n, {.dim = d}); }));
 }
 
 Tensor index_add(const Tensor& x, const Tensor& index, Index size, const IndexOptions& options, Here here) {
@@ -200,9 +199,8 @@ Tensor index_add(const Tensor& x, const Tensor& index, Index size, const IndexOp
       }
     });
   });
-  return record("index_add", std::move(y), wrt(x, [at = saved(at), d](const Tensor& dy) {
-                  return index_select(dy, at(), {.dim = d});
-                }));
+  return record("index_add", std::move(y),
+                wrt(x, [at = saved(at), d](const Tensor& dy) { return index_select(dy, at(), {.dim = d}); }));
 }
 
 Tensor embedding(const Tensor& weight, const Tensor& index, const EmbeddingOptions& options, Here here) {
@@ -214,7 +212,8 @@ Tensor embedding(const Tensor& weight, const Tensor& index, const EmbeddingOptio
   Tensor rows = index_select(weight, flat);
   if (options.padding_idx) {
     const Index padding = *options.padding_idx;
-    if (padding < 0 || padding >= v) throw_out_of_range("embedding: padding_idx must be in [0, {}); got {}", v, padding);
+    if (padding < 0 || padding >= v)
+      throw_out_of_range("embedding: padding_idx must be in [0, {}); got {}", v, padding);
     rows = where(reshape(eq(flat, padding), Shape{flat.numel(), 1}), rows.detach(), rows);
   }
   return reshape(rows, index.shape().inserted(index.dim(), width));

@@ -27,7 +27,8 @@ struct IndexOptions {
 };
 
 /// Slices of x along dim in the order that index [M] gives: y has extent M there. Keeps index.
-[[nodiscard]] Tensor index_select(const Tensor& x, const Tensor& index, const IndexOptions& options = {}, Here here = {});
+[[nodiscard]] Tensor index_select(const Tensor& x, const Tensor& index, const IndexOptions& options = {},
+                                  Here here = {});
 
 /// The transpose of index_select: zeros with extent `size` along dim, plus slice m of x added at index[m]. Float only.
 [[nodiscard]] Tensor index_add(const Tensor& x, const Tensor& index, Index size, const IndexOptions& options = {},

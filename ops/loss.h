@@ -31,9 +31,9 @@ struct CrossEntropyOptions {
 ///
 /// With p = softmax(logits), smoothing s and class weights w, a row with label y has the loss
 /// (1 - s) w_y (-log p_y) + s/C sum_c w_c (-log p_c), and the mean divides by the sum of w_y over rows that are not
-/// ignored; with probabilities q it is sum_c w_c ((1 - s) q_c + s/C) (-log p_c), and the mean divides by the number of rows.
-/// A class whose factor is 0 adds 0, even where its log p is infinite. The gradient (p sum(t) - t) * scale, with t the
-/// factors of -log p, is one fused pass when no graph is being created. Keeps logits, target and weight.
+/// ignored; with probabilities q it is sum_c w_c ((1 - s) q_c + s/C) (-log p_c), and the mean divides by the number of
+/// rows. A class whose factor is 0 adds 0, even where its log p is infinite. The gradient (p sum(t) - t) * scale, with
+/// t the factors of -log p, is one fused pass when no graph is being created. Keeps logits, target and weight.
 ///
 /// Throws std::out_of_range naming row and value for a label outside [0, C), std::invalid_argument for shapes, dtypes,
 /// a smoothing outside [0, 1], soft targets with an ignore_index, and a weight that requires a gradient.
@@ -89,8 +89,8 @@ struct BinaryCrossEntropyOptions {
   Reduction reduction = Reduction::mean;
 };
 /// -(target log x + (1 - target) log(1 - x)) with logarithms clamped at -100; the gradient
-/// (x - target) / max(x (1 - x), 1e-12) stays finite at 0 and 1. Keeps x and target. Throws std::invalid_argument for an
-/// x outside [0, 1], naming element and value.
+/// (x - target) / max(x (1 - x), 1e-12) stays finite at 0 and 1. Keeps x and target. Throws std::invalid_argument for
+/// an x outside [0, 1], naming element and value.
 [[nodiscard]] Tensor binary_cross_entropy(const Tensor& x, const Tensor& target,
                                           const BinaryCrossEntropyOptions& options = {}, Here here = {});
 

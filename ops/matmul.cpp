@@ -68,8 +68,8 @@ Tensor compute(const Tensor& a, const Tensor& b, const MatmulOptions& o, const P
     }
     const auto a_offsets = offsets(plan.a_batch, plan.batch, plan.m * plan.k);
     const auto b_offsets = offsets(plan.b_batch, plan.batch, plan.k * plan.n);
-    kernels::gemm_batched<T>(plan.batch.numel(), a_offsets.data(), b_offsets.data(), o.transpose_a, o.transpose_b, plan.m,
-                             plan.n, plan.k, a.data<T>(), b.data<T>(), y.mutable_data<T>());
+    kernels::gemm_batched<T>(plan.batch.numel(), a_offsets.data(), b_offsets.data(), o.transpose_a, o.transpose_b,
+                             plan.m, plan.n, plan.k, a.data<T>(), b.data<T>(), y.mutable_data<T>());
   });
   return y;
 }
@@ -77,17 +77,19 @@ Tensor compute(const Tensor& a, const Tensor& b, const MatmulOptions& o, const P
 /// The product of matrices. With y = A B: dA = dY B^T, dB = A^T dY; the flags say how each operand lies in memory.
 Tensor matrix_product(const Tensor& a, const Tensor& b, const MatmulOptions& o) {
   const Plan plan(a, b, o);
-  return record("matmul", compute(a, b, o, plan),
-                wrt(a, [b = saved(b), o, shape = a.shape()](const Tensor& dy) {
-                  return sum_to(o.transpose_a ? matrix_product(b(), dy, {.transpose_a = o.transpose_b, .transpose_b = true})
-                                              : matrix_product(dy, b(), {.transpose_b = !o.transpose_b}),
-                                shape);
-                }),
-                wrt(b, [a = saved(a), o, shape = b.shape()](const Tensor& dy) {
-                  return sum_to(o.transpose_b ? matrix_product(dy, a(), {.transpose_a = true, .transpose_b = o.transpose_a})
-                                              : matrix_product(a(), dy, {.transpose_a = !o.transpose_a}),
-                                shape);
-                }));
+  return record(
+      "matmul", compute(a, b, o, plan),
+      wrt(a,
+          [b = saved(b), o, shape = a.shape()](const Tensor& dy) {
+            return sum_to(o.transpose_a ? matrix_product(b(), dy, {.transpose_a = o.transpose_b, .transpose_b = true})
+                                        : matrix_product(dy, b(), {.transpose_b = !o.transpose_b}),
+                          shape);
+          }),
+      wrt(b, [a = saved(a), o, shape = b.shape()](const Tensor& dy) {
+        return sum_to(o.transpose_b ? matrix_product(dy, a(), {.transpose_a = true, .transpose_b = o.transpose_a})
+                                    : matrix_product(a(), dy, {.transpose_a = !o.transpose_a}),
+                      shape);
+      }));
 }
 
 }  // namespace
@@ -131,11 +133,13 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, Here here) {
     kernels::gemm<T>(false, true, rows, out, in, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr,
                      y.mutable_data<T>());
   });
-  return record("linear", std::move(y), wrt(x, [w = saved(w)](const Tensor& dy) { return matmul(dy, w()); }),
-                wrt(w, [x = saved(x), rows, in, out](const Tensor& dy) {
-                  return matmul(reshape(dy, Shape{rows, out}), reshape(x(), Shape{rows, in}), {.transpose_a = true});
-                }),
-                wrt(b, [out](const Tensor& dy) { return sum_to(dy, Shape{out}); }));
+  return record(
+      "linear", std::move(y), wrt(x, [w = saved(w)](const Tensor& dy) { return matmul(dy, w()); }),
+      wrt(w,
+          [x = saved(x), rows, in, out](const Tensor& dy) {
+            return matmul(reshape(dy, Shape{rows, out}), reshape(x(), Shape{rows, in}), {.transpose_a = true});
+          }),
+      wrt(b, [out](const Tensor& dy) { return sum_to(dy, Shape{out}); }));
 }
 
 }  // namespace tapestry

@@ -125,7 +125,8 @@ BatchStatistics statistics_of_batch(const Tensor& x, Index rows, double eps) {
 }
 
 BatchStatistics running_statistics(const Tensor& running_mean, const Tensor& running_var, double eps) {
-  BatchStatistics s{empty(running_mean.shape(), running_mean.dtype()), empty(running_var.shape(), running_var.dtype()), {}};
+  BatchStatistics s{
+      empty(running_mean.shape(), running_mean.dtype()), empty(running_var.shape(), running_var.dtype()), {}};
   visit_float(running_mean.dtype(), [&]<class T>() {
     T* const means = s.mean.mutable_data<T>();
     T* const rstds = s.rstd.mutable_data<T>();
@@ -153,7 +154,8 @@ void update_running(Tensor running_mean, Tensor running_var, const BatchNormOpti
     const Index channels = running_mean.numel();
     for (Index c = 0; c < channels; ++c) {
       const double of_batch = moments[static_cast<std::size_t>(channels + c)] / static_cast<double>(rows - 1);
-      mean[c] = static_cast<T>((1 - momentum) * static_cast<double>(mean[c]) + momentum * moments[static_cast<std::size_t>(c)]);
+      mean[c] = static_cast<T>((1 - momentum) * static_cast<double>(mean[c]) +
+                               momentum * moments[static_cast<std::size_t>(c)]);
       var[c] = static_cast<T>((1 - momentum) * static_cast<double>(var[c]) + momentum * of_batch);
     }
   });
@@ -173,13 +175,17 @@ void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
     throw_invalid("batch_norm: running_mean and running_var must be given together; got {} alone",
                   running_mean.defined() ? "running_mean" : "running_var");
   }
+  if (running_mean.defined() && (running_mean.requires_grad() || running_var.requires_grad())) {
+    throw_invalid("batch_norm: running statistics must be constants; got one that requires grad");
+  }
   const Tensor& tracked = options.num_batches_tracked;
   if (tracked.defined() && (tracked.dtype() != i64 || tracked.dim() != 0)) {
     throw_invalid("batch_norm: num_batches_tracked must be i64 of shape []; got {} of shape {}", tracked.dtype(),
                   tracked.shape());
   }
   if (!options.training) {
-    if (!running_mean.defined()) throw_invalid("batch_norm: without training there must be running statistics; got none");
+    if (!running_mean.defined())
+      throw_invalid("batch_norm: without training there must be running statistics; got none");
     return;
   }
   if (options.momentum && !(*options.momentum >= 0 && *options.momentum <= 1)) {
@@ -193,7 +199,8 @@ void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
   }
 }
 
-Tensor apply_batch_norm(const Tensor& x, Index rows, const BatchStatistics& s, const Tensor& weight, const Tensor& bias) {
+Tensor apply_batch_norm(const Tensor& x, Index rows, const BatchStatistics& s, const Tensor& weight,
+                        const Tensor& bias) {
   Tensor y = empty(x.shape(), x.dtype());
   visit_float(x.dtype(), [&]<class T>() {
     const Index channels = x.size(-1);
@@ -220,11 +227,12 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                                              : running_statistics(running_mean, running_var, options.eps);
   Tensor y = apply_batch_norm(x, rows, s, weight, bias);
   if (options.training && rows > 0) update_running(running_mean, running_var, options, s.moments, rows);
-  return record_joint("batch_norm", std::move(y), {x, weight, bias},
-                      [context = BatchNormContext{saved(x), saved(weight), saved(s.mean), saved(s.rstd), options.eps,
-                                                  options.training}](const Tensor& dy, const std::vector<bool>& wanted) {
-                        return is_grad_enabled() ? context.composed(dy) : context.fused(dy, wanted);
-                      });
+  return record_joint(
+      "batch_norm", std::move(y), {x, weight, bias},
+      [context = BatchNormContext{saved(x), saved(weight), saved(s.mean), saved(s.rstd), options.eps,
+                                  options.training}](const Tensor& dy, const std::vector<bool>& wanted) {
+        return is_grad_enabled() ? context.composed(dy) : context.fused(dy, wanted);
+      });
 }
 
 namespace {
@@ -309,7 +317,8 @@ Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& 
                       });
 }
 
-Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const GroupNormOptions& options, Here here) {
+Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const GroupNormOptions& options,
+                  Here here) {
   const CallSite site(here);
   check_float("group_norm", x);
   if (x.dim() < 2) throw_invalid("group_norm: the input must be [N, ..., C]; got {}", x.shape());
@@ -334,7 +343,8 @@ Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& we
   const CallSite site(here);
   check_normalized_shape("rms_norm", x, normalized_shape);
   check_parameter("rms_norm", "weight", weight, x, normalized_shape);
-  const double epsilon = x.dtype() == f64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
+  const double epsilon =
+      x.dtype() == f64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
   const double eps = options.eps.value_or(epsilon);
   check_eps("rms_norm", eps);
   const Tensor rows = reshape(x, row_shape(x, normalized_shape));
@@ -356,7 +366,8 @@ Tensor cosine_similarity(const Tensor& a, const Tensor& b, const CosineSimilarit
   check_shape("cosine_similarity", "the second operand", b, a.shape());
   check_eps("cosine_similarity", options.eps);
   const ReduceOptions along{.dim = options.dim};
-  return sum(a * b, along) / (clamp(norm(a, along), {.min = options.eps}) * clamp(norm(b, along), {.min = options.eps}));
+  return sum(a * b, along) /
+         (clamp(norm(a, along), {.min = options.eps}) * clamp(norm(b, along), {.min = options.eps}));
 }
 
 }  // namespace tapestry

@@ -9,10 +9,10 @@
 namespace tapestry {
 
 struct BatchNormOptions {
-  bool training = false;                ///< statistics of the batch, which also move the running ones
-  std::optional<double> momentum = 0.1; ///< weight of the new batch; nullopt: the average of all batches so far
-  double eps = 1e-5;                    ///< added to the variance
-  Tensor num_batches_tracked = {};      ///< i64 [], incremented when training; needed without a momentum
+  bool training = false;                 ///< statistics of the batch, which also move the running ones
+  std::optional<double> momentum = 0.1;  ///< weight of the new batch; nullopt: the average of all batches so far
+  double eps = 1e-5;                     ///< added to the variance
+  Tensor num_batches_tracked = {};       ///< i64 [], incremented when training; needed without a momentum
 };
 
 /// Batch normalisation (Ioffe and Szegedy, 2015), channels last:

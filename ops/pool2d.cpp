@@ -24,14 +24,23 @@ struct Plan {
   Pair2 kernel = 1, dilation = 1;
 
   [[nodiscard]] Pool2dShape shape() const {
-    return {.n = input[0], .h = input[1], .w = input[2], .c = input[3], .oh = output[1], .ow = output[2],
-            .rows = rows.data(), .columns = columns.data(), .dilation_h = dilation.h, .dilation_w = dilation.w,
+    return {.n = input[0],
+            .h = input[1],
+            .w = input[2],
+            .c = input[3],
+            .oh = output[1],
+            .ow = output[2],
+            .rows = rows.data(),
+            .columns = columns.data(),
+            .dilation_h = dilation.h,
+            .dilation_w = dilation.w,
             .kernel_w = kernel.w};
   }
 };
 using SharedPlan = std::shared_ptr<const Plan>;
 
-// --- checks -----------------------------------------------------------------------------------------------------------
+// --- checks
+// -----------------------------------------------------------------------------------------------------------
 
 void check_image(const char* op, const Tensor& x) {
   check_float(op, x);
@@ -64,7 +73,8 @@ struct Window {
   }
 };
 
-// --- windows ----------------------------------------------------------------------------------------------------------
+// --- windows
+// ----------------------------------------------------------------------------------------------------------
 
 Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
 
@@ -108,9 +118,11 @@ Plan plan_windows(const char* op, const Shape& x, const Window& o) {
                   o.dilation.h * (o.kernel.h - 1) + 1, o.dilation.w * (o.kernel.w - 1) + 1, x[1] + 2 * o.padding.h,
                   x[2] + 2 * o.padding.w);
   }
-  return {.input = x, .output = {x[0], oh, ow, x[3]},
+  return {.input = x,
+          .output = {x[0], oh, ow, x[3]},
           .rows = windows(x[1], oh, o.kernel.h, o.stride.h, o.padding.h, o.dilation.h),
-          .columns = windows(x[2], ow, o.kernel.w, o.stride.w, o.padding.w, o.dilation.w), .kernel = o.kernel,
+          .columns = windows(x[2], ow, o.kernel.w, o.stride.w, o.padding.w, o.dilation.w),
+          .kernel = o.kernel,
           .dilation = o.dilation};
 }
 
@@ -118,7 +130,9 @@ Plan plan_bins(const char* op, const Tensor& x, const Pair2& output) {
   check_image(op, x);
   check_option(op, "the output", output, 1);
   const Shape& s = x.shape();
-  Plan plan{.input = s, .output = {s[0], output.h, output.w, s[3]}, .rows = bins(s[1], output.h),
+  Plan plan{.input = s,
+            .output = {s[0], output.h, output.w, s[3]},
+            .rows = bins(s[1], output.h),
             .columns = bins(s[2], output.w)};
   const auto largest = [](const std::vector<PoolWindow>& axis) {
     Index count = 0;
@@ -129,7 +143,8 @@ Plan plan_bins(const char* op, const Tensor& x, const Pair2& output) {
   return plan;
 }
 
-// --- max --------------------------------------------------------------------------------------------------------------
+// --- max
+// --------------------------------------------------------------------------------------------------------------
 
 /// Calls f.operator()<Tap>() with the type that stores tap numbers as `dtype`.
 template <class F>
@@ -168,17 +183,20 @@ Tensor max_over(const char* op, const Tensor& x, Plan windows) {
   const auto plan = std::make_shared<const Plan>(std::move(windows));
   Tensor y = empty(plan->output, x.dtype());
   Tensor tap;
-  if (is_grad_enabled() && x.requires_grad()) tap = empty(y.shape(), plan->kernel.h * plan->kernel.w <= kByteTaps ? u8 : i32);
+  if (is_grad_enabled() && x.requires_grad())
+    tap = empty(y.shape(), plan->kernel.h * plan->kernel.w <= kByteTaps ? u8 : i32);
   visit_float(x.dtype(), [&]<class T>() {
     visit_taps(tap.defined() ? tap.dtype() : u8, [&]<class Tap>() {
       kernels::max_pool2d<T, Tap>(plan->shape(), x.data<T>(), y.mutable_data<T>(),
                                   tap.defined() ? tap.mutable_data<Tap>() : nullptr);
     });
   });
-  return record(op, std::move(y), wrt(x, [tap = saved(tap), plan](const Tensor& dy) { return max_scatter(dy, tap(), plan); }));
+  return record(op, std::move(y),
+                wrt(x, [tap = saved(tap), plan](const Tensor& dy) { return max_scatter(dy, tap(), plan); }));
 }
 
-// --- average ----------------------------------------------------------------------------------------------------------
+// --- average
+// ----------------------------------------------------------------------------------------------------------
 
 Tensor avg_spread(const Tensor& dy, const SharedPlan& plan);
 
@@ -191,15 +209,15 @@ Tensor avg_over(const char* op, const Tensor& x, const SharedPlan& plan) {
 /// dy shared out over its windows: the transpose of averaging, whose own transpose is averaging.
 Tensor avg_spread(const Tensor& dy, const SharedPlan& plan) {
   Tensor dx = empty(plan->input, dy.dtype());
-  visit_float(dy.dtype(), [&]<class T>() {
-    kernels::avg_pool2d_grad<T>(plan->shape(), dy.data<T>(), dx.mutable_data<T>());
-  });
+  visit_float(dy.dtype(),
+              [&]<class T>() { kernels::avg_pool2d_grad<T>(plan->shape(), dy.data<T>(), dx.mutable_data<T>()); });
   return record("avg_pool2d_grad", std::move(dx),
                 wrt(dy, [plan](const Tensor& g) { return avg_over("avg_pool2d", g, plan); }));
 }
 
 /// Cells of a window that a plain average counts: those of the input, or those of the padded input.
-void count_cells(std::vector<PoolWindow>& axis, Index size, Index kernel, Index stride, Index padding, bool with_padding) {
+void count_cells(std::vector<PoolWindow>& axis, Index size, Index kernel, Index stride, Index padding,
+                 bool with_padding) {
   Index from = -padding;
   for (PoolWindow& window : axis) {
     window.count = with_padding ? std::min(from + kernel, size + padding) - from : window.end - window.begin;

@@ -11,15 +11,15 @@
 ///
 /// or, with .ceil_mode, the ceiling, less one where the last window would begin beyond the input and its leading
 /// padding. f32 or f64, differentiable any number of times. All throw std::invalid_argument for an input that is not
-/// [N, H, W, C] or has no pixel, a kernel, stride or dilation below 1, padding that is negative or above half the kernel,
-/// and an output without pixels.
+/// [N, H, W, C] or has no pixel, a kernel, stride or dilation below 1, padding that is negative or above half the
+/// kernel, and an output without pixels.
 namespace tapestry {
 
 struct MaxPool2dOptions {
   Pair2 kernel = 2;
   OptionalPair2 stride = {};  ///< the kernel when absent
-  Pair2 padding = 0;                 ///< with -inf
-  Pair2 dilation = 1;                ///< distance between the taps of the kernel
+  Pair2 padding = 0;          ///< with -inf
+  Pair2 dilation = 1;         ///< distance between the taps of the kernel
   bool ceil_mode = false;
 };
 
@@ -34,8 +34,8 @@ struct MaxPool2dOptions {
 
 struct AvgPool2dOptions {
   Pair2 kernel = 2;
-  OptionalPair2 stride = {};            ///< the kernel when absent
-  Pair2 padding = 0;                           ///< with zeros
+  OptionalPair2 stride = {};  ///< the kernel when absent
+  Pair2 padding = 0;          ///< with zeros
   bool ceil_mode = false;
   bool count_include_pad = true;               ///< divide by cells inside the padded extent, else by those of the input
   std::optional<Index> divisor_override = {};  ///< divide by this instead; not 0

@@ -33,7 +33,8 @@ Extents strides_of(const Shape& shape) {
 Tensor strided(const Tensor& x, const Shape& shape, const Extents& strides, Index offset) {
   Tensor y = empty(shape, x.dtype());
   const Index bytes = item_bytes(x.dtype());
-  kernels::strided_read(x.impl().data + offset * bytes, y.impl().data, shape.begin(), strides.data(), shape.rank(), bytes);
+  kernels::strided_read(x.impl().data + offset * bytes, y.impl().data, shape.begin(), strides.data(), shape.rank(),
+                        bytes);
   return y;
 }
 
@@ -41,7 +42,8 @@ Tensor strided(const Tensor& x, const Shape& shape, const Extents& strides, Inde
 void write_strided(const Tensor& x, Tensor& y, const Extents& strides, Index offset) {
   const Index bytes = item_bytes(x.dtype());
   if (x.numel() == 0) return;
-  kernels::strided_write(x.impl().data, y.impl().data + offset * bytes, x.shape().begin(), strides.data(), x.dim(), bytes);
+  kernels::strided_write(x.impl().data, y.impl().data + offset * bytes, x.shape().begin(), strides.data(), x.dim(),
+                         bytes);
 }
 
 Index clamp_position(Index at, Index extent) { return std::clamp<Index>(at < 0 ? at + extent : at, 0, extent); }
@@ -54,7 +56,8 @@ Tensor unslice(const Tensor& dy, const Shape& shape, Index d, Index begin, Index
   strides[static_cast<std::size_t>(d)] *= step;
   write_strided(dy, dx, strides, offset);
   return record("slice_grad", std::move(dx), wrt(dy, [d, begin, step, n = dy.shape()[d]](const Tensor& g) {
-                  return slice(g, {.dim = d, .begin = begin, .end = n == 0 ? begin : begin + (n - 1) * step + 1, .step = step});
+                  return slice(
+                      g, {.dim = d, .begin = begin, .end = n == 0 ? begin : begin + (n - 1) * step + 1, .step = step});
                 }));
 }
 
@@ -123,12 +126,14 @@ Tensor reshape(const Tensor& x, std::initializer_list<Index> extents, Here here)
   std::vector<Index> shape(extents);
   const auto wild = std::find(shape.begin(), shape.end(), -1);
   if (wild != shape.end()) {
-    if (std::find(wild + 1, shape.end(), -1) != shape.end()) throw_invalid("reshape: at most one extent may be -1; got {}", std::count(shape.begin(), shape.end(), -1));
+    if (std::find(wild + 1, shape.end(), -1) != shape.end())
+      throw_invalid("reshape: at most one extent may be -1; got {}", std::count(shape.begin(), shape.end(), -1));
     *wild = 1;
     const Index known = Shape(std::span<const Index>(shape)).numel();
     if (known == 0) throw_invalid("reshape: -1 beside an extent of 0 is ambiguous; x is {}", x.shape());
     if (x.numel() % known != 0) {
-      throw_invalid("reshape: {} elements must divide into the other extents, {}; x is {}", x.numel(), known, x.shape());
+      throw_invalid("reshape: {} elements must divide into the other extents, {}; x is {}", x.numel(), known,
+                    x.shape());
     }
     *wild = x.numel() / known;
   }
@@ -139,7 +144,8 @@ Tensor reshape(const Tensor& x, const Shape& shape, Here here) {
   const CallSite site(here);
   if (shape == x.shape()) return x;
   if (shape.numel() != x.numel()) {
-    throw_invalid("reshape: the number of elements must stay {}; got {} for x of shape {}", x.numel(), shape, x.shape());
+    throw_invalid("reshape: the number of elements must stay {}; got {} for x of shape {}", x.numel(), shape,
+                  x.shape());
   }
   return reshape_checked(x, shape);
 }
@@ -269,7 +275,8 @@ Tensor slice(const Tensor& x, const SliceOptions& options, Here here) {
     strides[static_cast<std::size_t>(d)] = stride * options.step;
     y = strided(x, shape, strides, begin * stride);
   }
-  return record("slice", std::move(y), wrt(x, [shape = x.shape(), d, begin, end, step = options.step](const Tensor& dy) {
+  return record("slice", std::move(y),
+                wrt(x, [shape = x.shape(), d, begin, end, step = options.step](const Tensor& dy) {
                   if (step > 1) return unslice(dy, shape, d, begin, step);
                   Widths widths(static_cast<std::size_t>(d) + 1);
                   widths.back() = {begin, shape[d] - end};
@@ -283,8 +290,8 @@ Tensor select(const Tensor& x, const SelectOptions& options, Here here) {
   const Index d = normalize_dim("select", options.dim, x.dim());
   const Index extent = x.shape()[d];
   if (options.index < -extent || options.index >= extent) {
-    throw_out_of_range("select: the index must be in [{}, {}); got {} for dim {} of {}", -extent, extent, options.index, d,
-                       x.shape());
+    throw_out_of_range("select: the index must be in [{}, {}); got {} for dim {} of {}", -extent, extent, options.index,
+                       d, x.shape());
   }
   const Index at = options.index < 0 ? options.index + extent : options.index;
   return reshape(slice(x, {.dim = d, .begin = at, .end = at + 1}), x.shape().without(d));
@@ -309,7 +316,8 @@ std::vector<Tensor> split(const Tensor& x, Index size, const SplitOptions& optio
   if (x.dim() == 0) throw_invalid("split: a scalar has no dim to split");
   const Index d = normalize_dim("split", options.dim, x.dim());
   std::vector<Tensor> pieces;
-  for (Index at = 0; at < x.shape()[d]; at += size) pieces.push_back(slice(x, {.dim = d, .begin = at, .end = at + size}));
+  for (Index at = 0; at < x.shape()[d]; at += size)
+    pieces.push_back(slice(x, {.dim = d, .begin = at, .end = at + size}));
   if (pieces.empty()) pieces.push_back(x);
   return pieces;
 }
@@ -358,7 +366,8 @@ Tensor pad(const Tensor& x, const std::vector<std::pair<Index, Index>>& widths, 
       throw_invalid("pad: what is left must not be negative; got {} with ({}, {}) in dim {}", extent, before, after, d);
     }
     if (options.mode == PadMode::reflect && std::max(before, after) > 0 && std::max(before, after) >= kept) {
-      throw_invalid("pad: a reflected width must be below the extent, {}; got ({}, {}) in dim {}", kept, before, after, d);
+      throw_invalid("pad: a reflected width must be below the extent, {}; got ({}, {}) in dim {}", kept, before, after,
+                    d);
     }
     changes = changes || before != 0 || after != 0;
   }

@@ -42,9 +42,9 @@ struct CatOptions {
 
 struct SliceOptions {
   Index dim = 0;
-  Index begin = 0;                 ///< negative counts from the end; clamped to the extent
-  std::optional<Index> end = {};   ///< the extent when absent; negative and beyond as begin
-  Index step = 1;                  ///< >= 1
+  Index begin = 0;                ///< negative counts from the end; clamped to the extent
+  std::optional<Index> end = {};  ///< the extent when absent; negative and beyond as begin
+  Index step = 1;                 ///< >= 1
 };
 /// Elements begin, begin + step, ... before end along dim. Shares storage for dim 0 and step 1.
 [[nodiscard]] Tensor slice(const Tensor& x, const SliceOptions& options, Here here = {});
@@ -73,7 +73,8 @@ struct SplitOptions {
 [[nodiscard]] std::vector<Tensor> split(const Tensor& x, const std::vector<Index>& sizes,
                                         const SplitOptions& options = {}, Here here = {});
 /// At most `chunks` pieces of equal size, the last may be smaller.
-[[nodiscard]] std::vector<Tensor> chunk(const Tensor& x, Index chunks, const SplitOptions& options = {}, Here here = {});
+[[nodiscard]] std::vector<Tensor> chunk(const Tensor& x, Index chunks, const SplitOptions& options = {},
+                                        Here here = {});
 
 enum class PadMode { constant, reflect };
 struct PadOptions {

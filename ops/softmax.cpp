@@ -31,9 +31,8 @@ Tensor softmax(const Tensor& x, const SoftmaxOptions& options, Here here) {
   check_float("softmax", x);
   const Slices s("softmax", x.shape(), options.dim);
   Tensor out = empty(x.shape(), x.dtype());
-  visit_float(x.dtype(), [&]<class T>() {
-    kernels::softmax(x.data<T>(), s.outer, s.n, s.inner, out.mutable_data<T>());
-  });
+  visit_float(x.dtype(),
+              [&]<class T>() { kernels::softmax(x.data<T>(), s.outer, s.n, s.inner, out.mutable_data<T>()); });
   return record("softmax", std::move(out), wrt(x, [s](const Tensor& dy, const Tensor& y) {
                   if (is_grad_enabled()) return y * (dy - sum_along(dy * y, s.dim));
                   Tensor dx = empty(y.shape(), y.dtype());
@@ -49,9 +48,8 @@ Tensor log_softmax(const Tensor& x, const SoftmaxOptions& options, Here here) {
   check_float("log_softmax", x);
   const Slices s("log_softmax", x.shape(), options.dim);
   Tensor out = empty(x.shape(), x.dtype());
-  visit_float(x.dtype(), [&]<class T>() {
-    kernels::log_softmax(x.data<T>(), s.outer, s.n, s.inner, out.mutable_data<T>());
-  });
+  visit_float(x.dtype(),
+              [&]<class T>() { kernels::log_softmax(x.data<T>(), s.outer, s.n, s.inner, out.mutable_data<T>()); });
   return record("log_softmax", std::move(out), wrt(x, [s](const Tensor& dy, const Tensor& y) {
                   if (is_grad_enabled()) return dy - exp(y) * sum_along(dy, s.dim);
                   Tensor dx = empty(y.shape(), y.dtype());

@@ -18,9 +18,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A name beside `path` that no other process uses. Keeps the extension, by which some writers choose a format.
+/// A name beside `path` that no other process uses.
 fs::path beside(const fs::path& path) {
-  return path.parent_path() / fmt::format(".{}.{}{}", path.stem().string(), getpid(), path.extension().string());
+  return path.parent_path() / fmt::format(".{}.{}", path.filename().string(), getpid());
 }
 
 std::error_code write_plainly(const fs::path& path, std::string_view bytes) {
@@ -61,23 +61,14 @@ OutputFolder::~OutputFolder() {
   }
 }
 
-void replace_file(const fs::path& path, const std::function<void(const fs::path&)>& write) {
-  const fs::path fresh = beside(path);
-  std::error_code ignored;
-  try {
-    write(fresh);
-    fs::rename(fresh, path);
-  } catch (...) {
-    fs::remove(fresh, ignored);
-    throw;
-  }
-}
-
 void write_file(const fs::path& path, std::string_view bytes) {
-  replace_file(path, [&](const fs::path& fresh) {
-    const std::error_code refusal = write_plainly(fresh, bytes);
-    if (refusal) throw std::runtime_error(fmt::format("cannot write {}: {}", path.string(), refusal.message()));
-  });
+  const fs::path fresh = beside(path);
+  std::error_code refusal = write_plainly(fresh, bytes);
+  if (!refusal) fs::rename(fresh, path, refusal);
+  if (!refusal) return;
+  std::error_code ignored;
+  fs::remove(fresh, ignored);
+  throw std::runtime_error(fmt::format("cannot write {}: {}", path.string(), refusal.message()));
 }
 
 std::string read_file_if_any(const fs::path& path) {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <string_view>
 
@@ -25,11 +24,8 @@ class OutputFolder {
   std::filesystem::path outermost_made_;  ///< empty: it was there before
 };
 
-/// Lets `write` make a file beside `path`, then puts it in its place in one step: readers see the old file or the new
-/// one, never half of it. After an exception neither is changed.
-void replace_file(const std::filesystem::path& path, const std::function<void(const std::filesystem::path&)>& write);
-
-/// replace_file() with these bytes. Throws std::runtime_error when they cannot be written.
+/// Writes a file in one step: readers see the old file or the new one, never half of it. Throws std::runtime_error when
+/// it cannot be written; the old file is unchanged then.
 void write_file(const std::filesystem::path& path, std::string_view bytes);
 
 /// A file's bytes; empty when it is not there.

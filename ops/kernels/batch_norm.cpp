@@ -46,8 +46,8 @@ namespace tapestry::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// sum[w] of x - (first row), then square[w] of the deviations from mean[w] = first row + sum / rows, which is exact for
-/// a constant column.
+/// sum[w] of x - (first row), then square[w] of the deviations from mean[w] = first row + sum / rows, which is exact
+/// for a constant column.
 template <class T>
 void block_moments(const T* HWY_RESTRICT x, Index rows, Index width, T* HWY_RESTRICT sum, T* HWY_RESTRICT square,
                    T* HWY_RESTRICT mean) {
@@ -83,7 +83,8 @@ void block_moments(const T* HWY_RESTRICT x, Index rows, Index width, T* HWY_REST
   }
 }
 
-/// Adds a block of `rows` rows to (mean, m2) of `before` rows. The mean in T is rounded; what it misses follows from sum.
+/// Adds a block of `rows` rows to (mean, m2) of `before` rows. The mean in T is rounded; what it misses follows from
+/// sum.
 template <class T>
 void merge_block(const T* HWY_RESTRICT x, const T* HWY_RESTRICT sum, const T* HWY_RESTRICT square,
                  const T* HWY_RESTRICT block_mean, Index rows, Index width, double before, double* HWY_RESTRICT mean,
@@ -183,12 +184,12 @@ constexpr Index kGrain = 64 * 1024;  // elements of a group of rows: one task, o
 /// How [rows, channels] is cut, by the sizes alone.
 struct Plan {
   Index channels;
-  Index repeat;      ///< rows side by side in a wide one
-  Index width;       ///< columns of a wide row
-  Index wide_rows;   ///< complete ones
-  Index rest;        ///< elements of the last, incomplete one
-  Index block;       ///< wide rows of a block
-  Index group;       ///< wide rows of a group
+  Index repeat;     ///< rows side by side in a wide one
+  Index width;      ///< columns of a wide row
+  Index wide_rows;  ///< complete ones
+  Index rest;       ///< elements of the last, incomplete one
+  Index block;      ///< wide rows of a block
+  Index group;      ///< wide rows of a group
   Index groups;
 
   Plan(Index rows, Index channels_of) : channels(channels_of) {
@@ -278,7 +279,8 @@ void channel_moments(const T* x, Index rows, Index channels, double* mean, doubl
     for (Index i = 0; i < plan.groups; ++i) {
       const double* const group_mean = partial.data() + i * 2 * width;
       const auto of_group = static_cast<double>(std::min(plan.group, plan.wide_rows - i * plan.group));
-      for (Index w = c; w < width; w += channels) merge(count, mean[c], m2[c], of_group, group_mean[w], group_mean[width + w]);
+      for (Index w = c; w < width; w += channels)
+        merge(count, mean[c], m2[c], of_group, group_mean[w], group_mean[width + w]);
     }
     for (Index w = c; w < plan.rest; w += channels) merge(count, mean[c], m2[c], 1, static_cast<double>(rest[w]), 0);
   }
@@ -350,9 +352,8 @@ void channel_scale(const T* dy, Index rows, Index channels, const T* scale, T* d
   if (rows * channels == 0) return;
   const Plan plan(rows, channels);
   const Widened<T> scales(plan, scale);
-  plan.for_pieces([&](Index at, Index count, Index width) {
-    table<T>().scale(dy + at, count, width, scales.data(), dx + at);
-  });
+  plan.for_pieces(
+      [&](Index at, Index count, Index width) { table<T>().scale(dy + at, count, width, scales.data(), dx + at); });
 }
 
 template void channel_moments(const float*, Index, Index, double*, double*);

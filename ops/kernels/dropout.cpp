@@ -28,7 +28,9 @@ void run(const T* HWY_RESTRICT x, const bool* HWY_RESTRICT mask, Index n, T scal
 }  // namespace
 
 void masked_scale_f32(const float* x, const bool* mask, Index n, float scale, float* y) { run(x, mask, n, scale, y); }
-void masked_scale_f64(const double* x, const bool* mask, Index n, double scale, double* y) { run(x, mask, n, scale, y); }
+void masked_scale_f64(const double* x, const bool* mask, Index n, double scale, double* y) {
+  run(x, mask, n, scale, y);
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace tapestry::kernels
@@ -55,9 +57,8 @@ void run(const T* x, const bool* mask, Index n, T scale, T* y) {
 template <class T>
 void masked_scale(const T* x, const bool* mask, Index outer, Index repeat, Index inner, T scale, T* y) {
   if (outer * repeat == 1) {
-    parallel_for(inner, kGrain, [&](Index begin, Index end) {
-      run(x + begin, mask + begin, end - begin, scale, y + begin);
-    });
+    parallel_for(inner, kGrain,
+                 [&](Index begin, Index end) { run(x + begin, mask + begin, end - begin, scale, y + begin); });
     return;
   }
   parallel_for(outer * repeat, std::max<Index>(1, kGrain / std::max<Index>(1, inner)), [&](Index begin, Index end) {

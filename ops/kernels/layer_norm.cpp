@@ -41,8 +41,8 @@ template <class T>
 void forward(const T* x, Index rows, Index n, const T* weight, const T* bias, double eps, T* y, T* mean, T* rstd) {
   for (Index row = 0; row < rows; ++row, x += n, y += n) {
     const T first = x[0];  // a constant row then has exactly its value as mean
-    const T sum = sum_vectors<T>(
-        n, [=](auto d, Index i) HWY_ATTR { return hn::Sub(hn::LoadU(d, x + i), hn::Set(d, first)); });
+    const T sum =
+        sum_vectors<T>(n, [=](auto d, Index i) HWY_ATTR { return hn::Sub(hn::LoadU(d, x + i), hn::Set(d, first)); });
     const T centre = first + static_cast<T>(static_cast<double>(sum) / static_cast<double>(n));
     const T squares = sum_vectors<T>(n, [=](auto d, Index i) HWY_ATTR {
       const auto u = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, centre));
@@ -59,7 +59,8 @@ void forward(const T* x, Index rows, Index n, const T* weight, const T* bias, do
 }
 
 template <class T>
-void input_gradient(const T* x, const T* dy, Index rows, Index n, const T* weight, const T* mean, const T* rstd, T* dx) {
+void input_gradient(const T* x, const T* dy, Index rows, Index n, const T* weight, const T* mean, const T* rstd,
+                    T* dx) {
   for (Index row = 0; row < rows; ++row, x += n, dy += n, dx += n) {
     const T centre = mean[row], scale = rstd[row];
     const T sum = sum_vectors<T>(
@@ -155,7 +156,8 @@ void layer_norm_gradient(const T* x, const T* dy, Index rows, Index n, const T* 
         if (dx) table<T>().input_gradient(block_x, block_dy, count, n, weight, mean + row, rstd + row, dx + row * n);
         if (!dweight) continue;
         std::fill_n(sums.data(), 2 * n, T{0});
-        table<T>().parameter_gradient(block_x, block_dy, count, n, mean + row, rstd + row, sums.data(), sums.data() + n);
+        table<T>().parameter_gradient(block_x, block_dy, count, n, mean + row, rstd + row, sums.data(),
+                                      sums.data() + n);
         double* const of_group = partial.data() + i * 2 * n;
         for (Index k = 0; k < 2 * n; ++k) of_group[k] += static_cast<double>(sums[k]);
       }

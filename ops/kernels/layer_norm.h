@@ -2,8 +2,8 @@
 
 #include <tapestry/autograd/parallel.h>
 
-/// Normalisation of every row of x [rows, n]. T is float or double; results depend on the sizes alone, never on the number
-/// of threads.
+/// Normalisation of every row of x [rows, n]. T is float or double; results depend on the sizes alone, never on the
+/// number of threads.
 namespace tapestry::kernels {
 
 /// mean[row], rstd[row] = 1 / sqrt(var + eps) with the biased variance, and y = (x - mean) rstd weight[i] + bias[i].

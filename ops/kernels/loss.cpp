@@ -20,9 +20,9 @@ namespace {
 /// The loops over one row, for one element type and instruction set.
 template <class T>
 struct LossTable {
-  T (*sum_exp)(const T* x, Index n, T* shift);      ///< sum of exp(x - shift), shift = the largest
-  T (*store_exp)(const T* x, Index n, T* e);        ///< the same; e = exp(x - shift)
-  void (*scale)(T* x, Index n, T factor);           ///< x *= factor
+  T (*sum_exp)(const T* x, Index n, T* shift);  ///< sum of exp(x - shift), shift = the largest
+  T (*store_exp)(const T* x, Index n, T* e);    ///< the same; e = exp(x - shift)
+  void (*scale)(T* x, Index n, T factor);       ///< x *= factor
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Loops over the elements of a row in vectors, for one instruction set: included once per target through foreach_target.
-// Hence a guard that toggles instead of #pragma once.
+// Loops over the elements of a row in vectors, for one instruction set: included once per target through
+// foreach_target. Hence a guard that toggles instead of #pragma once.
 #if defined(TAPESTRY_ROW_SUMS_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef TAPESTRY_ROW_SUMS_INL_H
 #undef TAPESTRY_ROW_SUMS_INL_H
@@ -7,8 +7,8 @@
 #define TAPESTRY_ROW_SUMS_INL_H
 #endif
 
-#include <hwy/highway.h>
 #include <hwy/contrib/math/math-inl.h>
+#include <hwy/highway.h>
 
 #include <limits>
 

@@ -53,9 +53,8 @@ void row(bool log, const T* x, Index n, T* y) {
     });
   } else {
     const T factor = T{1} / sum;
-    for_vectors<T>(n, [=](auto d, Index i) HWY_ATTR {
-      hn::StoreU(hn::Mul(hn::LoadU(d, y + i), hn::Set(d, factor)), d, y + i);
-    });
+    for_vectors<T>(
+        n, [=](auto d, Index i) HWY_ATTR { hn::StoreU(hn::Mul(hn::LoadU(d, y + i), hn::Set(d, factor)), d, y + i); });
   }
 }
 
@@ -149,7 +148,8 @@ const SoftmaxTable<T>& table() {
 
 constexpr Index kGrain = 16 * 1024;  // elements of a task; each costs an exponential
 
-/// of_row(offset) for every row when inner is 1; of_columns(offset, count) for pieces of neighbouring columns otherwise.
+/// of_row(offset) for every row when inner is 1; of_columns(offset, count) for pieces of neighbouring columns
+/// otherwise.
 template <class Row, class Columns>
 void for_slices(Index outer, Index n, Index inner, const Row& of_row, const Columns& of_columns) {
   if (outer * n * inner == 0) return;

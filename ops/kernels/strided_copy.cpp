@@ -10,7 +10,8 @@ namespace {
 
 constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
 constexpr Index kMaxRank = 6;
-constexpr Index kTile = 32;  // elements: a square tile of 8-byte elements, read and written, is half of a 32 KiB L1 cache
+constexpr Index kTile =
+    32;  // elements: a square tile of 8-byte elements, read and written, is half of a 32 KiB L1 cache
 
 /// The walk: rows of `length` elements with a step, and the dimensions outside them.
 struct Walk {
@@ -77,7 +78,8 @@ void visit_size(Index bytes, const F& f) {
 template <class T>
 void transpose_tile(const T* in, Index in_step, T* out, Index out_step, Index height, Index width) {
   T tile[kTile][kTile + 1];
-  for (Index i = 0; i < height; ++i) std::memcpy(tile[i], in + i * in_step, static_cast<std::size_t>(width) * sizeof(T));
+  for (Index i = 0; i < height; ++i)
+    std::memcpy(tile[i], in + i * in_step, static_cast<std::size_t>(width) * sizeof(T));
   for (Index j = 0; j < width; ++j) {
     for (Index i = 0; i < height; ++i) out[j * out_step + i] = tile[i][j];
   }
@@ -96,25 +98,26 @@ bool read_tiled(const Walk& walk, const T* in, T* out) {
   const Index tiles = (width + kTile - 1) / kTile;
   Index out_step = walk.length;  // from one position of the unit dimension to the next
   for (Index d = unit + 1; d < walk.outer; ++d) out_step *= walk.extents[static_cast<std::size_t>(d)];
-  parallel_for(walk.rows / width * tiles, std::max<Index>(1, kGrain / (kTile * walk.length)), [&](Index begin, Index end) {
-    for (Index task = begin; task < end; ++task) {
-      const Index first = task % tiles * kTile, last = std::min(width, first + kTile);
-      Index rest = task / tiles, from = 0, to = 0, stride = walk.length;
-      for (Index d = walk.outer - 1; d >= 0; --d) {
-        const auto i = static_cast<std::size_t>(d);
-        if (d != unit) {
-          from += rest % walk.extents[i] * walk.strides[i];
-          to += rest % walk.extents[i] * stride;
-          rest /= walk.extents[i];
-        }
-        stride *= walk.extents[i];
-      }
-      for (Index row = 0; row < walk.length; row += kTile) {
-        transpose_tile(in + from + row * walk.step + first, walk.step, out + to + first * out_step + row, out_step,
-                       std::min(kTile, walk.length - row), last - first);
-      }
-    }
-  });
+  parallel_for(walk.rows / width * tiles, std::max<Index>(1, kGrain / (kTile * walk.length)),
+               [&](Index begin, Index end) {
+                 for (Index task = begin; task < end; ++task) {
+                   const Index first = task % tiles * kTile, last = std::min(width, first + kTile);
+                   Index rest = task / tiles, from = 0, to = 0, stride = walk.length;
+                   for (Index d = walk.outer - 1; d >= 0; --d) {
+                     const auto i = static_cast<std::size_t>(d);
+                     if (d != unit) {
+                       from += rest % walk.extents[i] * walk.strides[i];
+                       to += rest % walk.extents[i] * stride;
+                       rest /= walk.extents[i];
+                     }
+                     stride *= walk.extents[i];
+                   }
+                   for (Index row = 0; row < walk.length; row += kTile) {
+                     transpose_tile(in + from + row * walk.step + first, walk.step, out + to + first * out_step + row,
+                                    out_step, std::min(kTile, walk.length - row), last - first);
+                   }
+                 }
+               });
   return true;
 }
 
@@ -185,7 +188,8 @@ void pad_copy(const std::byte* in, std::byte* out, const Index* extents, const I
           continue;
         }
         std::fill_n(to, left, fill);
-        std::memcpy(to + left, reinterpret_cast<const T*>(in) + source * length, static_cast<std::size_t>(length) * sizeof(T));
+        std::memcpy(to + left, reinterpret_cast<const T*>(in) + source * length,
+                    static_cast<std::size_t>(length) * sizeof(T));
         std::fill_n(to + left + length, right, fill);
       }
     });

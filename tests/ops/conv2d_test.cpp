@@ -23,8 +23,8 @@ struct Sizes {
   Conv2dOptions options;
 };
 
-/// Output of the convolution and the gradients of the sum of y * dy, by seven nested loops. `same` is given as the padding
-/// at the top and on the left, with the extents of the output.
+/// Output of the convolution and the gradients of the sum of y * dy, by seven nested loops. `same` is given as the
+/// padding at the top and on the left, with the extents of the output.
 struct Naive {
   Shape out;
   std::vector<double> y, dx, dw, db;
@@ -34,7 +34,10 @@ Naive naive(const Tensor& x, const Tensor& w, const Conv2dOptions& o, Pair2 pad,
             const std::vector<double>& dy) {
   const Shape &sx = x.shape(), &sw = w.shape();
   const std::vector<double> vx = values(x), vw = values(w);
-  Naive r{.out = out, .y = {}, .dx = std::vector<double>(vx.size()), .dw = std::vector<double>(vw.size()),
+  Naive r{.out = out,
+          .y = {},
+          .dx = std::vector<double>(vx.size()),
+          .dw = std::vector<double>(vw.size()),
           .db = std::vector<double>(static_cast<std::size_t>(sw[0]))};
   const Index filters = sw[0] / o.groups;
   for (Index n = 0; n < out[0]; ++n) {
@@ -65,7 +68,9 @@ Naive naive(const Tensor& x, const Tensor& w, const Conv2dOptions& o, Pair2 pad,
 }
 
 /// Integers, so that sums are exact in f32.
-Tensor integers(const Shape& shape, Dtype dtype, Generator& g) { return to(randint(-4, 5, shape, {.generator = &g}), dtype); }
+Tensor integers(const Shape& shape, Dtype dtype, Generator& g) {
+  return to(randint(-4, 5, shape, {.generator = &g}), dtype);
+}
 
 /// conv2d, its gradients by the tape and by the gradient ops, all against the loops, bit by bit.
 void check(const Sizes& s, Pair2 pad, const Shape& out, Dtype dtype) {
@@ -99,8 +104,9 @@ std::function<std::vector<Tensor>(Generator&)> shapes(const std::vector<Shape>& 
 }
 
 OpSpec row(const char* variant, const Shape& x, const Shape& w, const Conv2dOptions& options) {
-  return {.op = "conv2d", .variant = variant, .inputs = shapes({x, w, {w[0]}}),
-          .f = [options](In t) { return conv2d(t[0], t[1], t[2], options); }};
+  return {.op = "conv2d", .variant = variant, .inputs = shapes({x, w, {w[0]}}), .f = [options](In t) {
+            return conv2d(t[0], t[1], t[2], options);
+          }};
 }
 
 const Conv2dOptions kStrided{.stride = 2, .padding = 1};
@@ -114,12 +120,24 @@ const OpRows rows{
     row("depthwise", {1, 4, 4, 3}, {3, 3, 3, 1}, {.padding = 1, .groups = 3}),
     row("1 x 1", {2, 3, 3, 4}, {5, 1, 1, 4}, {}),
     row("same, even kernel", {1, 4, 4, 2}, {2, 2, 2, 2}, {.padding = same}),
-    {.op = "conv2d", .variant = "no bias", .inputs = shapes({{1, 4, 4, 2}, {3, 3, 3, 2}}),
+    {.op = "conv2d",
+     .variant = "no bias",
+     .inputs = shapes({{1, 4, 4, 2}, {3, 3, 3, 2}}),
      .f = [](In t) { return conv2d(t[0], t[1]); }},
-    {.op = "conv2d_input_grad", .variant = "stride 2", .inputs = shapes({{1, 3, 3, 3}, {3, 3, 3, 2}}),
-     .f = [](In t) { return conv2d_input_grad(t[0], t[1], {1, 6, 5, 2}, kStrided); }},
-    {.op = "conv2d_weight_grad", .variant = "stride 2", .inputs = shapes({{1, 6, 5, 2}, {1, 3, 3, 3}}),
-     .f = [](In t) { return conv2d_weight_grad(t[0], t[1], {3, 3, 3, 2}, kStrided); }},
+    {.op = "conv2d_input_grad",
+     .variant = "stride 2",
+     .inputs = shapes({{1, 3, 3, 3}, {3, 3, 3, 2}}),
+     .f =
+         [](In t) {
+           return conv2d_input_grad(t[0], t[1], {1, 6, 5, 2}, kStrided);
+         }},
+    {.op = "conv2d_weight_grad",
+     .variant = "stride 2",
+     .inputs = shapes({{1, 6, 5, 2}, {1, 3, 3, 3}}),
+     .f =
+         [](In t) {
+           return conv2d_weight_grad(t[0], t[1], {3, 3, 3, 2}, kStrided);
+         }},
 };
 
 }  // namespace
@@ -159,8 +177,9 @@ BOOST_AUTO_TEST_CASE(same_keeps_the_size_and_puts_odd_padding_at_the_bottom_and_
   check({{2, 5, 6, 3}, {4, 2, 4, 3}, {.padding = same}}, {0, 1}, {2, 5, 6, 4}, f32);
   check({{1, 5, 6, 3}, {4, 3, 2, 3}, {.padding = same, .dilation = {2, 3}}}, {2, 1}, {1, 5, 6, 4}, f32);
   BOOST_TEST(conv2d(x, ones({1, 1, 2, 1}, {.dtype = f64}), {}, {.padding = valid}).shape() == (Shape{1, 1, 3, 1}));
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)conv2d(x, ones({1, 1, 2, 1}, {.dtype = f64}), {}, {.stride = {1, 2}, .padding = same}); }) ==
-             "conv2d: padding `same` needs stride 1; got {1, 2}");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)conv2d(x, ones({1, 1, 2, 1}, {.dtype = f64}), {}, {.stride = {1, 2}, .padding = same});
+             }) == "conv2d: padding `same` needs stride 1; got {1, 2}");
 }
 
 BOOST_AUTO_TEST_CASE(padding_may_exceed_the_kernel) {
@@ -252,11 +271,15 @@ BOOST_AUTO_TEST_CASE(conv2d_refuses_bad_calls_with_exact_texts) {
 
 BOOST_AUTO_TEST_CASE(the_gradient_ops_check_what_they_are_given) {
   const Tensor w = ones({4, 3, 3, 2}), x = ones({1, 5, 5, 2});
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)conv2d_input_grad(ones({1, 3, 3, 5}), w, {1, 5, 5, 2}); }) ==
-             "conv2d_input_grad: dy must be [1, 3, 3, 4]; got [1, 3, 3, 5]");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)conv2d_weight_grad(x, ones({1, 2, 3, 4}), w.shape()); }) ==
-             "conv2d_weight_grad: dy must be [1, 3, 3, 4]; got [1, 2, 3, 4]");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)conv2d_input_grad(ones({1, 3, 3, 4}), w, {5, 5, 2}); }) ==
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)conv2d_input_grad(ones({1, 3, 3, 5}), w, {1, 5, 5, 2});
+             }) == "conv2d_input_grad: dy must be [1, 3, 3, 4]; got [1, 3, 3, 5]");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)conv2d_weight_grad(x, ones({1, 2, 3, 4}), w.shape());
+             }) == "conv2d_weight_grad: dy must be [1, 3, 3, 4]; got [1, 2, 3, 4]");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)conv2d_input_grad(ones({1, 3, 3, 4}), w, {5, 5, 2});
+             }) ==
              "conv2d_input_grad: the input must be [N, H, W, C]; got [5, 5, 2], reshape one image to [1, H, W, C]");
 }
 

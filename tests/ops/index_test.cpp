@@ -37,31 +37,63 @@ std::function<std::vector<Tensor>(Generator&)> with_index(const Shape& shape, co
 }
 
 const OpRows rows{
-    {.op = "gather", .variant = "last dim, an index twice", .inputs = with_index({2, 3}, tensor({{0, 2, 2}, {1, 0, 1}})),
-     .f = [](In x) { return gather(x[0], x[1]); }, .first_order_linear = true},
-    {.op = "gather", .variant = "dim 0, a smaller index", .inputs = with_index({3, 4}, tensor({{2, 0, 2}, {1, 0, 2}})),
-     .f = [](In x) { return gather(x[0], x[1], {.dim = 0}); }, .first_order_linear = true},
-    {.op = "scatter_add", .variant = "", .inputs = with_index({2, 3}, tensor({{0, 2, 2}, {1, 0, 1}})),
-     .f = [](In x) { return scatter_add(x[0], x[1], {2, 4}); }, .first_order_linear = true},
-    {.op = "index_select", .variant = "dim 1, an index twice", .inputs = with_index({2, 3, 2}, tensor({2, 0, 2, 1})),
-     .f = [](In x) { return index_select(x[0], x[1], {.dim = 1}); }, .first_order_linear = true},
-    {.op = "index_add", .variant = "dim 1", .inputs = with_index({2, 3, 2}, tensor({3, 0, 3})),
-     .f = [](In x) { return index_add(x[0], x[1], 4, {.dim = 1}); }, .first_order_linear = true},
-    {.op = "embedding", .variant = "", .inputs = with_index({4, 3}, tensor({{1, 3}, {1, 0}})),
-     .f = [](In x) { return embedding(x[0], x[1]); }, .first_order_linear = true},
-    {.op = "sort", .variant = "dim 0",
-     .inputs = [](Generator& g) { return std::vector<Tensor>{sample_distinct(g, {5, 3})}; },
-     .f = [](In x) { return sort(x[0], {.dim = 0}).values; }, .first_order_linear = true},
-    {.op = "topk", .variant = "",
-     .inputs = [](Generator& g) { return std::vector<Tensor>{sample_distinct(g, {3, 6})}; },
-     .f = [](In x) { return topk(x[0], 4).values; }, .first_order_linear = true},
+    {.op = "gather",
+     .variant = "last dim, an index twice",
+     .inputs = with_index({2, 3}, tensor({{0, 2, 2}, {1, 0, 1}})),
+     .f = [](In x) { return gather(x[0], x[1]); },
+     .first_order_linear = true},
+    {.op = "gather",
+     .variant = "dim 0, a smaller index",
+     .inputs = with_index({3, 4}, tensor({{2, 0, 2}, {1, 0, 2}})),
+     .f = [](In x) { return gather(x[0], x[1], {.dim = 0}); },
+     .first_order_linear = true},
+    {.op = "scatter_add",
+     .variant = "",
+     .inputs = with_index({2, 3}, tensor({{0, 2, 2}, {1, 0, 1}})),
+     .f =
+         [](In x) {
+           return scatter_add(x[0], x[1], {2, 4});
+         },
+     .first_order_linear = true},
+    {.op = "index_select",
+     .variant = "dim 1, an index twice",
+     .inputs = with_index({2, 3, 2}, tensor({2, 0, 2, 1})),
+     .f = [](In x) { return index_select(x[0], x[1], {.dim = 1}); },
+     .first_order_linear = true},
+    {.op = "index_add",
+     .variant = "dim 1",
+     .inputs = with_index({2, 3, 2}, tensor({3, 0, 3})),
+     .f = [](In x) { return index_add(x[0], x[1], 4, {.dim = 1}); },
+     .first_order_linear = true},
+    {.op = "embedding",
+     .variant = "",
+     .inputs = with_index({4, 3}, tensor({{1, 3}, {1, 0}})),
+     .f = [](In x) { return embedding(x[0], x[1]); },
+     .first_order_linear = true},
+    {.op = "sort",
+     .variant = "dim 0",
+     .inputs =
+         [](Generator& g) {
+           return std::vector<Tensor>{sample_distinct(g, {5, 3})};
+         },
+     .f = [](In x) { return sort(x[0], {.dim = 0}).values; },
+     .first_order_linear = true},
+    {.op = "topk",
+     .variant = "",
+     .inputs =
+         [](Generator& g) {
+           return std::vector<Tensor>{sample_distinct(g, {3, 6})};
+         },
+     .f = [](In x) { return topk(x[0], 4).values; },
+     .first_order_linear = true},
 };
 
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(index_test)
 
-// --- gather, scatter_add ----------------------------------------------------------------------------------------------
+// --- gather, scatter_add
+// ----------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(gather_takes_the_named_elements_of_every_dtype) {
   for (const Dtype dtype : kDtypes) {
@@ -120,32 +152,41 @@ BOOST_AUTO_TEST_CASE(an_empty_index_gives_an_empty_result_and_a_zero_gradient) {
 
 BOOST_AUTO_TEST_CASE(an_index_out_of_range_names_value_position_and_range) {
   const Tensor x = ones({2, 3});
-  BOOST_TEST(error<std::out_of_range>([&] { (void)gather(x, tensor({{0, 1, 3}})); }) ==
-             "gather: an index must be in [0, 3); got 3 at position 2");
+  BOOST_TEST(error<std::out_of_range>([&] {
+               (void)gather(x, tensor({{0, 1, 3}}));
+             }) == "gather: an index must be in [0, 3); got 3 at position 2");
   BOOST_TEST(error<std::out_of_range>([&] { (void)gather(x, tensor({{-1}})); }) ==
              "gather: an index must be in [0, 3); got -1 at position 0");
-  BOOST_TEST(error<std::out_of_range>([&] { (void)scatter_add(x, zeros({2, 3}, {.dtype = i32}), {2, 0}); }) ==
-             "scatter_add: an index must be in [0, 0); got 0 at position 0");
-  BOOST_TEST(error<std::out_of_range>([&] { (void)index_select(x, tensor({1, 2})); }) ==
-             "index_select: an index must be in [0, 2); got 2 at position 1");
-  BOOST_TEST(error<std::out_of_range>([&] { (void)index_add(x, tensor({1, 2}), 2); }) ==
-             "index_add: an index must be in [0, 2); got 2 at position 1");
+  BOOST_TEST(error<std::out_of_range>([&] {
+               (void)scatter_add(x, zeros({2, 3}, {.dtype = i32}), {2, 0});
+             }) == "scatter_add: an index must be in [0, 0); got 0 at position 0");
+  BOOST_TEST(error<std::out_of_range>([&] {
+               (void)index_select(x, tensor({1, 2}));
+             }) == "index_select: an index must be in [0, 2); got 2 at position 1");
+  BOOST_TEST(error<std::out_of_range>([&] {
+               (void)index_add(x, tensor({1, 2}), 2);
+             }) == "index_add: an index must be in [0, 2); got 2 at position 1");
   BOOST_TEST(error<std::out_of_range>([&] { (void)embedding(x, tensor({2})); }) ==
              "embedding: an index must be in [0, 2); got 2 at position 0");
-  BOOST_TEST(error<std::out_of_range>([] { (void)one_hot(tensor({0, 3}), 3); }) ==
-             "one_hot: an index must be in [0, 3); got 3 at position 1");
+  BOOST_TEST(error<std::out_of_range>([] {
+               (void)one_hot(tensor({0, 3}), 3);
+             }) == "one_hot: an index must be in [0, 3); got 3 at position 1");
 }
 
 BOOST_AUTO_TEST_CASE(index_ops_refuse_shapes_and_dtypes_that_do_not_fit) {
   const Tensor x = ones({2, 3});
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)gather(x, ones({2, 3})); }) ==
-             "gather: the index must be i64 or i32; got f32");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)gather(x, ones({2, 3}));
+             }) == "gather: the index must be i64 or i32; got f32");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)gather(x, tensor({0})); }) ==
              "gather: the index must have x's rank and no larger extents but in dim 1; x is [2, 3], the index [1]");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)gather(x, zeros({3, 1}, {.dtype = i64})); }) ==
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)gather(x, zeros({3, 1}, {.dtype = i64}));
+             }) ==
              "gather: the index must have x's rank and no larger extents but in dim 1; x is [2, 3], the index [3, 1]");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)scatter_add(x, tensor({{0}}), {2, 3}); }) ==
-             "scatter_add: x must be [1, 1]; got [2, 3]");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)scatter_add(x, tensor({{0}}), {2, 3});
+             }) == "scatter_add: x must be [1, 1]; got [2, 3]");
   BOOST_TEST(error<std::invalid_argument>([] { (void)scatter_add(tensor({1}), tensor({0}), {1}); }) ==
              "scatter_add: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)index_select(x, tensor({{0}})); }) ==
@@ -158,7 +199,8 @@ BOOST_AUTO_TEST_CASE(index_ops_refuse_shapes_and_dtypes_that_do_not_fit) {
              "gather: dim must be in [-2, 1]; got 2");
 }
 
-// --- index_select, embedding, one_hot ---------------------------------------------------------------------------------
+// --- index_select, embedding, one_hot
+// ---------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(index_select_takes_slices_of_every_dtype) {
   for (const Dtype dtype : kDtypes) {
@@ -215,7 +257,8 @@ BOOST_AUTO_TEST_CASE(one_hot_marks_the_class_in_any_dtype) {
              "one_hot: num_classes must be at least 1; got 0");
 }
 
-// --- sort, topk -------------------------------------------------------------------------------------------------------
+// --- sort, topk
+// -------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(sort_puts_nan_last_and_topk_first) {
   const Tensor x = tensor<double>({kNan, 1, kInf}, {.dtype = f64});
@@ -254,12 +297,15 @@ BOOST_AUTO_TEST_CASE(topk_needs_that_many_elements) {
   BOOST_TEST(topk(ones({0, 3}), 2).indices.shape() == (Shape{0, 2}));
   BOOST_TEST(sort(ones({3, 0})).values.shape() == (Shape{3, 0}));
   BOOST_TEST(sort(scalar(3)).values.item() == 3);
-  BOOST_TEST(error<std::invalid_argument>([] { (void)topk(ones({2, 3}), 4); }) ==
-             "topk: k must be in [0, 3], the extent of dim 1; got 4");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)topk(ones({2, 3}), -1); }) ==
-             "topk: k must be in [0, 3], the extent of dim 1; got -1");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)sort(ones({2, 3}), {.dim = 2}); }) ==
-             "sort: dim must be in [-2, 1]; got 2");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)topk(ones({2, 3}), 4);
+             }) == "topk: k must be in [0, 3], the extent of dim 1; got 4");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)topk(ones({2, 3}), -1);
+             }) == "topk: k must be in [0, 3], the extent of dim 1; got -1");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)sort(ones({2, 3}), {.dim = 2});
+             }) == "sort: dim must be in [-2, 1]; got 2");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

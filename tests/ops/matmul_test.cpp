@@ -20,14 +20,15 @@ using namespace tapestry::test;
 namespace {
 
 /// a [m, k] b [k, n], either stored the other way round, as a naive loop.
-std::vector<double> naive(const std::vector<double>& a, const std::vector<double>& b, Index m, Index n, Index k, bool ta,
-                          bool tb) {
+std::vector<double> naive(const std::vector<double>& a, const std::vector<double>& b, Index m, Index n, Index k,
+                          bool ta, bool tb) {
   std::vector<double> y;
   for (Index i = 0; i < m; ++i) {
     for (Index j = 0; j < n; ++j) {
       double sum = 0;
       for (Index p = 0; p < k; ++p) {
-        sum += a[static_cast<std::size_t>(ta ? p * m + i : i * k + p)] * b[static_cast<std::size_t>(tb ? j * k + p : p * n + j)];
+        sum += a[static_cast<std::size_t>(ta ? p * m + i : i * k + p)] *
+               b[static_cast<std::size_t>(tb ? j * k + p : p * n + j)];
       }
       y.push_back(sum);
     }
@@ -36,7 +37,9 @@ std::vector<double> naive(const std::vector<double>& a, const std::vector<double
 }
 
 /// Integers whose products add up exactly in f32.
-Tensor integers(const Shape& shape, Dtype dtype, Generator& g) { return to(randint(-8, 9, shape, {.generator = &g}), dtype); }
+Tensor integers(const Shape& shape, Dtype dtype, Generator& g) {
+  return to(randint(-8, 9, shape, {.generator = &g}), dtype);
+}
 
 Shape matrix(Index rows, Index columns, bool transposed) {
   return transposed ? Shape{columns, rows} : Shape{rows, columns};
@@ -53,32 +56,61 @@ std::function<std::vector<Tensor>(Generator&)> shapes(const std::vector<Shape>& 
 }
 
 const OpRows rows{
-    {.op = "matmul", .variant = "plain", .inputs = shapes({{3, 4}, {4, 2}}), .f = [](In x) { return matmul(x[0], x[1]); }},
-    {.op = "matmul", .variant = "a transposed", .inputs = shapes({{4, 3}, {4, 2}}),
+    {.op = "matmul",
+     .variant = "plain",
+     .inputs = shapes({{3, 4}, {4, 2}}),
+     .f = [](In x) { return matmul(x[0], x[1]); }},
+    {.op = "matmul",
+     .variant = "a transposed",
+     .inputs = shapes({{4, 3}, {4, 2}}),
      .f = [](In x) { return matmul(x[0], x[1], {.transpose_a = true}); }},
-    {.op = "matmul", .variant = "b transposed", .inputs = shapes({{3, 4}, {2, 4}}),
+    {.op = "matmul",
+     .variant = "b transposed",
+     .inputs = shapes({{3, 4}, {2, 4}}),
      .f = [](In x) { return matmul(x[0], x[1], {.transpose_b = true}); }},
-    {.op = "matmul", .variant = "both transposed", .inputs = shapes({{4, 3}, {2, 4}}),
+    {.op = "matmul",
+     .variant = "both transposed",
+     .inputs = shapes({{4, 3}, {2, 4}}),
      .f = [](In x) { return matmul(x[0], x[1], {.transpose_a = true, .transpose_b = true}); }},
-    {.op = "matmul", .variant = "batch dims that broadcast", .inputs = shapes({{2, 1, 3, 4}, {3, 4, 2}}),
+    {.op = "matmul",
+     .variant = "batch dims that broadcast",
+     .inputs = shapes({{2, 1, 3, 4}, {3, 4, 2}}),
      .f = [](In x) { return matmul(x[0], x[1]); }},
-    {.op = "matmul", .variant = "batch times matrix", .inputs = shapes({{2, 3, 4}, {2, 4}}),
+    {.op = "matmul",
+     .variant = "batch times matrix",
+     .inputs = shapes({{2, 3, 4}, {2, 4}}),
      .f = [](In x) { return matmul(x[0], x[1], {.transpose_b = true}); }},
-    {.op = "matmul", .variant = "matrix times batch", .inputs = shapes({{4, 3}, {2, 4, 2}}),
+    {.op = "matmul",
+     .variant = "matrix times batch",
+     .inputs = shapes({{4, 3}, {2, 4, 2}}),
      .f = [](In x) { return matmul(x[0], x[1], {.transpose_a = true}); }},
-    {.op = "matmul", .variant = "vector times matrix", .inputs = shapes({{4}, {4, 2}}),
+    {.op = "matmul",
+     .variant = "vector times matrix",
+     .inputs = shapes({{4}, {4, 2}}),
      .f = [](In x) { return matmul(x[0], x[1]); }},
-    {.op = "matmul", .variant = "batch times vector", .inputs = shapes({{2, 3, 4}, {4}}),
+    {.op = "matmul",
+     .variant = "batch times vector",
+     .inputs = shapes({{2, 3, 4}, {4}}),
      .f = [](In x) { return matmul(x[0], x[1]); }},
-    {.op = "matmul", .variant = "vector times vector", .inputs = shapes({{4}, {4}}),
+    {.op = "matmul",
+     .variant = "vector times vector",
+     .inputs = shapes({{4}, {4}}),
      .f = [](In x) { return matmul(x[0], x[1]); }},
-    {.op = "matmul", .variant = "a matrix times itself", .inputs = shapes({{3, 3}}),
+    {.op = "matmul",
+     .variant = "a matrix times itself",
+     .inputs = shapes({{3, 3}}),
      .f = [](In x) { return matmul(x[0], x[0]); }},
-    {.op = "linear", .variant = "bias", .inputs = shapes({{5, 4}, {3, 4}, {3}}),
+    {.op = "linear",
+     .variant = "bias",
+     .inputs = shapes({{5, 4}, {3, 4}, {3}}),
      .f = [](In x) { return linear(x[0], x[1], x[2]); }},
-    {.op = "linear", .variant = "no bias, two leading dims", .inputs = shapes({{2, 2, 4}, {3, 4}}),
+    {.op = "linear",
+     .variant = "no bias, two leading dims",
+     .inputs = shapes({{2, 2, 4}, {3, 4}}),
      .f = [](In x) { return linear(x[0], x[1]); }},
-    {.op = "linear", .variant = "one vector", .inputs = shapes({{4}, {3, 4}, {3}}),
+    {.op = "linear",
+     .variant = "one vector",
+     .inputs = shapes({{4}, {3, 4}, {3}}),
      .f = [](In x) { return linear(x[0], x[1], x[2]); }},
 };
 
@@ -113,7 +145,8 @@ BOOST_AUTO_TEST_CASE(batch_dims_broadcast) {
   for (Index i = 0; i < 2; ++i) {
     for (Index j = 0; j < 5; ++j) {
       const Tensor one = select(select(y, {.index = i}), {.index = j});
-      const auto expected = naive(values(select(a, {.index = i})), values(select(b, {.index = j})), 3, 2, 4, false, false);
+      const auto expected =
+          naive(values(select(a, {.index = i})), values(select(b, {.index = j})), 3, 2, 4, false, false);
       BOOST_TEST(all_close(one, expected, 0));
     }
   }
@@ -206,7 +239,8 @@ BOOST_AUTO_TEST_CASE(matmul_and_its_gradients_are_the_same_on_any_number_of_thre
   set_num_threads(threads);
 }
 
-// --- linear -----------------------------------------------------------------------------------------------------------
+// --- linear
+// -----------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(linear_is_a_product_with_the_transposed_weight_plus_bias) {
   Generator g(5);
@@ -245,7 +279,8 @@ BOOST_AUTO_TEST_CASE(linear_refuses_what_does_not_fit_and_changes_nothing) {
   BOOST_TEST(text(ones({2, 5}), ones({4, 5}), ones({5})) == "linear: b must be [4]; got [5]");
   BOOST_TEST(text(ones({2, 5}), ones({4, 5}, {.dtype = f64})) ==
              "linear: the dtypes must be equal; got f32 and f64, convert one with to(x, f32)");
-  BOOST_TEST(text(arange(5), ones({4, 5})) == "linear: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
+  BOOST_TEST(text(arange(5), ones({4, 5})) ==
+             "linear: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
   BOOST_TEST(memory_stats().live_storages == before);
 }
 

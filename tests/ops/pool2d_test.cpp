@@ -25,7 +25,9 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
 /// One image of one channel.
-Tensor image(const std::vector<double>& pixels, Index h, Index w) { return tensor(pixels, {1, h, w, 1}, {.dtype = f64}); }
+Tensor image(const std::vector<double>& pixels, Index h, Index w) {
+  return tensor(pixels, {1, h, w, 1}, {.dtype = f64});
+}
 
 template <class F>
 Tensor gradient(const F& f, Tensor x) {
@@ -120,37 +122,72 @@ std::function<std::vector<Tensor>(Generator&)> distinct(const Shape& shape) {
 }
 
 const OpRows rows{
-    {.op = "max_pool2d", .variant = "2 x 2", .inputs = distinct({2, 4, 5, 3}),
-     .f = [](In x) { return max_pool2d(x[0]); }, .first_order_linear = true},
-    {.op = "max_pool2d", .variant = "overlapping, padding", .inputs = distinct({1, 5, 5, 2}),
-     .f = [](In x) { return max_pool2d(x[0], {.kernel = 3, .stride = 2, .padding = 1}); }, .first_order_linear = true},
-    {.op = "max_pool2d", .variant = "rectangular, dilation, ceil_mode", .inputs = distinct({1, 6, 6, 2}),
-     .f = [](In x) {
-       return max_pool2d(x[0], {.kernel = {2, 3}, .stride = {2, 1}, .dilation = {2, 1}, .ceil_mode = true});
-     },
+    {.op = "max_pool2d",
+     .variant = "2 x 2",
+     .inputs = distinct({2, 4, 5, 3}),
+     .f = [](In x) { return max_pool2d(x[0]); },
      .first_order_linear = true},
-    {.op = "max_pool2d", .variant = "more taps than a byte numbers", .inputs = distinct({1, 18, 18, 1}),
-     .f = [](In x) { return max_pool2d(x[0], {.kernel = 17, .stride = 1}); }, .first_order_linear = true},
-    {.op = "adaptive_max_pool2d", .variant = "uneven bins", .inputs = distinct({2, 5, 4, 2}),
-     .f = [](In x) { return adaptive_max_pool2d(x[0], {3, 3}); }, .first_order_linear = true},
-    {.op = "avg_pool2d", .variant = "2 x 2", .inputs = distinct({2, 4, 5, 3}),
-     .f = [](In x) { return avg_pool2d(x[0]); }, .first_order_linear = true},
-    {.op = "avg_pool2d", .variant = "overlapping, padding not counted, ceil_mode", .inputs = distinct({1, 4, 5, 2}),
-     .f = [](In x) {
-       return avg_pool2d(x[0], {.kernel = 3, .stride = 2, .padding = 1, .ceil_mode = true, .count_include_pad = false});
-     },
+    {.op = "max_pool2d",
+     .variant = "overlapping, padding",
+     .inputs = distinct({1, 5, 5, 2}),
+     .f = [](In x) { return max_pool2d(x[0], {.kernel = 3, .stride = 2, .padding = 1}); },
      .first_order_linear = true},
-    {.op = "adaptive_avg_pool2d", .variant = "uneven bins", .inputs = distinct({2, 5, 4, 2}),
-     .f = [](In x) { return adaptive_avg_pool2d(x[0], {3, 3}); }, .first_order_linear = true},
-    {.op = "global_avg_pool2d", .variant = "", .inputs = distinct({2, 3, 4, 5}),
-     .f = [](In x) { return global_avg_pool2d(x[0]); }, .first_order_linear = true},
+    {.op = "max_pool2d",
+     .variant = "rectangular, dilation, ceil_mode",
+     .inputs = distinct({1, 6, 6, 2}),
+     .f =
+         [](In x) {
+           return max_pool2d(x[0], {.kernel = {2, 3}, .stride = {2, 1}, .dilation = {2, 1}, .ceil_mode = true});
+         },
+     .first_order_linear = true},
+    {.op = "max_pool2d",
+     .variant = "more taps than a byte numbers",
+     .inputs = distinct({1, 18, 18, 1}),
+     .f = [](In x) { return max_pool2d(x[0], {.kernel = 17, .stride = 1}); },
+     .first_order_linear = true},
+    {.op = "adaptive_max_pool2d",
+     .variant = "uneven bins",
+     .inputs = distinct({2, 5, 4, 2}),
+     .f =
+         [](In x) {
+           return adaptive_max_pool2d(x[0], {3, 3});
+         },
+     .first_order_linear = true},
+    {.op = "avg_pool2d",
+     .variant = "2 x 2",
+     .inputs = distinct({2, 4, 5, 3}),
+     .f = [](In x) { return avg_pool2d(x[0]); },
+     .first_order_linear = true},
+    {.op = "avg_pool2d",
+     .variant = "overlapping, padding not counted, ceil_mode",
+     .inputs = distinct({1, 4, 5, 2}),
+     .f =
+         [](In x) {
+           return avg_pool2d(x[0],
+                             {.kernel = 3, .stride = 2, .padding = 1, .ceil_mode = true, .count_include_pad = false});
+         },
+     .first_order_linear = true},
+    {.op = "adaptive_avg_pool2d",
+     .variant = "uneven bins",
+     .inputs = distinct({2, 5, 4, 2}),
+     .f =
+         [](In x) {
+           return adaptive_avg_pool2d(x[0], {3, 3});
+         },
+     .first_order_linear = true},
+    {.op = "global_avg_pool2d",
+     .variant = "",
+     .inputs = distinct({2, 3, 4, 5}),
+     .f = [](In x) { return global_avg_pool2d(x[0]); },
+     .first_order_linear = true},
 };
 
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(pool2d_test)
 
-// --- against naive loops ----------------------------------------------------------------------------------------------
+// --- against naive loops
+// ----------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(max_pooling_equals_a_naive_loop_for_channels_around_the_vector_length) {
   Generator g(1);
@@ -160,7 +197,10 @@ BOOST_AUTO_TEST_CASE(max_pooling_equals_a_naive_loop_for_channels_around_the_vec
         const Tensor x = to(randint(-3, 4, {2, 7, 8, c}, {.generator = &g}), dtype);  // small integers: many ties
         const Expected expected = naive_max(x, p);
         const Expected got = observe(
-            [&](const Tensor& t) { return max_pool2d(t, {.kernel = p.kernel, .stride = p.stride, .padding = p.padding}); }, x);
+            [&](const Tensor& t) {
+              return max_pool2d(t, {.kernel = p.kernel, .stride = p.stride, .padding = p.padding});
+            },
+            x);
         BOOST_TEST_CONTEXT("kernel " << p.kernel << " stride " << p.stride << " channels " << c << ' ' << dtype) {
           BOOST_TEST(all_close(got.y, expected.y, 0));
           BOOST_TEST(all_close(got.dx, expected.dx, 0));
@@ -172,7 +212,8 @@ BOOST_AUTO_TEST_CASE(max_pooling_equals_a_naive_loop_for_channels_around_the_vec
 
 BOOST_AUTO_TEST_CASE(dilated_max_pooling_equals_a_naive_loop) {
   Generator g(2);
-  for (const Naive& p : {Naive{.kernel = 2, .stride = 1, .padding = 0, .dilation = 2}, Naive{2, 3, 1, 3}, Naive{3, 2, 1, 2}}) {
+  for (const Naive& p :
+       {Naive{.kernel = 2, .stride = 1, .padding = 0, .dilation = 2}, Naive{2, 3, 1, 3}, Naive{3, 2, 1, 2}}) {
     const Tensor x = randn({2, 8, 9, 5}, {.generator = &g});
     const Expected expected = naive_max(x, p);
     const Expected got = observe(
@@ -206,7 +247,10 @@ BOOST_AUTO_TEST_CASE(average_pooling_equals_a_naive_loop_for_channels_around_the
         const Tensor x = randn({2, 7, 8, c}, {.dtype = dtype, .generator = &g});
         const Expected expected = naive_avg(x, p);
         const Expected got = observe(
-            [&](const Tensor& t) { return avg_pool2d(t, {.kernel = p.kernel, .stride = p.stride, .padding = p.padding}); }, x);
+            [&](const Tensor& t) {
+              return avg_pool2d(t, {.kernel = p.kernel, .stride = p.stride, .padding = p.padding});
+            },
+            x);
         const double tolerance = dtype == f32 ? 1e-5 : 1e-13;
         BOOST_TEST(all_close(got.y, expected.y, tolerance, tolerance));
         BOOST_TEST(all_close(got.dx, expected.dx, tolerance, tolerance));
@@ -242,7 +286,8 @@ BOOST_AUTO_TEST_CASE(pooling_gives_the_same_bits_on_any_number_of_threads) {
   set_num_threads(threads);
 }
 
-// --- max --------------------------------------------------------------------------------------------------------------
+// --- max
+// --------------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(output_extents_of_max_pooling_are_pytorchs) {
   const auto extent = [](Index size, const MaxPool2dOptions& options) {
@@ -309,10 +354,12 @@ BOOST_AUTO_TEST_CASE(max_pooling_keeps_a_byte_per_output_and_nothing_when_unreco
 BOOST_AUTO_TEST_CASE(an_empty_batch_or_no_channels_are_pooled_to_nothing) {
   BOOST_TEST(max_pool2d(zeros({0, 4, 4, 3})).shape() == (Shape{0, 2, 2, 3}));
   BOOST_TEST(avg_pool2d(zeros({2, 4, 4, 0})).shape() == (Shape{2, 2, 2, 0}));
-  BOOST_TEST(gradient([](const Tensor& t) { return max_pool2d(t); }, zeros({0, 4, 4, 3})).shape() == (Shape{0, 4, 4, 3}));
+  BOOST_TEST(gradient([](const Tensor& t) { return max_pool2d(t); }, zeros({0, 4, 4, 3})).shape() ==
+             (Shape{0, 4, 4, 3}));
 }
 
-// --- average ----------------------------------------------------------------------------------------------------------
+// --- average
+// ----------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(average_pooling_counts_padding_unless_told_otherwise) {
   const Tensor x = ones({1, 2, 2, 1}, {.dtype = f64});
@@ -323,8 +370,7 @@ BOOST_AUTO_TEST_CASE(average_pooling_counts_padding_unless_told_otherwise) {
 BOOST_AUTO_TEST_CASE(ceil_mode_divides_by_cells_inside_the_padded_extent) {
   const Tensor x = ones({1, 4, 4, 1}, {.dtype = f64});
   AvgPool2dOptions options{.kernel = 3, .stride = 2, .padding = 1, .ceil_mode = true};
-  BOOST_TEST(all_close(avg_pool2d(x, options),
-                       {4. / 9, 6. / 9, 3. / 9, 6. / 9, 1, .5, 3. / 9, .5, .25}, 1e-15));
+  BOOST_TEST(all_close(avg_pool2d(x, options), {4. / 9, 6. / 9, 3. / 9, 6. / 9, 1, .5, 3. / 9, .5, .25}, 1e-15));
   options.count_include_pad = false;
   BOOST_TEST(all_close(avg_pool2d(x, options), std::vector<double>(9, 1), 0));
 }
@@ -364,32 +410,42 @@ BOOST_AUTO_TEST_CASE(channels_do_not_mix) {
   BOOST_TEST(all_close(avg_pool2d(reshape(x, {1, 2, 2, 2})), {2.5, 25}, 0));
 }
 
-// --- errors -----------------------------------------------------------------------------------------------------------
+// --- errors
+// -----------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(pooling_refuses_bad_calls_with_exact_texts) {
   const Tensor x = zeros({1, 4, 4, 1});
-  BOOST_TEST(error<std::invalid_argument>([] { (void)max_pool2d(zeros({4, 4, 1})); }) ==
-             "max_pool2d: the input must be [N, H, W, C]; got [4, 4, 1], reshape one image to [1, H, W, C]");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)max_pool2d(zeros({1, 4, 4, 1}, {.dtype = i64})); }) ==
-             "max_pool2d: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)max_pool2d(x, {.kernel = {0, 2}}); }) ==
-             "max_pool2d: kernel must be at least 1; got {0, 2}");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)max_pool2d(zeros({4, 4, 1}));
+             }) == "max_pool2d: the input must be [N, H, W, C]; got [4, 4, 1], reshape one image to [1, H, W, C]");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)max_pool2d(zeros({1, 4, 4, 1}, {.dtype = i64}));
+             }) == "max_pool2d: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)max_pool2d(x, {.kernel = {0, 2}});
+             }) == "max_pool2d: kernel must be at least 1; got {0, 2}");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)max_pool2d(x, {.stride = 0}); }) ==
              "max_pool2d: stride must be at least 1; got {0, 0}");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)max_pool2d(x, {.dilation = {1, 0}}); }) ==
-             "max_pool2d: dilation must be at least 1; got {1, 0}");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)avg_pool2d(x, {.padding = {-1, 0}}); }) ==
-             "avg_pool2d: padding must be at least 0; got {-1, 0}");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)max_pool2d(x, {.dilation = {1, 0}});
+             }) == "max_pool2d: dilation must be at least 1; got {1, 0}");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)avg_pool2d(x, {.padding = {-1, 0}});
+             }) == "avg_pool2d: padding must be at least 0; got {-1, 0}");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)max_pool2d(x, {.kernel = 3, .padding = 2}); }) ==
              "max_pool2d: padding must be at most half the kernel, {3, 3}; got {2, 2}");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)avg_pool2d(x, {.kernel = {5, 2}}); }) ==
-             "avg_pool2d: the kernel must fit into the padded input; it spans {5, 2}, the input {4, 4}");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)adaptive_avg_pool2d(zeros({1, 0, 4, 1}), 2); }) ==
-             "adaptive_avg_pool2d: the input must have a pixel; got [1, 0, 4, 1]");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)adaptive_max_pool2d(x, {0, 1}); }) ==
-             "adaptive_max_pool2d: the output must be at least 1; got {0, 1}");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)global_avg_pool2d(zeros({1, 4, 0, 1})); }) ==
-             "global_avg_pool2d: the input must have a pixel; got [1, 4, 0, 1]");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)avg_pool2d(x, {.kernel = {5, 2}});
+             }) == "avg_pool2d: the kernel must fit into the padded input; it spans {5, 2}, the input {4, 4}");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)adaptive_avg_pool2d(zeros({1, 0, 4, 1}), 2);
+             }) == "adaptive_avg_pool2d: the input must have a pixel; got [1, 0, 4, 1]");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)adaptive_max_pool2d(x, {0, 1});
+             }) == "adaptive_max_pool2d: the output must be at least 1; got {0, 1}");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)global_avg_pool2d(zeros({1, 4, 0, 1}));
+             }) == "global_avg_pool2d: the input must have a pixel; got [1, 4, 0, 1]");
 }
 
 BOOST_AUTO_TEST_CASE(after_an_error_nothing_has_changed) {

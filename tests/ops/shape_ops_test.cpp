@@ -58,50 +58,151 @@ std::function<std::vector<Tensor>(Generator&)> one(const Shape& shape) {
 }
 
 const OpRows rows{
-    {.op = "reshape", .variant = "", .inputs = one({2, 6}), .f = [](In x) { return reshape(x[0], {3, -1}); },
+    {.op = "reshape",
+     .variant = "",
+     .inputs = one({2, 6}),
+     .f =
+         [](In x) {
+           return reshape(x[0], {3, -1});
+         },
      .first_order_linear = true},
-    {.op = "flatten", .variant = "", .inputs = one({2, 3, 2}), .f = [](In x) { return flatten(x[0]); },
+    {.op = "flatten",
+     .variant = "",
+     .inputs = one({2, 3, 2}),
+     .f = [](In x) { return flatten(x[0]); },
      .first_order_linear = true},
-    {.op = "squeeze", .variant = "", .inputs = one({2, 1, 3}), .f = [](In x) { return squeeze(x[0], 1); },
+    {.op = "squeeze",
+     .variant = "",
+     .inputs = one({2, 1, 3}),
+     .f = [](In x) { return squeeze(x[0], 1); },
      .first_order_linear = true},
-    {.op = "unsqueeze", .variant = "", .inputs = one({2, 3}), .f = [](In x) { return unsqueeze(x[0], -1); },
+    {.op = "unsqueeze",
+     .variant = "",
+     .inputs = one({2, 3}),
+     .f = [](In x) { return unsqueeze(x[0], -1); },
      .first_order_linear = true},
-    {.op = "permute", .variant = "three dims", .inputs = one({2, 3, 4}),
-     .f = [](In x) { return permute(x[0], {2, 0, 1}); }, .first_order_linear = true},
-    {.op = "transpose", .variant = "", .inputs = one({3, 4}), .f = [](In x) { return transpose(x[0], 0, 1); },
+    {.op = "permute",
+     .variant = "three dims",
+     .inputs = one({2, 3, 4}),
+     .f =
+         [](In x) {
+           return permute(x[0], {2, 0, 1});
+         },
      .first_order_linear = true},
-    {.op = "cat", .variant = "dim 1, one tensor twice",
-     .inputs = [](Generator& g) { return std::vector<Tensor>{sample(g, {2, 3}), sample(g, {2, 1})}; },
-     .f = [](In x) { return cat({x[0], x[1], x[0]}, {.dim = 1}); }, .first_order_linear = true},
-    {.op = "stack", .variant = "dim 1",
-     .inputs = [](Generator& g) { return std::vector<Tensor>{sample(g, {2, 3}), sample(g, {2, 3})}; },
-     .f = [](In x) { return stack({x[0], x[1]}, {.dim = 1}); }, .first_order_linear = true},
-    {.op = "slice", .variant = "leading dim", .inputs = one({5, 3}),
-     .f = [](In x) { return slice(x[0], {.begin = 1, .end = 4}); }, .first_order_linear = true},
-    {.op = "slice", .variant = "inner dim", .inputs = one({3, 5, 2}),
-     .f = [](In x) { return slice(x[0], {.dim = 1, .begin = 1, .end = 4}); }, .first_order_linear = true},
-    {.op = "slice", .variant = "step 2", .inputs = one({3, 5}),
-     .f = [](In x) { return slice(x[0], {.dim = 1, .begin = 1, .step = 2}); }, .first_order_linear = true},
-    {.op = "select", .variant = "", .inputs = one({3, 4}), .f = [](In x) { return select(x[0], {.dim = 1, .index = -1}); },
+    {.op = "transpose",
+     .variant = "",
+     .inputs = one({3, 4}),
+     .f = [](In x) { return transpose(x[0], 0, 1); },
      .first_order_linear = true},
-    {.op = "narrow", .variant = "", .inputs = one({3, 4}),
-     .f = [](In x) { return narrow(x[0], {.dim = 1, .start = 1, .length = 2}); }, .first_order_linear = true},
-    {.op = "split", .variant = "the pieces joined in another order", .inputs = one({2, 5}),
-     .f = [](In x) { const auto p = split(x[0], 2, {.dim = 1}); return cat({p[2], p[0], p[1]}, {.dim = 1}); },
+    {.op = "cat",
+     .variant = "dim 1, one tensor twice",
+     .inputs =
+         [](Generator& g) {
+           return std::vector<Tensor>{sample(g, {2, 3}), sample(g, {2, 1})};
+         },
+     .f =
+         [](In x) {
+           return cat({x[0], x[1], x[0]}, {.dim = 1});
+         },
      .first_order_linear = true},
-    {.op = "chunk", .variant = "the pieces joined in another order", .inputs = one({5, 2}),
-     .f = [](In x) { const auto p = chunk(x[0], 2); return cat({p[1], p[0]}); }, .first_order_linear = true},
-    {.op = "pad", .variant = "constant, cropping one side", .inputs = one({3, 4}),
-     .f = [](In x) { return pad(x[0], {{1, 2}, {-1, 1}}); }, .first_order_linear = true},
-    {.op = "pad", .variant = "reflect", .inputs = one({3, 4}),
-     .f = [](In x) { return pad(x[0], {{1, 0}, {2, 3}}, {.mode = PadMode::reflect}); }, .first_order_linear = true},
-    {.op = "pad2d", .variant = "", .inputs = one({2, 2, 3, 2}),
-     .f = [](In x) { return pad2d(x[0], {.top = 1, .right = 1}); }, .first_order_linear = true},
-    {.op = "repeat", .variant = "", .inputs = one({2, 3}), .f = [](In x) { return repeat(x[0], {2, 1, 2}); },
+    {.op = "stack",
+     .variant = "dim 1",
+     .inputs =
+         [](Generator& g) {
+           return std::vector<Tensor>{sample(g, {2, 3}), sample(g, {2, 3})};
+         },
+     .f =
+         [](In x) {
+           return stack({x[0], x[1]}, {.dim = 1});
+         },
      .first_order_linear = true},
-    {.op = "expand", .variant = "", .inputs = one({2, 1}), .f = [](In x) { return expand(x[0], {3, -1, 2}); },
+    {.op = "slice",
+     .variant = "leading dim",
+     .inputs = one({5, 3}),
+     .f = [](In x) { return slice(x[0], {.begin = 1, .end = 4}); },
      .first_order_linear = true},
-    {.op = "flip", .variant = "two dims", .inputs = one({2, 3, 2}), .f = [](In x) { return flip(x[0], {0, -1}); },
+    {.op = "slice",
+     .variant = "inner dim",
+     .inputs = one({3, 5, 2}),
+     .f = [](In x) { return slice(x[0], {.dim = 1, .begin = 1, .end = 4}); },
+     .first_order_linear = true},
+    {.op = "slice",
+     .variant = "step 2",
+     .inputs = one({3, 5}),
+     .f = [](In x) { return slice(x[0], {.dim = 1, .begin = 1, .step = 2}); },
+     .first_order_linear = true},
+    {.op = "select",
+     .variant = "",
+     .inputs = one({3, 4}),
+     .f = [](In x) { return select(x[0], {.dim = 1, .index = -1}); },
+     .first_order_linear = true},
+    {.op = "narrow",
+     .variant = "",
+     .inputs = one({3, 4}),
+     .f = [](In x) { return narrow(x[0], {.dim = 1, .start = 1, .length = 2}); },
+     .first_order_linear = true},
+    {.op = "split",
+     .variant = "the pieces joined in another order",
+     .inputs = one({2, 5}),
+     .f =
+         [](In x) {
+           const auto p = split(x[0], 2, {.dim = 1});
+           return cat({p[2], p[0], p[1]}, {.dim = 1});
+         },
+     .first_order_linear = true},
+    {.op = "chunk",
+     .variant = "the pieces joined in another order",
+     .inputs = one({5, 2}),
+     .f =
+         [](In x) {
+           const auto p = chunk(x[0], 2);
+           return cat({p[1], p[0]});
+         },
+     .first_order_linear = true},
+    {.op = "pad",
+     .variant = "constant, cropping one side",
+     .inputs = one({3, 4}),
+     .f =
+         [](In x) {
+           return pad(x[0], {{1, 2}, {-1, 1}});
+         },
+     .first_order_linear = true},
+    {.op = "pad",
+     .variant = "reflect",
+     .inputs = one({3, 4}),
+     .f =
+         [](In x) {
+           return pad(x[0], {{1, 0}, {2, 3}}, {.mode = PadMode::reflect});
+         },
+     .first_order_linear = true},
+    {.op = "pad2d",
+     .variant = "",
+     .inputs = one({2, 2, 3, 2}),
+     .f = [](In x) { return pad2d(x[0], {.top = 1, .right = 1}); },
+     .first_order_linear = true},
+    {.op = "repeat",
+     .variant = "",
+     .inputs = one({2, 3}),
+     .f =
+         [](In x) {
+           return repeat(x[0], {2, 1, 2});
+         },
+     .first_order_linear = true},
+    {.op = "expand",
+     .variant = "",
+     .inputs = one({2, 1}),
+     .f =
+         [](In x) {
+           return expand(x[0], {3, -1, 2});
+         },
+     .first_order_linear = true},
+    {.op = "flip",
+     .variant = "two dims",
+     .inputs = one({2, 3, 2}),
+     .f =
+         [](In x) {
+           return flip(x[0], {0, -1});
+         },
      .first_order_linear = true},
 };
 
@@ -109,7 +210,8 @@ const OpRows rows{
 
 BOOST_AUTO_TEST_SUITE(shape_ops_test)
 
-// --- reshape and its kin ----------------------------------------------------------------------------------------------
+// --- reshape and its kin
+// ----------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(reshape_keeps_the_order_and_shares_storage) {
   const Tensor x = count_up({2, 6});
@@ -124,16 +226,21 @@ BOOST_AUTO_TEST_CASE(reshape_keeps_the_order_and_shares_storage) {
 
 BOOST_AUTO_TEST_CASE(one_extent_of_reshape_may_be_minus_one_unless_it_is_ambiguous) {
   BOOST_TEST(reshape(empty({0, 3}), {-1, 3}).shape() == (Shape{0, 3}));
-  BOOST_TEST(error<std::invalid_argument>([] { (void)reshape(empty({0, 3}), {-1, 0}); }) ==
-             "reshape: -1 beside an extent of 0 is ambiguous; x is [0, 3]");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)reshape(empty({4}), {-1, -1}); }) ==
-             "reshape: at most one extent may be -1; got 2");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)reshape(empty({2, 5}), {3, -1}); }) ==
-             "reshape: 10 elements must divide into the other extents, 3; x is [2, 5]");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)reshape(empty({2, 5}), {3, 3}); }) ==
-             "reshape: the number of elements must stay 10; got [3, 3] for x of shape [2, 5]");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)reshape(empty({2, 5}), {-2, -1}); }) ==
-             "shape: extents must not be negative; got [-2, 1]");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)reshape(empty({0, 3}), {-1, 0});
+             }) == "reshape: -1 beside an extent of 0 is ambiguous; x is [0, 3]");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)reshape(empty({4}), {-1, -1});
+             }) == "reshape: at most one extent may be -1; got 2");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)reshape(empty({2, 5}), {3, -1});
+             }) == "reshape: 10 elements must divide into the other extents, 3; x is [2, 5]");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)reshape(empty({2, 5}), {3, 3});
+             }) == "reshape: the number of elements must stay 10; got [3, 3] for x of shape [2, 5]");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)reshape(empty({2, 5}), {-2, -1});
+             }) == "shape: extents must not be negative; got [-2, 1]");
 }
 
 BOOST_AUTO_TEST_CASE(a_write_through_a_reshape_is_seen_by_what_was_saved) {
@@ -170,10 +277,12 @@ BOOST_AUTO_TEST_CASE(squeeze_leaves_an_extent_other_than_one) {
   BOOST_TEST(unsqueeze(scalar(1), 0).shape() == Shape{1});
   BOOST_TEST(shares(unsqueeze(x, 0), x));
   BOOST_TEST(error<std::invalid_argument>([&] { (void)squeeze(x, 3); }) == "squeeze: dim must be in [-3, 2]; got 3");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)unsqueeze(x, 4); }) == "unsqueeze: dim must be in [-4, 3]; got 4");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)unsqueeze(x, 4); }) ==
+             "unsqueeze: dim must be in [-4, 3]; got 4");
 }
 
-// --- permute ----------------------------------------------------------------------------------------------------------
+// --- permute
+// ----------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(permute_moves_every_dtype_as_a_naive_loop_does) {
   const Shape shape{3, 4, 2, 5};
@@ -214,14 +323,18 @@ BOOST_AUTO_TEST_CASE(permute_refuses_an_order_that_is_none) {
   const Tensor x = empty({2, 3});
   BOOST_TEST(error<std::invalid_argument>([&] { (void)permute(x, {0}); }) ==
              "permute: the order must name all 2 dims; got 1");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)permute(x, {0, -2}); }) ==
-             "permute: each dim must be named once; got 0 twice");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)permute(x, {0, 2}); }) == "permute: dim must be in [-2, 1]; got 2");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)permute(x, {0, -2});
+             }) == "permute: each dim must be named once; got 0 twice");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)permute(x, {0, 2});
+             }) == "permute: dim must be in [-2, 1]; got 2");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)transpose(x, 0, 2); }) ==
              "transpose: dim must be in [-2, 1]; got 2");
 }
 
-// --- cat, stack -------------------------------------------------------------------------------------------------------
+// --- cat, stack
+// -------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(cat_joins_tensors_along_a_dim_in_every_dtype) {
   for (const Dtype dtype : kDtypes) {
@@ -264,19 +377,26 @@ BOOST_AUTO_TEST_CASE(stack_makes_a_dim) {
 
 BOOST_AUTO_TEST_CASE(cat_and_stack_refuse_what_does_not_fit) {
   BOOST_TEST(error<std::invalid_argument>([] { (void)cat({}); }) == "cat: there must be a tensor; got an empty list");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)stack({}); }) == "stack: there must be a tensor; got an empty list");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)cat({scalar(1)}); }) == "cat: scalars cannot be joined; use stack");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)cat({empty({2, 3}), empty({2, 4})}); }) ==
-             "cat: extents other than that of dim 0 must be equal; tensor 0 is [2, 3], tensor 1 is [2, 4]");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)cat({empty({2, 3}), empty({0})}); }) ==
-             "cat: extents other than that of dim 0 must be equal; tensor 0 is [2, 3], tensor 1 is [0]");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)cat({empty({2}), empty({2}, f64)}); }) ==
-             "cat: the dtypes must be equal; got f32 and f64, convert one with to(x, f32)");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)stack({empty({2}), empty({3})}); }) ==
-             "stack: shapes must be equal; tensor 0 is [2], tensor 1 is [3]");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)stack({}); }) ==
+             "stack: there must be a tensor; got an empty list");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)cat({scalar(1)}); }) ==
+             "cat: scalars cannot be joined; use stack");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)cat({empty({2, 3}), empty({2, 4})});
+             }) == "cat: extents other than that of dim 0 must be equal; tensor 0 is [2, 3], tensor 1 is [2, 4]");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)cat({empty({2, 3}), empty({0})});
+             }) == "cat: extents other than that of dim 0 must be equal; tensor 0 is [2, 3], tensor 1 is [0]");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)cat({empty({2}), empty({2}, f64)});
+             }) == "cat: the dtypes must be equal; got f32 and f64, convert one with to(x, f32)");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)stack({empty({2}), empty({3})});
+             }) == "stack: shapes must be equal; tensor 0 is [2], tensor 1 is [3]");
 }
 
-// --- slice, select, narrow, split -------------------------------------------------------------------------------------
+// --- slice, select, narrow, split
+// -------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(slice_clamps_its_ends) {
   BOOST_TEST(all_close(slice(arange(3), {.begin = 1, .end = 10}), {1, 2}, 0));
@@ -358,15 +478,17 @@ BOOST_AUTO_TEST_CASE(split_and_chunk_cut_as_pytorch_does) {
   BOOST_TEST(extents(chunk(arange(0), 4)) == (std::vector<Index>{0}));
   BOOST_TEST(extents(split(arange(7), std::vector<Index>{3, 0, 4})) == (std::vector<Index>{3, 0, 4}));
   BOOST_TEST(all_close(split(arange(7), 3)[2], {6}, 0));
-  BOOST_TEST(error<std::invalid_argument>([] { (void)split(arange(7), std::vector<Index>{3, 3}); }) ==
-             "split: sizes must add up to 7, the extent of dim 0; got 6");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)split(arange(7), std::vector<Index>{3, 3});
+             }) == "split: sizes must add up to 7, the extent of dim 0; got 6");
   BOOST_TEST(error<std::invalid_argument>([] { (void)split(arange(7), 0); }) ==
              "split: the size of a piece must be at least 1; got 0");
   BOOST_TEST(error<std::invalid_argument>([] { (void)chunk(arange(7), 0); }) ==
              "chunk: the number of chunks must be at least 1; got 0");
 }
 
-// --- pad, repeat, expand, flip ----------------------------------------------------------------------------------------
+// --- pad, repeat, expand, flip
+// ----------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(pad_adds_a_constant_or_crops) {
   BOOST_TEST(all_close(pad(arange(2), {{1, 2}}, {.value = 9}), {9, 0, 1, 9, 9}, 0));
@@ -395,16 +517,18 @@ BOOST_AUTO_TEST_CASE(pad_of_images_equals_a_naive_loop) {
     }
   }
   BOOST_TEST(all_close(y, expected, 0));
-  BOOST_TEST(error<std::invalid_argument>([] { (void)pad2d(empty({3, 3, 1}), {.top = 1}); }) ==
-             "pad2d: the input must be [N, H, W, C]; got [3, 3, 1], reshape one image to [1, H, W, C]");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)pad2d(empty({3, 3, 1}), {.top = 1});
+             }) == "pad2d: the input must be [N, H, W, C]; got [3, 3, 1], reshape one image to [1, H, W, C]");
 }
 
 BOOST_AUTO_TEST_CASE(reflection_does_not_repeat_the_border) {
   const PadOptions reflect{.mode = PadMode::reflect};
   BOOST_TEST(all_close(pad(tensor({1, 2, 3}), {{2, 1}}, reflect), {3, 2, 1, 2, 3, 2}, 0));
   BOOST_TEST(all_close(pad(tensor({1, 2, 3, 4}), {{2, -1}}, reflect), {3, 2, 1, 2, 3}, 0));
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)pad(tensor({1, 2, 3}), {{3, 0}}, reflect); }) ==
-             "pad: a reflected width must be below the extent, 3; got (3, 0) in dim 0");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)pad(tensor({1, 2, 3}), {{3, 0}}, reflect);
+             }) == "pad: a reflected width must be below the extent, 3; got (3, 0) in dim 0");
 }
 
 BOOST_AUTO_TEST_CASE(the_gradient_of_pad_is_a_crop_and_that_of_a_crop_zeros) {
@@ -415,27 +539,33 @@ BOOST_AUTO_TEST_CASE(the_gradient_of_pad_is_a_crop_and_that_of_a_crop_zeros) {
 }
 
 BOOST_AUTO_TEST_CASE(pad_refuses_what_leaves_less_than_nothing) {
-  BOOST_TEST(error<std::invalid_argument>([] { (void)pad(arange(3), {{-2, -2}}); }) ==
-             "pad: what is left must not be negative; got 3 with (-2, -2) in dim 0");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)pad(arange(3), {{-4, 5}}); }) ==
-             "pad: what is left must not be negative; got 3 with (-4, 5) in dim 0");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)pad(arange(3), {{1, 1}, {1, 1}}); }) ==
-             "pad: there must be at most 1 pairs, one per dim; got 2");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)pad(arange(3), {{1, 1}}, {.value = 1.5}); }) ==
-             "pad: beside a tensor of i64 the number must be one that it can hold; got 1.5");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)pad(arange(3), {{-2, -2}});
+             }) == "pad: what is left must not be negative; got 3 with (-2, -2) in dim 0");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)pad(arange(3), {{-4, 5}});
+             }) == "pad: what is left must not be negative; got 3 with (-4, 5) in dim 0");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)pad(arange(3), {{1, 1}, {1, 1}});
+             }) == "pad: there must be at most 1 pairs, one per dim; got 2");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)pad(arange(3), {{1, 1}}, {.value = 1.5});
+             }) == "pad: beside a tensor of i64 the number must be one that it can hold; got 1.5");
 }
 
 BOOST_AUTO_TEST_CASE(repeat_tiles_and_expand_broadcasts) {
   BOOST_TEST(all_close(repeat(tensor({1, 2}), {2, 2}), {1, 2, 1, 2, 1, 2, 1, 2}, 0));
   BOOST_TEST(all_close(repeat(tensor({{1}, {2}}), {2, 2}), {1, 1, 2, 2, 1, 1, 2, 2}, 0));
   BOOST_TEST(repeat(tensor({1, 2}), {0}).shape() == Shape{0});
-  BOOST_TEST(error<std::invalid_argument>([] { (void)repeat(empty({2, 3}), {2}); }) ==
-             "repeat: there must be a count for each of 2 dims; got 1");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)repeat(empty({2, 3}), {2});
+             }) == "repeat: there must be a count for each of 2 dims; got 1");
   BOOST_TEST(error<std::invalid_argument>([] { (void)repeat(empty({2}), {-1}); }) ==
              "repeat: a count must not be negative; got -1 for dim 0");
   BOOST_TEST(all_close(expand(tensor({{1}, {2}}), {-1, 2}), {1, 1, 2, 2}, 0));
-  BOOST_TEST(error<std::invalid_argument>([] { (void)expand(empty({2}), {-1, 2}); }) ==
-             "expand: -1 stands for an extent of x; got it for new dim 0");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)expand(empty({2}), {-1, 2});
+             }) == "expand: -1 stands for an extent of x; got it for new dim 0");
 }
 
 BOOST_AUTO_TEST_CASE(flip_turns_dims_round) {
@@ -444,8 +574,9 @@ BOOST_AUTO_TEST_CASE(flip_turns_dims_round) {
   BOOST_TEST(all_close(flip(x, {0, 1}), {6, 5, 4, 3, 2, 1}, 0));
   BOOST_TEST(all_close(flip(x, {}), x, 0));
   BOOST_TEST(flip(empty({0, 2}), {0, 1}).shape() == (Shape{0, 2}));
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)flip(x, {1, -1}); }) ==
-             "flip: each dim must be named once; got -1 twice");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)flip(x, {1, -1});
+             }) == "flip: each dim must be named once; got -1 twice");
 }
 
 BOOST_AUTO_TEST_CASE(nothing_is_recorded_for_constants_and_no_grad) {

@@ -1,0 +1,104 @@
+#include <support/expect.h>
+
+#include <stdexcept>
+
+#include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/functional.h>
+#include <tapestry/autograd/random.h>
+#include <tapestry/ops/binary.h>
+#include <tapestry/ops/matmul.h>
+#include <tapestry/ops/reduce.h>
+#include <tapestry/ops/unary.h>
+
+BOOST_AUTO_TEST_SUITE(functional_test)
+
+using namespace tapestry;
+using namespace tapestry::test;
+
+namespace {
+Tensor vec(std::initializer_list<double> v) { return tensor(v, {.dtype = f64}); }
+std::vector<double> list(std::initializer_list<double> v) { return v; }
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(vjp_is_the_gradient_for_a_seed) {
+  const Tensor x = vec({1, 2, 3});
+  BOOST_TEST(values(vjp([](const Tensor& t) { return t * t; }, x, vec({1, 10, 100}))) == list({2, 40, 600}));
+  BOOST_TEST(!x.requires_grad());
+  const auto product = [](const std::vector<Tensor>& t) { return t[0] * t[1]; };
+  const std::vector<Tensor> g = vjp(product, std::vector<Tensor>{x, vec({4, 5, 6})}, vec({1, 1, 1}));
+  BOOST_TEST(values(g[0]) == list({4, 5, 6}));
+  BOOST_TEST(values(g[1]) == list({1, 2, 3}));
+  BOOST_TEST(!g[0].requires_grad());
+}
+
+BOOST_AUTO_TEST_CASE(jvp_is_the_derivative_in_a_direction) {
+  BOOST_TEST(values(jvp([](const Tensor& t) { return t * t * t; }, vec({1, 2}), vec({1, 10}))) == list({3, 120}));
+  const auto total = [](const std::vector<Tensor>& t) { return sum(t[0] * t[1]); };
+  const std::vector<Tensor> x{vec({1, 2}), vec({3, 4})}, u{vec({1, 0}), vec({0, 1})};
+  BOOST_TEST(jvp(total, x, u).item() == 3 + 2);
+  // Also where f is linear, and its gradient a constant.
+  BOOST_TEST(values(jvp([](const Tensor& t) { return t * 3; }, vec({1, 2}), vec({1, 10}))) == list({3, 30}));
+}
+
+BOOST_AUTO_TEST_CASE(jacobian_times_direction_is_jvp_and_seed_times_jacobian_is_vjp) {
+  Generator g(1);
+  const RandomOptions options{.dtype = f64, .generator = &g};
+  const Tensor a = randn({3, 4}, options);
+  const Tensor x = randn({4}, options);
+  const Tensor u = randn({4}, options);
+  const Tensor v = randn({3}, options);
+  const UnaryFunction f = [&](const Tensor& t) { return tanh(matmul(a, t)) * matmul(a, t); };
+  const Tensor j = jacobian(f, x);
+  BOOST_TEST(j.shape() == (Shape{3, 4}));
+  BOOST_TEST(all_close(jvp(f, x, u), matmul(j, u), 1e-12, 1e-13));
+  BOOST_TEST(all_close(vjp(f, x, v), matmul(v, j), 1e-12, 1e-13));
+}
+
+BOOST_AUTO_TEST_CASE(a_jacobian_has_the_shape_of_output_and_input) {
+  const Tensor x = tensor({{1., 2.}, {3., 4.}}, {.dtype = f64});
+  BOOST_TEST(jacobian([](const Tensor& t) { return t * t; }, x).shape() == (Shape{2, 2, 2, 2}));
+  BOOST_TEST(values(jacobian([](const Tensor& t) { return sum(t * t); }, x)) == list({2, 4, 6, 8}));
+  BOOST_TEST(values(jacobian([](const Tensor&) { return vec({1, 2}); }, vec({5}))) == list({0, 0}));
+  BOOST_TEST(jacobian([](const Tensor& t) { return t; }, zeros({0}, {.dtype = f64})).shape() == (Shape{0, 0}));
+  BOOST_TEST(jacobian([](const Tensor& t) { return t * 2; }, ones({2})).dtype() == f32);
+}
+
+BOOST_AUTO_TEST_CASE(the_hessian_of_a_quadratic_form_is_its_matrix_and_its_transpose) {
+  const Tensor a = tensor({{1., 2.}, {5., 3.}}, {.dtype = f64});
+  const UnaryFunction f = [&](const Tensor& x) { return sum(x * matmul(a, x)); };
+  const Tensor x = vec({0.3, -0.7});
+  BOOST_TEST(all_close(hessian(f, x), list({2, 7, 7, 6}), 1e-14));
+  BOOST_TEST(all_close(hvp(f, x, vec({1, 10})), list({72, 67}), 1e-14));
+  BOOST_TEST(values(hessian([](const Tensor& t) { return sum(t * 3); }, x)) == list({0, 0, 0, 0}));
+}
+
+BOOST_AUTO_TEST_CASE(hvp_goes_over_lists_with_their_mixed_derivatives) {
+  const auto f = [](const std::vector<Tensor>& t) { return sum(t[0] * t[0] * t[1]); };
+  const std::vector<Tensor> hv =
+      hvp(f, std::vector<Tensor>{vec({2}), vec({3})}, std::vector<Tensor>{vec({1}), vec({10})});
+  BOOST_TEST(values(hv[0]) == list({2 * 3 + 2 * 2 * 10}));
+  BOOST_TEST(values(hv[1]) == list({2 * 2}));
+}
+
+BOOST_AUTO_TEST_CASE(parameters_that_the_function_closes_over_are_reached_and_keep_their_gradients) {
+  const Tensor w = tensor({2.}, {.dtype = f64, .requires_grad = true});
+  w.set_grad(vec({7}));
+  const auto loss = [&](const std::vector<Tensor>&) { return sum(w * w * w); };
+  BOOST_TEST(values(hvp(loss, std::vector<Tensor>{w}, std::vector<Tensor>{vec({1})})[0]) == list({12}));
+  BOOST_TEST(values(w.grad()) == list({7}));
+}
+
+BOOST_AUTO_TEST_CASE(directions_and_functions_that_do_not_fit_are_refused) {
+  const UnaryFunction f = [](const Tensor& t) { return t * t; };
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)hvp(f, vec({1, 2}), vec({1, 2}));
+             }) == "hvp: the function must return one element; got shape [2]");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)jvp(f, vec({1, 2}), vec({1}));
+             }) == "jvp: direction 0 must have the input's shape and dtype, f64 [2]; got f64 [1]");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)vjp(f, vec({1, 2}), ones({2}));
+             }) == "vjp: direction 0 must have the input's shape and dtype, f64 [2]; got f32 [2]");
+}
+
+BOOST_AUTO_TEST_SUITE_END()

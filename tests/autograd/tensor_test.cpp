@@ -1,0 +1,223 @@
+#include <support/expect.h>
+
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/grad_mode.h>
+#include <tapestry/ops/binary.h>
+#include <tapestry/ops/shape_ops.h>
+
+BOOST_AUTO_TEST_SUITE(tensor_test)
+
+using namespace tapestry;
+using namespace tapestry::test;
+
+// --- making
+// -----------------------------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(values_choose_the_dtype_unless_options_say_otherwise) {
+  BOOST_TEST(tensor({1.5, 2.5}).dtype() == f32);
+  BOOST_TEST(tensor({1, 2}).dtype() == i64);
+  BOOST_TEST(tensor({true, false}).dtype() == boolean);
+  BOOST_TEST(tensor({1, 2}, {.dtype = f64}).dtype() == f64);
+  BOOST_TEST(zeros({2}).dtype() == f32);
+  BOOST_TEST(arange(3).dtype() == i64);
+  BOOST_TEST(arange(0, 1, 0.5).dtype() == f32);
+}
+
+BOOST_AUTO_TEST_CASE(rows_make_a_matrix) {
+  const Tensor x = tensor({{1., 2., 3.}, {4., 5., 6.}}, {.dtype = f64});
+  BOOST_TEST(x.shape() == (Shape{2, 3}));
+  BOOST_TEST(values(x) == (std::vector<double>{1, 2, 3, 4, 5, 6}));
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)tensor({{1., 2.}, {3.}});
+             }) == "tensor: rows must have equal lengths; got 2 and 1");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)tensor(std::vector<float>{1, 2, 3}, {2, 2});
+             }) == "tensor: the number of values must be that of shape [2, 2], 4; got 3");
+}
+
+BOOST_AUTO_TEST_CASE(arange_stops_before_its_end) {
+  BOOST_TEST(all_close(arange(0, 1, .3), {0, .3, .6, .9}, 1e-6));
+  BOOST_TEST(values(arange(5, 0, -2)) == (std::vector<double>{5, 3, 1}));
+  BOOST_TEST(arange(0).shape() == (Shape{0}));
+  BOOST_TEST(arange(2, 2).shape() == (Shape{0}));
+  BOOST_TEST(error<std::invalid_argument>([] { (void)arange(0, 3, 0); }) == "arange: step must not be 0");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)arange(0, 3, -1); }) ==
+             "arange: step must lead from begin to end; got begin 0, end 3, step -1");
+}
+
+BOOST_AUTO_TEST_CASE(constants_and_identities_have_their_values) {
+  BOOST_TEST(values(full({2}, 7, {.dtype = i32})) == (std::vector<double>{7, 7}));
+  BOOST_TEST(values(eye(2)) == (std::vector<double>{1, 0, 0, 1}));
+  BOOST_TEST(values(ones_like(tensor({2., 3.}, {.dtype = f64}))) == (std::vector<double>{1, 1}));
+  BOOST_TEST(values(zeros({0, 3})).empty());
+  BOOST_TEST(scalar(2.5).shape() == Shape{});
+}
+
+BOOST_AUTO_TEST_CASE(numbers_that_an_integer_dtype_cannot_hold_are_refused) {
+  BOOST_TEST(error<std::invalid_argument>([] { (void)full({2}, 1.5, {.dtype = i64}); }) ==
+             "full: the value must be one that i64 can hold; got 1.5");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)full({2}, 256, {.dtype = u8}); }) ==
+             "full: the value must be one that u8 can hold; got 256");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)tensor({300}, {.dtype = u8}); }) ==
+             "tensor: the value must be one that u8 can hold; got 300");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)tensor({-1}, {.dtype = u8}); }) ==
+             "tensor: the value must be one that u8 can hold; got -1");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)full({2}, NAN, {.dtype = i64}); }) ==
+             "full: the value must be one that i64 can hold; got nan");
+  BOOST_TEST(values(full({1}, -0x1p63, {.dtype = i64})) == (std::vector<double>{-0x1p63}));
+  BOOST_TEST(values(tensor({2, 0}, {.dtype = boolean})) == (std::vector<double>{1, 0}));
+}
+
+BOOST_AUTO_TEST_CASE(bf16_tensors_hold_rounded_values) {
+  BOOST_TEST(values(full({1}, 1 + 0x1p-9, {.dtype = bf16})) == (std::vector<double>{1}));
+  BOOST_TEST(full({1}, 3, {.dtype = bf16}).item<float>() == 3.0F);
+}
+
+// --- reading and writing
+// ----------------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(an_undefined_tensor_says_so) {
+  const Tensor x;
+  BOOST_TEST(!x.defined());
+  BOOST_TEST(to_string(x) == "undefined tensor");
+  BOOST_TEST(error<std::logic_error>([&] { (void)x.shape(); }) == "tensor: it must be defined; this handle is empty");
+}
+
+BOOST_AUTO_TEST_CASE(sizes_and_items_are_checked) {
+  const Tensor x = zeros({2, 3});
+  BOOST_TEST(x.size(-1) == 3);
+  BOOST_TEST(x.dim() == 2);
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)x.size(2); }) == "size: dim must be in [-2, 1]; got 2");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)x.item(); }) ==
+             "item: the tensor must have one element; got shape [2, 3]");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)x.data<double>(); }) ==
+             "data: the element type must be that of the tensor, f32; got f64");
+  BOOST_TEST(full({1, 1}, 4).item<int>() == 4);
+}
+
+BOOST_AUTO_TEST_CASE(writing_is_seen_through_every_handle_and_counted) {
+  Tensor x = zeros({2, 3});
+  const Tensor handle = x;
+  const Tensor detached = x.detach();
+  const Tensor view = reshape(x, {3, 2});
+  const auto version = x.impl().storage->version();
+  x.mutable_data<float>()[4] = 5;
+  BOOST_TEST(values(handle)[4] == 5);
+  BOOST_TEST(values(detached)[4] == 5);
+  BOOST_TEST(values(view)[4] == 5);
+  BOOST_TEST(view.impl().storage->version() == version + 1);
+  BOOST_TEST(x.is_same(handle));
+  BOOST_TEST(!x.is_same(detached));
+}
+
+BOOST_AUTO_TEST_CASE(what_has_history_or_a_wanted_gradient_cannot_be_written_carelessly) {
+  Tensor leaf = ones({2}, {.requires_grad = true});
+  Tensor y = leaf * 2;
+  BOOST_TEST(error<std::logic_error>([&] { (void)y.mutable_data<float>(); }) ==
+             "mutable_data: a tensor with history cannot be written; it is the result of mul, use detach()");
+  BOOST_TEST(error<std::logic_error>([&] { (void)leaf.mutable_data<float>(); }) ==
+             "mutable_data: a leaf that requires grad can be written under no_grad only");
+  BOOST_TEST(no_grad([&] { return leaf.mutable_data<float>()[0] = 3; }) == 3);
+  Tensor detached = y.detach();
+  BOOST_CHECK_NO_THROW(detached.mutable_data<float>()[0] = 3);
+}
+
+BOOST_AUTO_TEST_CASE(a_leaf_is_made_and_unmade_a_result_is_not) {
+  Tensor x = ones({2});
+  BOOST_TEST(!x.requires_grad());
+  BOOST_TEST(x.is_leaf());
+  x.requires_grad(true);
+  Tensor y = x * 2;
+  BOOST_TEST(y.requires_grad());
+  BOOST_TEST(!y.is_leaf());
+  BOOST_TEST(error<std::logic_error>([&] { y.requires_grad(false); }) ==
+             "requires_grad: only a leaf can be changed; this tensor is the result of mul, use detach()");
+  BOOST_TEST(!y.detach().requires_grad());
+  x.requires_grad(false);
+  BOOST_TEST(!x.requires_grad());
+  BOOST_TEST(error<std::invalid_argument>([] { (void)ones({2}, {.dtype = i64, .requires_grad = true}); }) ==
+             "requires_grad: the dtype must be a float; got i64");
+}
+
+BOOST_AUTO_TEST_CASE(a_gradient_that_is_set_must_fit) {
+  const Tensor x = ones({2}, {.requires_grad = true});
+  x.set_grad(tensor({3., 4.}));
+  BOOST_TEST(values(x.grad()) == (std::vector<double>{3, 4}));
+  BOOST_TEST(error<std::invalid_argument>([&] { x.set_grad(ones({3})); }) ==
+             "set_grad: the gradient must be f32 [2]; got f32 [3]");
+  BOOST_TEST(error<std::logic_error>([] { ones({2}).set_grad(ones({2})); }) ==
+             "set_grad: the tensor must be a leaf that requires grad");
+  BOOST_TEST(values(x.grad()) == (std::vector<double>{3, 4}));
+  x.zero_grad();
+  BOOST_TEST(!x.grad().defined());
+}
+
+BOOST_AUTO_TEST_CASE(set_data_changes_the_tensor_behind_every_handle) {
+  Tensor x = ones({2}, {.requires_grad = true});
+  const Tensor handle = x;
+  x.set_grad(ones({2}));
+  x.set_data(tensor({1., 2., 3.}, {.dtype = f64}));
+  BOOST_TEST(handle.shape() == (Shape{3}));
+  BOOST_TEST(handle.dtype() == f64);
+  BOOST_TEST(handle.requires_grad());
+  BOOST_TEST(!handle.grad().defined());
+  Tensor y = x * 2;
+  BOOST_TEST(error<std::logic_error>([&] { y.set_data(ones({3})); }) ==
+             "set_data: the tensor must have no history; it is the result of mul");
+  BOOST_TEST(error<std::invalid_argument>([&] { x.set_data(arange(3)); }) ==
+             "set_data: a leaf's dtype must be a float; got i64");
+}
+
+// --- printing
+// ---------------------------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(tensors_print_as_nested_lists) {
+  BOOST_TEST(to_string(tensor({{1.5, 2.}, {3., 4.}})) == "[[1.5, 2],\n [3, 4]] f32 [2, 2]");
+  BOOST_TEST(to_string(scalar(2.5)) == "2.5 f32 []");
+  BOOST_TEST(to_string(tensor({true, false})) == "[true, false] bool [2]");
+  BOOST_TEST(to_string(zeros({0, 3})) == "[] f32 [0, 3]");
+  BOOST_TEST(to_string(tensor({NAN, INFINITY, -0.0})) == "[nan, inf, -0] f32 [3]");
+  BOOST_TEST(to_string(full({1}, 200, {.dtype = u8})) == "[200] u8 [1]");
+}
+
+BOOST_AUTO_TEST_CASE(long_tensors_are_shortened_in_the_middle) {
+  BOOST_TEST(to_string(arange(1000)) == "[0, 1, 2, ..., 997, 998, 999] i64 [1000]");
+  BOOST_TEST(to_string(arange(200)).find("...") == std::string::npos);
+}
+
+// --- where errors point
+// -----------------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(an_error_names_the_line_of_the_caller) {
+  const int line = __LINE__ + 2;
+  try {
+    (void)(ones({2}) + ones({3}));
+    BOOST_ERROR("no error");
+  } catch (const std::invalid_argument& e) {
+    const std::string text = e.what();
+    BOOST_TEST(text.substr(text.find('\n')) == "\n  at tensor_test.cpp:" + std::to_string(line));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_error_names_the_module_it_happened_in) {
+  const ModuleScope module(intern("layer2.0.conv1"));
+  const CallSite site({"src/model.cpp", 42});
+  try {
+    throw_out_of_range("op: index must be below {}; got {}", 3, 5);
+  } catch (const std::out_of_range& e) {
+    BOOST_TEST(std::string(e.what()) == "op: index must be below 3; got 5\n  at model.cpp:42 in layer2.0.conv1");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(messages_format_all_kinds_of_arguments) {
+  BOOST_TEST(format_message("{} {} {} {} {} {}", 1, 2.5, true, f64, Shape{2, 3}, std::string("text")) ==
+             "1 2.5 true f64 [2, 3] text");
+  BOOST_TEST(intern("a name") == intern(std::string("a ") + "name"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

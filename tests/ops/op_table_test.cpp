@@ -1,0 +1,284 @@
+#include <support/expect.h>
+#include <support/op_table.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <map>
+#include <regex>
+#include <set>
+
+#include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/gradcheck.h>
+#include <tapestry/autograd/parallel.h>
+#include <tapestry/ops/cast.h>
+
+/// Walks the table of ops (support/op_table.h): what must hold for every differentiable op is verified here, once.
+BOOST_AUTO_TEST_SUITE(op_table_test)
+
+using namespace tapestry;
+using namespace tapestry::test;
+
+namespace {
+
+constexpr std::uint64_t kSeed = 11;
+
+std::string label(const OpSpec& spec) { return spec.op + " (" + spec.variant + "), seed " + std::to_string(kSeed); }
+
+std::vector<Tensor> samples(const OpSpec& spec) {
+  Generator generator(kSeed);
+  return spec.inputs(generator);
+}
+
+/// Calls check(spec) for every row; an exception is a failure of that row, not the end of the walk.
+template <class F>
+void for_each_row(const F& check) {
+  BOOST_REQUIRE(!op_table().empty());
+  for (const OpSpec& spec : op_table()) {
+    try {
+      check(spec);
+    } catch (const std::exception& e) {
+      BOOST_ERROR(label(spec) << ": " << e.what());
+    }
+  }
+}
+
+Tensor copy_of(const Tensor& x) {
+  Tensor y = empty_like(x);
+  std::memcpy(y.impl().data, x.impl().data, static_cast<std::size_t>(x.numel() * item_bytes(x.dtype())));
+  return y;
+}
+
+std::vector<Tensor> copies(const std::vector<Tensor>& xs) {
+  std::vector<Tensor> out;
+  std::transform(xs.begin(), xs.end(), std::back_inserter(out), copy_of);
+  return out;
+}
+
+/// The same values, one element past the alignment of a storage: a leading slice.
+Tensor offset_copy(const Tensor& x) {
+  const Index item = item_bytes(x.dtype());
+  const Tensor storage = zeros({x.numel() + 1}, {.dtype = x.dtype()});
+  const Tensor y = detail::alias(storage, x.shape(), item);
+  std::memcpy(y.impl().data, x.impl().data, static_cast<std::size_t>(x.numel() * item));
+  return y;
+}
+
+struct Result {
+  Tensor y;
+  std::vector<Tensor> gradients;  ///< of the float inputs; zeros where an input is not reached
+};
+
+Tensor seed_for(const Tensor& y) {
+  Generator generator(kSeed, 3);
+  const Tensor seed = uniform(y.shape(), 0.5, 1.5, {.dtype = f32, .generator = &generator});
+  return y.dtype() == f32 ? seed : to(seed, f64);
+}
+
+/// Forward and backward on exactly these tensors.
+template <class Seed>
+Result run(const OpSpec& spec, std::vector<Tensor> xs, const Seed& seed) {
+  std::vector<Tensor> leaves;
+  for (Tensor& x : xs) {
+    if (is_float(x.dtype())) leaves.push_back(x.requires_grad(true));
+  }
+  const Tensor y = spec.f(xs);
+  std::vector<Tensor> gradients =
+      grad(std::vector<Tensor>{y}, leaves, {.grad_outputs = {seed(y)}, .allow_unused = true});
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined()) gradients[i] = zeros_like(leaves[i]);
+  }
+  return {y.detach(), gradients};
+}
+
+Result run(const OpSpec& spec, std::vector<Tensor> xs) { return run(spec, std::move(xs), seed_for); }
+
+bool same(const Result& a, const Result& b) {
+  return same_bits(a.y, b.y) &&
+         std::equal(a.gradients.begin(), a.gradients.end(), b.gradients.begin(), b.gradients.end(),
+                    [](const auto& p, const auto& q) { return same_bits(p, q); });
+}
+
+std::vector<Tensor> converted(const std::vector<Tensor>& xs, Dtype dtype) {
+  std::vector<Tensor> out;
+  for (const Tensor& x : xs) out.push_back(is_float(x.dtype()) ? to(x, dtype) : x);
+  return out;
+}
+
+double share_of_zeros(const Tensor& x) {
+  const std::vector<double> v = values(x);
+  return v.empty() ? 0 : static_cast<double>(std::count(v.begin(), v.end(), 0.0)) / static_cast<double>(v.size());
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(gradients_of_first_and_second_order_agree_with_differences) {
+  for_each_row([](const OpSpec& spec) {
+    const GradReport report = gradient_report(spec.f, samples(spec), {.order = 2, .rtol = spec.rtol, .seed = kSeed});
+    BOOST_TEST(report.ok, label(spec) << "\n" << report.text);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(f32_agrees_with_f64_forward_and_backward) {
+  for_each_row([](const OpSpec& spec) {
+    const std::vector<Tensor> narrow = converted(samples(spec), f32);
+    const Result single = run(spec, copies(narrow));
+    const Result reference = run(spec, converted(narrow, f64));
+    const auto check = [&](const char* what, const Tensor& a, const Tensor& b) {
+      double scale = 1;
+      for (const double v : values(b)) scale = std::max(scale, std::abs(v));
+      BOOST_TEST(a.dtype() == f32, label(spec) << ": " << what);
+      BOOST_TEST(all_close(values(a), values(b), 0, spec.f32_tolerance * scale), label(spec) << ": " << what);
+    };
+    check("the output", single.y, reference.y);
+    for (std::size_t i = 0; i < single.gradients.size(); ++i) {
+      check(("the gradient of float input " + std::to_string(i)).c_str(), single.gradients[i], reference.gradients[i]);
+    }
+  });
+}
+
+BOOST_AUTO_TEST_CASE(operands_past_alignment_give_the_same_bits) {
+  for_each_row([](const OpSpec& spec) {
+    for (const Dtype dtype : {f32, f64}) {
+      const std::vector<Tensor> xs = converted(samples(spec), dtype);
+      std::vector<Tensor> moved;
+      std::transform(xs.begin(), xs.end(), std::back_inserter(moved), offset_copy);
+      const Result offset = run(spec, moved, [](const Tensor& y) { return offset_copy(seed_for(y)); });
+      BOOST_TEST(same(offset, run(spec, copies(xs))), label(spec) << ", " << dtype);
+    }
+  });
+}
+
+BOOST_AUTO_TEST_CASE(inputs_and_seeds_are_unchanged_and_a_second_run_gives_the_same_bits) {
+  for_each_row([](const OpSpec& spec) {
+    for (const Dtype dtype : {f32, f64}) {
+      const std::vector<Tensor> before = converted(samples(spec), dtype);
+      const std::vector<Tensor> xs = copies(before);
+      Tensor seed;
+      const Result first = run(spec, xs, [&](const Tensor& y) { return seed = seed_for(y); });
+      for (std::size_t i = 0; i < xs.size(); ++i) {
+        BOOST_TEST(same_bits(xs[i], before[i]), label(spec) << ": input " << i << ", " << dtype);
+      }
+      BOOST_TEST(same_bits(seed, seed_for(first.y)), label(spec) << ": the seed, " << dtype);
+      BOOST_TEST(same(first, run(spec, copies(before))), label(spec) << ": a second run, " << dtype);
+    }
+  });
+}
+
+BOOST_AUTO_TEST_CASE(every_number_of_threads_gives_the_same_bits) {
+  const int outer = num_threads();
+  std::map<std::string, std::vector<Result>> runs;
+  for (const int threads : {1, 2, 3, 7}) {
+    set_num_threads(threads);
+    for_each_row([&](const OpSpec& spec) {
+      for (const Dtype dtype : {f32, f64}) {
+        runs[label(spec) + ", " + name_of(dtype)].push_back(run(spec, converted(samples(spec), dtype)));
+      }
+    });
+  }
+  set_num_threads(outer);
+  for (const auto& [name, results] : runs) {
+    const bool equal =
+        std::all_of(results.begin(), results.end(), [&](const Result& r) { return same(r, results[0]); });
+    BOOST_TEST(equal, name);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(samples_are_not_vacuous) {
+  for_each_row([](const OpSpec& spec) {
+    const Result result = run(spec, samples(spec));
+    BOOST_TEST(share_of_zeros(result.y) <= 0.65, label(spec) << ": most outputs are zero");
+    for (std::size_t i = 0; i < result.gradients.size(); ++i) {
+      // What picks one of many - max, slice, gather - leaves most of its gradient zero, but never all of it.
+      BOOST_TEST((result.gradients[i].numel() == 0 || share_of_zeros(result.gradients[i]) < 1),
+                 label(spec) << ": the gradient of float input " << i << " is zero");
+    }
+  });
+}
+
+// --- the table against the headers and the README
+// ---------------------------------------------------------------------
+
+namespace {
+
+std::string read(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// Exported functions that return tensors but have no gradient to check, or are another name for one that has a row.
+const std::set<std::string> kWithoutRow{"argmax",     "argmin",      "argsort",  "ceil", "eq",          "floor",
+                                        "ge",         "gt",          "isnan",    "le",   "logical_and", "logical_not",
+                                        "logical_or", "logical_xor", "lt",       "ne",   "one_hot",     "round",
+                                        "sign",       "isinf",       "isfinite", "any",  "all",         "sum_to"};
+
+std::set<std::string> exported_ops() {
+  std::set<std::string> ops;
+  const std::regex declaration(
+      R"(\n\[\[nodiscard\]\] (?:inline )?(?:Tensor|std::vector<Tensor>|ValuesAndIndices|Sorted) ([a-z_0-9]+)\()");
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(TAPESTRY_SOURCE_DIR) / "ops")) {
+    if (entry.path().extension() != ".h") continue;
+    const std::string text = read(entry.path());
+    for (std::sregex_iterator match(text.begin(), text.end(), declaration), end; match != end; ++match) {
+      if (!kWithoutRow.contains((*match)[1])) ops.insert((*match)[1]);
+    }
+  }
+  return ops;
+}
+
+std::string table_text() {
+  struct Line {
+    std::set<std::string> variants;
+    bool linear = true;
+  };
+  std::map<std::string, Line> lines;
+  for (const OpSpec& spec : op_table()) {
+    Line& line = lines[spec.op];
+    line.variants.insert(spec.variant);
+    line.linear &= spec.first_order_linear;
+  }
+  std::string text = "| op | variants checked | first order | second order |\n|---|---|---|---|\n";
+  for (const auto& [op, line] : lines) {
+    std::string variants;
+    for (const std::string& v : line.variants) variants += (variants.empty() || v.empty() ? "" : "; ") + v;
+    text += "| `" + op + "` | " + variants + " | checked | " + (line.linear ? "checked: zero" : "checked") + " |\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(every_exported_op_has_a_row) {
+  std::set<std::string> rows;
+  for (const OpSpec& spec : op_table()) rows.insert(spec.op);
+  const std::set<std::string> ops = exported_ops();
+  BOOST_TEST(ops.size() > 50U);
+  std::string missing;
+  for (const std::string& op : ops) {
+    if (!rows.contains(op)) missing += " " + op;
+  }
+  BOOST_TEST(missing.empty(), "exported by ops/*.h, without an OpSpec row in tests/ops:" << missing);
+}
+
+BOOST_AUTO_TEST_CASE(the_table_in_the_readme_is_this_one) {
+  const std::string readme = read(std::filesystem::path(TAPESTRY_SOURCE_DIR) / "README.md");
+  const std::string begin = "<!-- ops table -->\n";
+  const std::string end = "<!-- end of ops table -->";
+  const auto from = readme.find(begin);
+  const auto to_end = readme.find(end);
+  if (from == std::string::npos || to_end == std::string::npos) {
+    BOOST_TEST_MESSAGE("skipped: README.md has no " << begin << " ... " << end);
+    std::cout << "skipped: README.md has no markers for the table of ops\n";
+    return;
+  }
+  const std::string shown = readme.substr(from + begin.size(), to_end - from - begin.size());
+  BOOST_TEST((shown == table_text()), "the README's table of ops differs; between the markers must stand:\n"
+                                          << table_text());
+}
+
+BOOST_AUTO_TEST_CASE(print_the_table, *boost::unit_test::disabled()) { std::cout << table_text(); }
+
+BOOST_AUTO_TEST_SUITE_END()
