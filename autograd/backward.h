@@ -32,5 +32,7 @@ struct GradOptions {
 [[nodiscard]] std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
                                        const GradOptions& options = {});
 [[nodiscard]] Tensor grad(const Tensor& output, const Tensor& input, const GradOptions& options = {});
+[[nodiscard]] std::vector<Tensor> grad(const Tensor& output, const std::vector<Tensor>& inputs,
+                                       const GradOptions& options = {});
 
 }  // namespace tapestry

@@ -182,13 +182,16 @@ template <class T>
 }
 template <class T>
 [[nodiscard]] Tensor tensor(std::initializer_list<std::initializer_list<T>> rows, const TensorOptions& options = {}) {
-  std::vector<T> values;
+  using Stored = std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>;  // vector<bool> has no elements to span
+  std::vector<Stored> values;
   const Index columns = rows.size() == 0 ? 0 : static_cast<Index>(rows.begin()->size());
   for (const auto& row : rows) {
     detail::check_row_length(static_cast<Index>(row.size()), columns);
     values.insert(values.end(), row.begin(), row.end());
   }
-  return tensor(std::span<const T>(values), {static_cast<Index>(rows.size()), columns}, options);
+  const Dtype natural = std::is_same_v<T, bool> ? boolean : std::is_integral_v<T> ? i64 : f32;
+  return tensor(std::span<const Stored>(values), {static_cast<Index>(rows.size()), columns},
+                {options.dtype.value_or(natural), options.requires_grad});
 }
 [[nodiscard]] Tensor scalar(double value, const TensorOptions& options = {});  ///< shape []
 

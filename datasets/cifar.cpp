@@ -62,7 +62,8 @@ LabelledContent read_cifar10(const std::filesystem::path& root, bool train, bool
   LabelledContent content;
   const std::string advice = fetch_advice("cifar-10-binary", root);
   std::vector<std::string> names{"test_batch.bin"};
-  if (train) names = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"};
+  if (train)
+    names = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"};
   const auto folder = find_folder(root, "cifar-10-batches-bin", names[0].c_str(), advice);
   const records::Format format{"CIFAR-10", 10, {}};
   std::vector<InputFile> files;

@@ -7,9 +7,9 @@
 
 #include <tapestry/datasets/labelled_images.h>
 
-/// The CIFAR data sets (Krizhevsky, 2009) in their binary versions: 32 x 32 RGB pictures, 50,000 for training and 10,000
-/// for testing. Files are checked - sizes, labels, the coarse label of every class - and read into memory as bytes:
-/// 154 MB and 31 MB.
+/// The CIFAR data sets (Krizhevsky, 2009) in their binary versions: 32 x 32 RGB pictures, 50,000 for training and
+/// 10,000 for testing. Files are checked - sizes, labels, the coarse label of every class - and read into memory as
+/// bytes: 154 MB and 31 MB.
 namespace tapestry::datasets {
 
 // Mean and standard deviation (population form) of the channels R, G, B of the training images scaled to [0, 1].
@@ -19,11 +19,11 @@ inline constexpr std::array<double, 3> cifar10_mean{0.4914, 0.4822, 0.4465};
 inline constexpr std::array<double, 3> cifar10_std{0.2470, 0.2435, 0.2616};
 
 struct CIFAR100Options {
-  bool train = true;                      ///< train.bin or test.bin
-  Labels labels = Labels::fine;           ///< which label get() returns: one of 100 classes or of 20 groups
+  bool train = true;             ///< train.bin or test.bin
+  Labels labels = Labels::fine;  ///< which label get() returns: one of 100 classes or of 20 groups
   ImageTransform transform = {};
   TargetTransform target_transform = {};
-  bool allow_partial = false;             ///< take any whole number of records, up to the full one
+  bool allow_partial = false;  ///< take any whole number of records, up to the full one
 };
 
 /// 100 classes of 600 images, in 20 groups of five classes.
@@ -31,9 +31,9 @@ class CIFAR100 final : public LabelledImages {
  public:
   using Options = CIFAR100Options;
 
-  /// `root` is the folder that contains cifar-100-binary/, or that folder itself. Reads the split's .bin file and the two
-  /// files of class names. Throws DataError for files that are missing, of the wrong size or kind, or hold impossible
-  /// labels. Files written by write_patterns are known by their class names and read as well.
+  /// `root` is the folder that contains cifar-100-binary/, or that folder itself. Reads the split's .bin file and the
+  /// two files of class names. Throws DataError for files that are missing, of the wrong size or kind, or hold
+  /// impossible labels. Files written by write_patterns are known by their class names and read as well.
   explicit CIFAR100(const std::filesystem::path& root, Options options = {});
 
   /// The group of each class.
@@ -41,10 +41,10 @@ class CIFAR100 final : public LabelledImages {
 };
 
 struct CIFAR10Options {
-  bool train = true;                      ///< data_batch_1.bin ... data_batch_5.bin or test_batch.bin
+  bool train = true;  ///< data_batch_1.bin ... data_batch_5.bin or test_batch.bin
   ImageTransform transform = {};
   TargetTransform target_transform = {};
-  bool allow_partial = false;             ///< take any whole number of records per file, up to 10,000
+  bool allow_partial = false;  ///< take any whole number of records per file, up to 10,000
 };
 
 /// 10 classes of 6,000 images. There are no coarse labels.

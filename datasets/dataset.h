@@ -55,9 +55,9 @@ class Dataset {
   Dataset& operator=(const Dataset&) = default;
 };
 
-/// A file that is not what it should be: missing, cut, of another format, or with impossible contents. The message names
-/// the file, the place, what was expected and what came, and, where a command fetches the data, that command on a line
-/// of its own.
+/// A file that is not what it should be: missing, cut, of another format, or with impossible contents. The message
+/// names the file, the place, what was expected and what came, and, where a command fetches the data, that command on a
+/// line of its own.
 class DataError : public std::runtime_error {
  public:
   DataError(std::filesystem::path path, std::uint64_t offset, std::string expected, std::string got,

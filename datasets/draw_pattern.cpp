@@ -89,11 +89,11 @@ struct Object {
   float x, y, radius, aspect;
   Direction turned;
   Rgb first, second;
-  float blend;                // of the two colours, where plain
+  float blend;  // of the two colours, where plain
   Direction texture_turned;
-  float frequency;            // periods per pixel
-  float phase_s, phase_t;     // periods
-  float duty;                 // of the first colour in a stripe
+  float frequency;         // periods per pixel
+  float phase_s, phase_t;  // periods
+  float duty;              // of the first colour in a stripe
 };
 
 /// Signed distance in units of the radius from point (u, v) to the edge; negative inside.
@@ -239,7 +239,8 @@ void paint_object(Draw& draw, PatternClass pattern, std::array<Rgb, kPixels>& pi
   paint(o, picture);
 }
 
-/// Light, then noise: per channel the sum of three uniforms of 10 bits, which has deviation 1/2 in units of their range.
+/// Light, then noise: per channel the sum of three uniforms of 10 bits, which has deviation 1/2 in units of their
+/// range.
 void develop(Draw& draw, const std::array<Rgb, kPixels>& picture, std::span<std::uint8_t, 3072> planes) {
   const float gain = draw(0.75F, 1.2F);
   const float offset = draw(-0.1F, 0.1F);
@@ -258,7 +259,8 @@ void develop(Draw& draw, const std::array<Rgb, kPixels>& picture, std::span<std:
 
 }  // namespace
 
-void draw_pattern(std::uint64_t seed, std::uint64_t stream, PatternClass pattern, std::span<std::uint8_t, 3072> planes) {
+void draw_pattern(std::uint64_t seed, std::uint64_t stream, PatternClass pattern,
+                  std::span<std::uint8_t, 3072> planes) {
   Draw draw(seed, stream);
   std::array<Rgb, kPixels> picture;
   paint_background(draw, picture);

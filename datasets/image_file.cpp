@@ -119,7 +119,8 @@ class PngWalk {
     if (length > bytes_.size() - at - 12) file_.fail(at, format_message("a chunk of {} bytes", length + 12), left(at));
     const std::string name(bytes_.begin() + static_cast<std::ptrdiff_t>(at) + 4,
                            bytes_.begin() + static_cast<std::ptrdiff_t>(at) + 8);
-    const bool letters = std::ranges::all_of(name, [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); });
+    const bool letters =
+        std::ranges::all_of(name, [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); });
     const std::uint32_t wanted = big_endian(bytes_, at + 8 + length, 4);
     const std::uint32_t found = crc32(bytes_.subspan(at + 4, length + 4));
     if (!letters || wanted != found) {
@@ -164,7 +165,8 @@ class PngWalk {
 Header check_jpeg(const InputFile& file, Bytes bytes) {
   std::optional<Header> header;
   for (std::size_t at = 2;;) {
-    if (bytes.size() - at < 4 || bytes[at] != 0xFF) file.fail(at, "a JPEG marker", "other bytes or the end of the file");
+    if (bytes.size() - at < 4 || bytes[at] != 0xFF)
+      file.fail(at, "a JPEG marker", "other bytes or the end of the file");
     const std::uint32_t marker = bytes[at + 1];
     if (marker == 0xFF) {  // fill byte
       ++at;
@@ -191,7 +193,8 @@ Header check_jpeg(const InputFile& file, Bytes bytes) {
     }
     at += 2 + length;
   }
-  constexpr std::uint64_t kPixelsPerByte = 512;  // two bits per block of 64 pixels in each of 8 x 8 blocks at the very least
+  constexpr std::uint64_t kPixelsPerByte =
+      512;  // two bits per block of 64 pixels in each of 8 x 8 blocks at the very least
   if (std::uint64_t{header->width} * header->height > kPixelsPerByte * bytes.size()) {
     file.fail(0, format_message("a picture that {} bytes can hold", bytes.size()),
               format_message("{} x {} pixels", header->width, header->height));
@@ -205,7 +208,8 @@ Header check_jpeg(const InputFile& file, Bytes bytes) {
 Header check_header(const InputFile& file, Bytes bytes) {
   constexpr std::array<std::uint8_t, 8> png{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
   constexpr std::array<std::uint8_t, 3> jpeg{0xFF, 0xD8, 0xFF};
-  if (bytes.size() >= png.size() && std::equal(png.begin(), png.end(), bytes.begin())) return PngWalk(file, bytes).run();
+  if (bytes.size() >= png.size() && std::equal(png.begin(), png.end(), bytes.begin()))
+    return PngWalk(file, bytes).run();
   if (bytes.size() >= 6 && std::equal(jpeg.begin(), jpeg.end(), bytes.begin())) return check_jpeg(file, bytes);
   const std::string kind = recognize(bytes);
   file.fail(0, "a PNG or JPEG picture", kind.empty() ? "neither" : kind);
@@ -235,7 +239,8 @@ Tensor read_image(const std::filesystem::path& path, ReadImageOptions options) {
   const Pixels pixels(stbi_load_from_memory(bytes.data(), static_cast<int>(bytes.size()), &width, &height, &in_file,
                                             static_cast<int>(options.channels)));
   if (!pixels || width != static_cast<int>(header.width) || height != static_cast<int>(header.height)) {
-    file.fail(0, format_message("a picture of {} x {} pixels", header.width, header.height), "data that cannot be decoded");
+    file.fail(0, format_message("a picture of {} x {} pixels", header.width, header.height),
+              "data that cannot be decoded");
   }
   const Index channels = options.channels == 0 ? in_file : options.channels;
   Tensor image = empty({height, width, channels}, u8);
@@ -245,7 +250,8 @@ Tensor read_image(const std::filesystem::path& path, ReadImageOptions options) {
 
 void write_png(const std::filesystem::path& path, const Tensor& image) {
   if (image.dtype() != u8 || image.dim() != 3 || image.numel() == 0 || image.size(2) > 4) {
-    throw_invalid("write_png: image must be u8 [H, W, C] with 1 to 4 channels; got {} {}", image.dtype(), image.shape());
+    throw_invalid("write_png: image must be u8 [H, W, C] with 1 to 4 channels; got {} {}", image.dtype(),
+                  image.shape());
   }
   constexpr Index kMost = Index{1} << 30;  // bytes: stb counts with int
   if (image.numel() > kMost) throw_invalid("write_png: image must have at most {} bytes; got {}", kMost, image.shape());

@@ -33,7 +33,8 @@ bool holds_zero(const std::filesystem::path& path) { return path.native().find('
 
 }  // namespace
 
-InputFile::InputFile(std::filesystem::path path, std::string advice) : path_(std::move(path)), advice_(std::move(advice)) {
+InputFile::InputFile(std::filesystem::path path, std::string advice)
+    : path_(std::move(path)), advice_(std::move(advice)) {
   if (holds_zero(path_)) fail(0, "a file name without a zero byte", "one with");
   do {
     descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -92,8 +93,9 @@ std::string recognize(std::span<const std::uint8_t> head) {
   };
   constexpr std::array kinds{
       Kind{0, "\x1F\x8B"sv, "a gzip file, which must be unpacked first"},
-      Kind{0, "\xFD"
-              "7zXZ"sv,
+      Kind{0,
+           "\xFD"
+           "7zXZ"sv,
            "an xz file, which must be unpacked first"},
       Kind{0, "BZh"sv, "a bzip2 file, which must be unpacked first"},
       Kind{0, "PK\x03\x04"sv, "a zip file, which must be unpacked first"},

@@ -7,8 +7,8 @@
 #include <span>
 #include <string>
 
-/// How data files are read and written: plain reads (a mapped file that shrinks would kill the process), every failure a
-/// DataError.
+/// How data files are read and written: plain reads (a mapped file that shrinks would kill the process), every failure
+/// a DataError.
 namespace tapestry::datasets {
 
 /// As POSIX read(2): up to `bytes` bytes to `to`; how many came, 0 at the end, -1 with errno set.
@@ -49,8 +49,8 @@ class InputFile {
 /// What the first bytes of a file of another kind say about it: "a gzip file", "a pickle", ...; empty when unknown.
 [[nodiscard]] std::string recognize(std::span<const std::uint8_t> head);
 
-/// Writes a file whole or not at all: into a temporary beside it, renamed when complete. `write` is given a function that
-/// appends bytes; whatever it throws leaves no temporary behind. Throws DataError with the system's text.
+/// Writes a file whole or not at all: into a temporary beside it, renamed when complete. `write` is given a function
+/// that appends bytes; whatever it throws leaves no temporary behind. Throws DataError with the system's text.
 using Append = std::function<void(std::span<const std::uint8_t>)>;
 void write_file(const std::filesystem::path& path, const std::function<void(const Append&)>& write);
 

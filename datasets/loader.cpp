@@ -17,7 +17,7 @@
 namespace tapestry::datasets {
 namespace {
 
-constexpr Index kSamplesPerTask = 8;  // about 50 us of cropping and normalising
+constexpr Index kSamplesPerTask = 8;                         // about 50 us of cropping and normalising
 constexpr std::uint64_t kOrderStream = 0x4F52444552000000U;  // "ORDER": streams no epoch-less user of the seed has
 
 using Order = std::vector<std::size_t>;
@@ -212,9 +212,7 @@ Loader::Iterator& Loader::Iterator::operator++() {
   return *this;
 }
 
-Loader::Iterator Loader::begin() {
-  return Iterator(std::make_shared<Pass>(dataset_, options_, epoch_++, batches()));
-}
+Loader::Iterator Loader::begin() { return Iterator(std::make_shared<Pass>(dataset_, options_, epoch_++, batches())); }
 
 Index Loader::batches() const noexcept {
   const auto size = static_cast<Index>(dataset_->size());

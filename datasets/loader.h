@@ -14,11 +14,11 @@
 namespace tapestry::datasets {
 
 struct LoaderOptions {
-  Index batch = 1;             ///< samples per batch; the last one may have fewer
-  bool shuffle = false;        ///< another order in every epoch, a function of seed and epoch
-  std::uint64_t seed = 0;      ///< of the order and of what transforms draw
-  bool drop_last = false;      ///< leave out a last batch that is not full
-  Index prefetch = 2;          ///< batches prepared ahead in the background; 0: each when it is asked for
+  Index batch = 1;         ///< samples per batch; the last one may have fewer
+  bool shuffle = false;    ///< another order in every epoch, a function of seed and epoch
+  std::uint64_t seed = 0;  ///< of the order and of what transforms draw
+  bool drop_last = false;  ///< leave out a last batch that is not full
+  Index prefetch = 2;      ///< batches prepared ahead in the background; 0: each when it is asked for
 };
 
 /// Batch [B, ...] of images and i64 [B] of targets.
@@ -43,8 +43,8 @@ class SampleError : public std::runtime_error {
 ///
 /// Every begin() starts the next epoch, the first one epoch 0. Which samples are in which batch and what their
 /// transforms draw is a function of (seed, epoch, index), whatever the number of threads or batches prepared ahead.
-/// Errors in a data set or transform reach the loop as SampleError, at the batch the sample belongs to. Leaving the loop
-/// early is fine at any time.
+/// Errors in a data set or transform reach the loop as SampleError, at the batch the sample belongs to. Leaving the
+/// loop early is fine at any time.
 class Loader {
   class Pass;
 
@@ -85,8 +85,8 @@ class Loader {
   [[nodiscard]] Iterator begin();
   [[nodiscard]] static std::default_sentinel_t end() noexcept { return {}; }
 
-  [[nodiscard]] Index batches() const noexcept;                           ///< per epoch
-  [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_; }   ///< which the next begin() starts
+  [[nodiscard]] Index batches() const noexcept;                          ///< per epoch
+  [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_; }  ///< which the next begin() starts
   void set_epoch(std::uint64_t epoch) noexcept { epoch_ = epoch; }
   [[nodiscard]] const Dataset& dataset() const noexcept { return *dataset_; }
   [[nodiscard]] const Options& options() const noexcept { return options_; }

@@ -61,8 +61,7 @@ void draw_record(std::uint64_t seed, bool train, Index index, std::uint8_t* reco
   record[0] = static_cast<std::uint8_t>(coarse);
   record[1] = static_cast<std::uint8_t>(fine);
   const std::uint64_t stream = (train ? 0 : 1ULL << 40) + static_cast<std::uint64_t>(index);
-  draw_pattern(seed, stream, {fine / kCoarse, coarse / 4, coarse % 4},
-               std::span<std::uint8_t, 3072>(record + 2, 3072));
+  draw_pattern(seed, stream, {fine / kCoarse, coarse / 4, coarse % 4}, std::span<std::uint8_t, 3072>(record + 2, 3072));
 }
 
 /// The records of a split as if they lay in a file. Every read asks for whole records.

@@ -10,8 +10,8 @@
 namespace tapestry::datasets {
 
 struct PatternsOptions {
-  bool train = true;                      ///< which split; no two images of the two are the same
-  std::size_t size = 0;                   ///< images; 0: 50,000 for training, 10,000 for testing, and at most that
+  bool train = true;     ///< which split; no two images of the two are the same
+  std::size_t size = 0;  ///< images; 0: 50,000 for training, 10,000 for testing, and at most that
   std::uint64_t seed = 1;
   Labels labels = Labels::fine;
   ImageTransform transform = {};
@@ -20,8 +20,8 @@ struct PatternsOptions {
 
 /// An embedded data set in the shape of CIFAR-100: 32 x 32 RGB pictures that the program draws itself, of one large
 /// object before a background with small distractors. A class is what shape the object has (cross, disc, ring, square,
-/// triangle), what colour (amber, azure, green, red, violet) and what texture (checked, dotted, plain, striped): 100 fine
-/// classes such as cross_amber_checked, whose coarse class is colour and texture, amber_checked. Position, size,
+/// triangle), what colour (amber, azure, green, red, violet) and what texture (checked, dotted, plain, striped): 100
+/// fine classes such as cross_amber_checked, whose coarse class is colour and texture, amber_checked. Position, size,
 /// rotation, hue, texture, light and noise vary, so that a linear model learns little and a convolutional network much.
 ///
 /// Image i of a split is a function of seed, split and i alone, to the bit, on every compiler and with any number of
@@ -30,7 +30,8 @@ class Patterns final : public LabelledImages {
  public:
   using Options = PatternsOptions;
 
-  /// Draws the images on all cores, about 50 microseconds each. Throws std::invalid_argument for a size beyond the full one.
+  /// Draws the images on all cores, about 50 microseconds each. Throws std::invalid_argument for a size beyond the full
+  /// one.
   explicit Patterns(Options options = {});
 
   [[nodiscard]] static std::span<const std::string> fine_names();

@@ -21,9 +21,9 @@ inline constexpr Index kPixels = kSide * kSide;
 inline constexpr Index kImageBytes = kPixels * kChannels;
 
 struct Format {
-  std::string_view name;                   ///< begins messages: "CIFAR-100"
-  Index fine_classes;                      ///< fine labels are below this
-  std::span<const std::uint8_t> parents;   ///< coarse label of each fine one; empty: records have no coarse label
+  std::string_view name;                  ///< begins messages: "CIFAR-100"
+  Index fine_classes;                     ///< fine labels are below this
+  std::span<const std::uint8_t> parents;  ///< coarse label of each fine one; empty: records have no coarse label
 
   [[nodiscard]] Index label_bytes() const { return parents.empty() ? 1 : 2; }
   [[nodiscard]] Index record_bytes() const { return kImageBytes + label_bytes(); }

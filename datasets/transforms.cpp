@@ -42,7 +42,7 @@ void copy_window(const Tensor& image, Tensor& out, Index top, Index left, Paddin
   const Bytes to(out);
   const std::byte* source = image.impl().data;
   std::byte* target = fresh_bytes(out);
-  const Index before = std::clamp(-left, Index{0}, to.width);                           // pixels left of the image
+  const Index before = std::clamp(-left, Index{0}, to.width);  // pixels left of the image
   const Index inside = std::clamp(from.width - std::max(left, Index{0}), Index{0}, to.width - before);
   for (Index y = 0; y < to.height; ++y) {
     std::byte* row = target + y * to.width * to.pixel;
@@ -70,7 +70,8 @@ void mirror_row(const std::byte* from, std::byte* to, Index width) {
   }
 }
 
-/// Three channels in one of 256 levels: what ToFloat and Normalize make of every byte of channel c is at [c * 256 + byte].
+/// Three channels in one of 256 levels: what ToFloat and Normalize make of every byte of channel c is at [c * 256 +
+/// byte].
 class NormalizedBytes {
  public:
   explicit NormalizedBytes(const Normalize& normalize)
@@ -114,8 +115,8 @@ Tensor RandomCrop::operator()(const Tensor& image, const SampleKey& key) const {
   const Index out_h = height == 0 ? h : height;
   const Index out_w = width == 0 ? w : width;
   if (out_h < 0 || out_w < 0 || out_h > h + 2 * padding || out_w > w + 2 * padding) {
-    throw_invalid("random_crop: window must fit into the padded image; got {} x {} for {} with padding {}", out_h, out_w,
-                  image.shape(), padding);
+    throw_invalid("random_crop: window must fit into the padded image; got {} x {} for {} with padding {}", out_h,
+                  out_w, image.shape(), padding);
   }
   Generator generator = key.generator(kCropPurpose);
   const Index top = generator.randint(0, h + 2 * padding - out_h + 1) - padding;

@@ -17,9 +17,9 @@ enum class Padding { zero, reflect };
 /// A window of random position in the image padded on all sides. Works on any dtype: before Normalize the zeros are
 /// black, after it they are the mean.
 struct RandomCrop {
-  Index padding = 4;                ///< pixels on each side; for reflect less than height and width
+  Index padding = 4;  ///< pixels on each side; for reflect less than height and width
   Padding mode = Padding::zero;
-  Index height = 0;                 ///< of the window; 0: that of the image
+  Index height = 0;  ///< of the window; 0: that of the image
   Index width = 0;
 
   /// image [H, W, C] -> [height, width, C]. All (H + 2 padding - height + 1) (W + 2 padding - width + 1) positions are

@@ -11,8 +11,8 @@ using namespace tapestry;
 
 /// y = x^3, elementwise; dx = 3 dy x^2. Keeps x for backward.
 Tensor cube(const Tensor& x, Here here = {}) {
-  const CallSite site(here);                          // errors and the tape name the caller's line
-  Tensor y = no_grad([&] { return x * x * x; });      // compute; these multiplications need no rules of their own
+  const CallSite site(here);                      // errors and the tape name the caller's line
+  Tensor y = no_grad([&] { return x * x * x; });  // compute; these multiplications need no rules of their own
   return record("cube", std::move(y), wrt(x, [x = saved(x)](const Tensor& dy) { return 3 * dy * x() * x(); }));
 }
 

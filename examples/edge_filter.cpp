@@ -31,7 +31,8 @@ Tensor test_picture() {
 
 int run(int argc, char** argv) {
   std::optional<std::string> input, output;
-  examples::Flags flags("edge_filter", "Shows the vertical edges of a picture: every pixel minus its left neighbour.\n"
+  examples::Flags flags("edge_filter",
+                        "Shows the vertical edges of a picture: every pixel minus its left neighbour.\n"
                         "Without arguments it draws a picture of its own, edge_filter_input.png.");
   flags.positional("INPUT", input, "a PNG or JPEG file");
   flags.positional("OUTPUT.png", output, "where the result goes: grey is no change, bright a rise, dark a fall");
@@ -43,7 +44,7 @@ int run(int argc, char** argv) {
     output = "edge_filter_output.png";
     datasets::write_png(*input, test_picture());
   }
-  const Tensor bytes = datasets::read_image(*input);                            // u8  [H, W, 3]
+  const Tensor bytes = datasets::read_image(*input);  // u8  [H, W, 3]
   const Index height = bytes.size(0), width = bytes.size(1);
   const Tensor image = reshape(to(bytes, f32), {1, height, width, 3}) / 255.f;  // f32 [1, H, W, 3] in [0, 1]
 
@@ -52,14 +53,16 @@ int run(int argc, char** argv) {
   // [K, R, S, C / groups]: one filter of one row and two columns per channel.
   const Tensor kernel = reshape(tensor({-1.f, 1.f, -1.f, 1.f, -1.f, 1.f}), {3, 1, 2, 1});
   const auto began = std::chrono::steady_clock::now();
-  const Tensor edges = conv2d(image, kernel, {}, {.groups = 3});                // f32 [1, H, W - 1, 3] in [-1, 1]
-  const double milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
+  const Tensor edges = conv2d(image, kernel, {}, {.groups = 3});  // f32 [1, H, W - 1, 3] in [-1, 1]
+  const double milliseconds =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
 
   const Tensor shown = to(round(127.5f + 127.5f * edges), u8);
   datasets::write_png(*output, reshape(shown, {height, width - 1, 3}));
   std::printf("%s, %lld x %lld -> %s, %lld x %lld: differences from %.3f to %.3f, in %.2f ms\n", input->c_str(),
               static_cast<long long>(width), static_cast<long long>(height), output->c_str(),
-              static_cast<long long>(width - 1), static_cast<long long>(height), min(edges).item(), max(edges).item(), milliseconds);
+              static_cast<long long>(width - 1), static_cast<long long>(height), min(edges).item(), max(edges).item(),
+              milliseconds);
   return 0;
 }
 

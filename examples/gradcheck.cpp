@@ -8,9 +8,7 @@
 using namespace tapestry;
 
 /// A right one: a layer with a gate, from ops that the library has.
-Tensor gated_layer(const Tensor& x, const Tensor& w, const Tensor& v) {
-  return matmul(x, w) * sigmoid(matmul(x, v));
-}
+Tensor gated_layer(const Tensor& x, const Tensor& w, const Tensor& v) { return matmul(x, w) * sigmoid(matmul(x, v)); }
 
 /// A wrong one: y = x^2 has the gradient 2 x dy, and this rule forgets the 2.
 Tensor wrong_square(const Tensor& x, Here here = {}) {
@@ -33,7 +31,8 @@ int run(int argc, char** argv) {
   const GradReport wrong = gradient_report([](const Tensor& x) { return wrong_square(x); }, {random({2, 3})});
   std::cout << "wrong_square: " << (wrong.ok ? "NOT NOTICED" : "caught") << "\n" << wrong.text << "\n";
 
-  // In a test one writes check_grads(f, inputs, {.order = 2}) instead, which throws this report when something is wrong.
+  // In a test one writes check_grads(f, inputs, {.order = 2}) instead, which throws this report when something is
+  // wrong.
   return right.ok && !wrong.ok ? 0 : 1;
 }
 

@@ -1,6 +1,6 @@
 // An experiment with second derivatives: how sharply the loss of a small network curves at most. Power iteration finds
-// the largest eigenvalue of the Hessian from Hessian-vector products, each of which costs about two backward passes; the
-// Hessian itself, which a large network could never store, is formed here only to compare.
+// the largest eigenvalue of the Hessian from Hessian-vector products, each of which costs about two backward passes;
+// the Hessian itself, which a large network could never store, is formed here only to compare.
 #include <cmath>
 #include <cstdio>
 
@@ -55,13 +55,16 @@ double largest_eigenvalue(const std::function<Tensor(const Tensor&)>& apply, Ten
 
 int run(int argc, char** argv) {
   std::int64_t steps = 100;
-  examples::Flags flags("hessian_vector", "Finds the largest curvature of a small network's loss by Hessian-vector products.");
+  examples::Flags flags("hessian_vector",
+                        "Finds the largest curvature of a small network's loss by Hessian-vector products.");
   flags.integer("steps", steps, {1, 10'000}, "N", "of power iteration");
   if (!flags.parse(argc, argv)) return 0;
   manual_seed(1);
 
   const auto [points, arms] = spiral();
-  const auto loss = [points = points, arms = arms](const Tensor& theta) { return cross_entropy(network(theta, points), arms); };
+  const auto loss = [points = points, arms = arms](const Tensor& theta) {
+    return cross_entropy(network(theta, points), arms);
+  };
   Tensor theta = normal({kParameters}, 0, .5, {.dtype = f64, .requires_grad = true});
   optim::AdamW adam({theta}, {.lr = .02, .weight_decay = 0});
   const double first_loss = loss(theta).item();
@@ -71,8 +74,8 @@ int run(int argc, char** argv) {
     adam.step();
   }
   const Tensor trained = theta.detach();
-  std::printf("%lld parameters, loss %.4f before and %.4f after training\n", static_cast<long long>(kParameters), first_loss,
-              loss(trained).item());
+  std::printf("%lld parameters, loss %.4f before and %.4f after training\n", static_cast<long long>(kParameters),
+              first_loss, loss(trained).item());
 
   const Tensor start = randn({kParameters}, {.dtype = f64});
   const double by_products =

@@ -16,10 +16,10 @@ class LectureNet : public nn::Module {
         conv2_{child("conv2", nn::Conv2d{16, 32, {.kernel = 3, .padding = 1}})},
         fc_{child("fc", nn::Linear{8 * 8 * 32, classes})} {}
 
-  Tensor operator()(Tensor x) const {                  // x [N, 32, 32, 3]
-    x = max_pool2d(relu(conv1_(x)), {.kernel = 2});    //   [N, 16, 16, 16]
-    x = max_pool2d(relu(conv2_(x)), {.kernel = 2});    //   [N, 8, 8, 32]
-    return fc_(flatten(x));                            //   [N, classes]
+  Tensor operator()(Tensor x) const {                // x [N, 32, 32, 3]
+    x = max_pool2d(relu(conv1_(x)), {.kernel = 2});  //   [N, 16, 16, 16]
+    x = max_pool2d(relu(conv2_(x)), {.kernel = 2});  //   [N, 8, 8, 32]
+    return fc_(flatten(x));                          //   [N, classes]
   }
 
  private:

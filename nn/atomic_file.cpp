@@ -84,7 +84,8 @@ void write_all(int fd, std::span<const std::byte> bytes, const std::filesystem::
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd, bytes.data(), bytes.size());
     if (written > 0) bytes = bytes.subspan(static_cast<std::size_t>(written));
-    else if (written == 0 || errno != EINTR) throw_system(target, "all bytes must be written", written == 0 ? EIO : errno);
+    else if (written == 0 || errno != EINTR)
+      throw_system(target, "all bytes must be written", written == 0 ? EIO : errno);
   }
 }
 
@@ -133,7 +134,8 @@ std::vector<std::byte> read_file(const std::filesystem::path& path) {
   while (at < bytes.size()) {
     const ssize_t got = ::read(file.get(), bytes.data() + at, bytes.size() - at);
     if (got > 0) at += static_cast<std::size_t>(got);
-    else if (got == 0) throw FileError(path, static_cast<std::int64_t>(at), "it must not shrink while being read", "its end");
+    else if (got == 0)
+      throw FileError(path, static_cast<std::int64_t>(at), "it must not shrink while being read", "its end");
     else if (errno != EINTR) throw_system(path, "it must be readable", errno);
   }
   return bytes;

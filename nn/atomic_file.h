@@ -24,9 +24,10 @@ class FileError : public std::runtime_error {
   std::int64_t offset_;
 };
 
-/// Writes a file in one step: readers, and whoever comes after a crash, find the old file or the new one, whole. The bytes
-/// go to a temporary file in the same folder, which is synchronised and renamed. An existing file keeps its mode, a
-/// link its place: what it points to is replaced. Throws FileError; the old file is intact then and no temporary left.
+/// Writes a file in one step: readers, and whoever comes after a crash, find the old file or the new one, whole. The
+/// bytes go to a temporary file in the same folder, which is synchronised and renamed. An existing file keeps its mode,
+/// a link its place: what it points to is replaced. Throws FileError; the old file is intact then and no temporary
+/// left.
 void write_file_atomically(const std::filesystem::path& path, const std::vector<std::span<const std::byte>>& pieces);
 
 /// All bytes of a regular file. Throws FileError.

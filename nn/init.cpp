@@ -37,7 +37,8 @@ Tensor normal(const Shape& shape, double mean, double std, const InitOptions& op
   return tapestry::normal(shape, mean, std, {.dtype = options.dtype, .generator = options.generator});
 }
 
-// --- by fans ----------------------------------------------------------------------------------------------------------
+// --- by fans
+// ----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -80,7 +81,8 @@ Tensor fan_in_uniform(const Shape& shape, Index fan_in, const InitOptions& optio
   return uniform(shape, -bound, bound, options);
 }
 
-// --- truncated normal -------------------------------------------------------------------------------------------------
+// --- truncated normal
+// -------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -115,8 +117,8 @@ Tensor trunc_normal(const Shape& shape, const TruncNormalOptions& options) {
     throw_invalid("trunc_normal: [low, high] must reach within 8 std of the mean; got [{}, {}] for mean {}, std {}",
                   options.low, options.high, options.mean, options.std);
   }
-  const Tensor draws = tapestry::uniform(shape, normal_cdf(low), normal_cdf(high),
-                                         {.dtype = f64, .generator = options.generator});
+  const Tensor draws =
+      tapestry::uniform(shape, normal_cdf(low), normal_cdf(high), {.dtype = f64, .generator = options.generator});
   Tensor y = empty(shape, options.dtype);
   visit_float(y.dtype(), [&]<class T>() {
     T* out = y.mutable_data<T>();
@@ -128,7 +130,8 @@ Tensor trunc_normal(const Shape& shape, const TruncNormalOptions& options) {
   return y;
 }
 
-// --- matrices and kernels of a given form -----------------------------------------------------------------------------
+// --- matrices and kernels of a given form
+// -----------------------------------------------------------------------------
 
 namespace {
 
@@ -165,8 +168,8 @@ Tensor orthogonal(const Shape& shape, const OrthogonalOptions& options) {
   const bool tall = rows > columns;
   const auto count = static_cast<std::size_t>(std::min(rows, columns));
   const auto length = static_cast<std::size_t>(std::max(rows, columns));
-  const Tensor draws = normal({static_cast<Index>(count), static_cast<Index>(length)}, 0, 1,
-                              InitOptions{f64, options.generator});
+  const Tensor draws =
+      normal({static_cast<Index>(count), static_cast<Index>(length)}, 0, 1, InitOptions{f64, options.generator});
   std::vector<std::vector<double>> vectors;
   for (std::size_t i = 0; i < count; ++i) {
     const double* row = draws.data<double>() + i * length;

@@ -6,8 +6,8 @@ namespace tapestry {
 class Generator;
 }
 
-/// Initial values for parameters. All return new tensors, f32 unless .dtype says f64, and draw from .generator or, without
-/// one, from default_generator(). What depends on fans counts the connections of one output or input element:
+/// Initial values for parameters. All return new tensors, f32 unless .dtype says f64, and draw from .generator or,
+/// without one, from default_generator(). What depends on fans counts the connections of one output or input element:
 ///
 ///     linear weight [out, in]             fan in = in             fan out = out
 ///     conv weight   [K, R, S, C/groups]   fan in = R S C/groups   fan out = K R S

@@ -56,7 +56,9 @@ void JsonReader::fail(const std::string& expected, const std::string& got) const
 
 void JsonReader::fail_here(const std::string& expected) const {
   const int c = peek();
-  fail(expected, c < 0 ? "its end" : c > 0x20 && c < 0x7F ? fmt::format("'{}'", static_cast<char>(c)) : fmt::format("byte 0x{:02x}", c));
+  fail(expected, c < 0                  ? "its end"
+                 : c > 0x20 && c < 0x7F ? fmt::format("'{}'", static_cast<char>(c))
+                                        : fmt::format("byte 0x{:02x}", c));
 }
 
 void JsonReader::skip_space() noexcept {
@@ -85,7 +87,10 @@ std::uint32_t JsonReader::hex4() {
   std::uint32_t value = 0;
   for (int i = 0; i < 4; ++i, ++at_) {
     const int c = peek();
-    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
     if (digit < 0) fail_here("four hexadecimal digits");
     value = value << 4 | static_cast<std::uint32_t>(digit);
   }

@@ -25,7 +25,8 @@ std::string text(const Pair2& pair) { return fmt::format("{}x{}", pair.h, pair.w
 
 }  // namespace
 
-// --- convolution ------------------------------------------------------------------------------------------------------
+// --- convolution
+// ------------------------------------------------------------------------------------------------------
 
 Conv2d::Conv2d(Index in, Index out, const Conv2dOptions& options)
     : options_{.stride = options.stride,
@@ -56,14 +57,16 @@ Tensor Conv2d::operator()(const Tensor& x, Here here) const {
   return conv2d(x, weight_, bias_, options_);
 }
 
-// --- linear -----------------------------------------------------------------------------------------------------------
+// --- linear
+// -----------------------------------------------------------------------------------------------------------
 
 Linear::Linear(Index in, Index out, const LinearOptions& options) {
   check_positive("Linear", "in", in);
   check_positive("Linear", "out", out);
   const FlattenedImage& image = options.flattened;
   if (image.h < 1 || image.w < 1 || in % (image.h * image.w) != 0) {
-    throw_invalid("Linear: in must be a multiple of flattened.h x flattened.w; got {} and {} x {}", in, image.h, image.w);
+    throw_invalid("Linear: in must be a multiple of flattened.h x flattened.w; got {} and {} x {}", in, image.h,
+                  image.w);
   }
   weight_ = param("weight", init::fan_in_uniform({out, in}, in), image);
   if (options.bias) bias_ = param("bias", init::fan_in_uniform({out}, in));
@@ -76,7 +79,8 @@ Tensor Linear::operator()(const Tensor& x, Here here) const {
   return linear(x, weight_, bias_);
 }
 
-// --- normalisation ----------------------------------------------------------------------------------------------------
+// --- normalisation
+// ----------------------------------------------------------------------------------------------------
 
 BatchNorm2d::BatchNorm2d(Index channels, const BatchNormOptions& options) : channels_(channels), options_(options) {
   check_positive("BatchNorm2d", "channels", channels);
@@ -120,7 +124,8 @@ Tensor LayerNorm::operator()(const Tensor& x, Here here) const {
   return layer_norm(x, normalized_shape_, weight_, bias_, {.eps = eps_});
 }
 
-// --- dropout ----------------------------------------------------------------------------------------------------------
+// --- dropout
+// ----------------------------------------------------------------------------------------------------------
 
 Dropout::Dropout(double p) : p_(p) {
   if (!(p >= 0 && p <= 1)) throw_invalid("Dropout: p must be in [0, 1]; got {}", p);
@@ -133,7 +138,8 @@ Tensor Dropout::operator()(const Tensor& x, Here here) const {
   return dropout(x, {.p = p_, .training = is_training()});
 }
 
-// --- pooling ----------------------------------------------------------------------------------------------------------
+// --- pooling
+// ----------------------------------------------------------------------------------------------------------
 
 MaxPool2d::MaxPool2d(const MaxPool2dOptions& options) : options_(options) {
   describe(fmt::format("MaxPool2d {}, stride {}", text(options.kernel), text(options.stride.value_or(options.kernel))));
@@ -174,7 +180,8 @@ Tensor GlobalAvgPool2d::operator()(const Tensor& x, Here here) const {
   return global_avg_pool2d(x);
 }
 
-// --- activations ------------------------------------------------------------------------------------------------------
+// --- activations
+// ------------------------------------------------------------------------------------------------------
 
 ReLU::ReLU() { describe("ReLU"); }
 Sigmoid::Sigmoid() { describe("Sigmoid"); }
@@ -223,7 +230,8 @@ Tensor LeakyReLU::operator()(const Tensor& x, Here here) const {
   return leaky_relu(x, options_);
 }
 
-// --- shape ------------------------------------------------------------------------------------------------------------
+// --- shape
+// ------------------------------------------------------------------------------------------------------------
 
 Flatten::Flatten(const FlattenOptions& options) : options_(options) { describe("Flatten"); }
 

@@ -14,8 +14,8 @@ struct LinearOptions {
 ///   weight  [out, in]
 ///   bias    [out]
 ///
-/// Both begin uniform in +-1 / sqrt(in). Throws std::invalid_argument for extents below 1, and when in is no multiple of
-/// the pixels of .flattened.
+/// Both begin uniform in +-1 / sqrt(in). Throws std::invalid_argument for extents below 1, and when in is no multiple
+/// of the pixels of .flattened.
 class Linear : public Module {
  public:
   Linear(Index in, Index out, const LinearOptions& options = {});

@@ -19,9 +19,9 @@ struct FlattenedImage {
 };
 
 struct NamedTensor {
-  std::string name;                ///< "layer2.0.conv1.weight"
+  std::string name;  ///< "layer2.0.conv1.weight"
   Tensor tensor;
-  FlattenedImage flattened = {};   ///< what the columns of a linear layer's weight stand for
+  FlattenedImage flattened = {};  ///< what the columns of a linear layer's weight stand for
 };
 
 /// A part of a model: a handle on a list of named tensors (parameters, which are trained, and buffers, which are not)

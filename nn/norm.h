@@ -14,8 +14,8 @@ struct BatchNormOptions {
   bool track_running_stats = true;       ///< else the batch's own statistics serve in eval mode too
 };
 
-/// batch_norm of x [N, H, W, C] over all but the channels. In training mode it uses the batch's statistics and moves the
-/// running ones, in eval mode it uses the running ones.
+/// batch_norm of x [N, H, W, C] over all but the channels. In training mode it uses the batch's statistics and moves
+/// the running ones, in eval mode it uses the running ones.
 ///
 ///   weight, bias                [C], begin with 1 and 0
 ///   running_mean, running_var   [C], buffers, begin with 0 and 1

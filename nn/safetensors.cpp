@@ -19,10 +19,10 @@ static_assert(std::endian::native == std::endian::little, "elements are written 
 constexpr std::int64_t kPrefix = 8;                    // bytes: the length of the header
 constexpr std::int64_t kMaxHeader = 16 * 1024 * 1024;  // bytes; a tensor takes about 100
 constexpr std::size_t kMaxEntries = 65'536;
-constexpr std::size_t kMaxName = 1024;                 // bytes
+constexpr std::size_t kMaxName = 1024;  // bytes
 constexpr std::string_view kMetadata = "__metadata__";
 
-constexpr std::pair<std::string_view, Dtype> kDtypes[] = {{"F32", f32}, {"F64", f64}, {"BF16", bf16}, {"I64", i64},
+constexpr std::pair<std::string_view, Dtype> kDtypes[] = {{"F32", f32}, {"F64", f64}, {"BF16", bf16},   {"I64", i64},
                                                           {"I32", i32}, {"U8", u8},   {"BOOL", boolean}};
 
 std::string_view code_of(Dtype dtype) {
@@ -37,7 +37,8 @@ std::string name_fault(std::string_view name) {
   return "";
 }
 
-// --- reading ----------------------------------------------------------------------------------------------------------
+// --- reading
+// ----------------------------------------------------------------------------------------------------------
 
 struct Entry {
   std::string name;
@@ -70,12 +71,16 @@ void check_kind(std::span<const std::byte> bytes, const std::filesystem::path& p
 std::int64_t header_length(std::span<const std::byte> bytes, const std::filesystem::path& path) {
   check_kind(bytes, path);
   const auto size = static_cast<std::int64_t>(bytes.size());
-  if (size < kPrefix) throw FileError(path, 0, "it must begin with 8 bytes, the header's length", fmt::format("{} bytes", size));
+  if (size < kPrefix)
+    throw FileError(path, 0, "it must begin with 8 bytes, the header's length", fmt::format("{} bytes", size));
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), kPrefix);
-  if (length > kMaxHeader) throw FileError(path, 0, fmt::format("the header must have at most {} bytes", kMaxHeader), fmt::format("{}", length));
+  if (length > kMaxHeader)
+    throw FileError(path, 0, fmt::format("the header must have at most {} bytes", kMaxHeader),
+                    fmt::format("{}", length));
   if (static_cast<std::int64_t>(length) > size - kPrefix) {
-    throw FileError(path, 0, fmt::format("the header must end within the file's {} bytes", size), fmt::format("a length of {}", length));
+    throw FileError(path, 0, fmt::format("the header must end within the file's {} bytes", size),
+                    fmt::format("a length of {}", length));
   }
   return static_cast<std::int64_t>(length);
 }
@@ -120,13 +125,16 @@ Entry read_entry(JsonReader& json, std::string name) {
     if (!seen.insert(field).second) json.fail("each field once", fmt::format("{} twice for {}", field, entry.name));
     json.expect(':');
     if (field == "dtype") entry.dtype = read_dtype(json, entry.name);
-    else if (field == "shape") entry.shape = to_shape(read_integers(json, kMaxRank, "the shape of " + entry.name), json, entry.name);
+    else if (field == "shape")
+      entry.shape = to_shape(read_integers(json, kMaxRank, "the shape of " + entry.name), json, entry.name);
     else if (field == "data_offsets") offsets = read_integers(json, 2, "the data_offsets of " + entry.name);
     else json.fail("fields dtype, shape and data_offsets", field);
   } while (json.accept(','));
   json.expect('}');
-  if (seen.size() != 3) json.fail(fmt::format("dtype, shape and data_offsets for {}", entry.name), fmt::format("{} of them", seen.size()));
-  if (offsets.size() != 2) json.fail(fmt::format("two data_offsets for {}", entry.name), fmt::format("{}", offsets.size()));
+  if (seen.size() != 3)
+    json.fail(fmt::format("dtype, shape and data_offsets for {}", entry.name), fmt::format("{} of them", seen.size()));
+  if (offsets.size() != 2)
+    json.fail(fmt::format("two data_offsets for {}", entry.name), fmt::format("{}", offsets.size()));
   entry.begin = offsets[0];
   entry.end = offsets[1];
   return entry;
@@ -168,7 +176,8 @@ std::vector<Entry> read_header(JsonReader& json, Metadata& metadata) {
 }
 
 /// Every byte of the data belongs to exactly one tensor, and every tensor has the bytes that its shape needs.
-void check_places(std::vector<Entry>& entries, std::int64_t data, std::int64_t data_offset, const std::filesystem::path& path) {
+void check_places(std::vector<Entry>& entries, std::int64_t data, std::int64_t data_offset,
+                  const std::filesystem::path& path) {
   for (const Entry& e : entries) {
     const auto fail = [&](const std::string& expected) {
       throw FileError(path, e.offset, expected, fmt::format("[{}, {}] for {}", e.begin, e.end, e.name));
@@ -197,12 +206,14 @@ void check_places(std::vector<Entry>& entries, std::int64_t data, std::int64_t d
   }
 }
 
-Tensor read_tensor(const Entry& e, std::span<const std::byte> data, std::int64_t data_offset, const std::filesystem::path& path) {
+Tensor read_tensor(const Entry& e, std::span<const std::byte> data, std::int64_t data_offset,
+                   const std::filesystem::path& path) {
   const auto bytes = data.subspan(static_cast<std::size_t>(e.begin), static_cast<std::size_t>(e.end - e.begin));
   if (e.dtype == boolean) {
     const auto bad = std::find_if(bytes.begin(), bytes.end(), [](std::byte b) { return b > std::byte{1}; });
     if (bad != bytes.end()) {
-      throw FileError(path, data_offset + e.begin + (bad - bytes.begin()), fmt::format("a bool of {} must be 0 or 1", e.name),
+      throw FileError(path, data_offset + e.begin + (bad - bytes.begin()),
+                      fmt::format("a bool of {} must be 0 or 1", e.name),
                       fmt::format("{}", std::to_integer<int>(*bad)));
     }
   }
@@ -216,7 +227,8 @@ Tensor read_tensor(const Entry& e, std::span<const std::byte> data, std::int64_t
 TensorFile parse_tensors(std::span<const std::byte> bytes, const std::filesystem::path& name) {
   const std::int64_t length = header_length(bytes, name);
   JsonReader json(bytes.subspan(kPrefix, static_cast<std::size_t>(length)), kPrefix, name);
-  if (length == 0 || bytes[kPrefix] != std::byte{'{'}) json.fail("'{' as its first byte", length == 0 ? "nothing" : "another");
+  if (length == 0 || bytes[kPrefix] != std::byte{'{'})
+    json.fail("'{' as its first byte", length == 0 ? "nothing" : "another");
   TensorFile file;
   std::vector<Entry> entries = read_header(json, file.metadata);
   const std::int64_t data_offset = kPrefix + length;
@@ -228,7 +240,8 @@ TensorFile parse_tensors(std::span<const std::byte> bytes, const std::filesystem
 
 TensorFile load_tensors(const std::filesystem::path& path) { return parse_tensors(read_file(path), path); }
 
-// --- writing ----------------------------------------------------------------------------------------------------------
+// --- writing
+// ----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -270,13 +283,15 @@ std::span<const std::byte> bytes_of(const Tensor& x) {
 
 }  // namespace
 
-void save_tensors(const std::map<std::string, Tensor>& tensors, const std::filesystem::path& path, const Metadata& metadata) {
+void save_tensors(const std::map<std::string, Tensor>& tensors, const std::filesystem::path& path,
+                  const Metadata& metadata) {
   for (const auto& [name, x] : tensors) {
     check_name(name);
     if (!x.defined()) throw_invalid("save_tensors: {} must be a defined tensor", name);
   }
   for (const auto& [key, value] : metadata) {
-    if (!is_utf8(key) || !is_utf8(value)) throw_invalid("save_tensors: metadata must be UTF-8; got other bytes at '{}'", key);
+    if (!is_utf8(key) || !is_utf8(value))
+      throw_invalid("save_tensors: metadata must be UTF-8; got other bytes at '{}'", key);
   }
   // Wide elements first: then each tensor is aligned to its elements.
   std::vector<std::pair<std::string, Tensor>> ordered(tensors.begin(), tensors.end());
@@ -291,7 +306,8 @@ void save_tensors(const std::map<std::string, Tensor>& tensors, const std::files
                   kMaxEntries, header.size(), tensors.size());
   }
   const std::uint64_t length = header.size();
-  std::vector<std::span<const std::byte>> pieces{std::as_bytes(std::span(&length, 1)), std::as_bytes(std::span(header))};
+  std::vector<std::span<const std::byte>> pieces{std::as_bytes(std::span(&length, 1)),
+                                                 std::as_bytes(std::span(header))};
   for (const auto& [name, x] : ordered) pieces.push_back(bytes_of(x));
   write_file_atomically(path, pieces);
 }

@@ -10,9 +10,9 @@
 #include <tapestry/autograd/tensor.h>
 #include <tapestry/nn/atomic_file.h>
 
-/// The safetensors format: a little-endian u64, the length of the header; a JSON object with dtype, shape and place of every
-/// tensor, strings under "__metadata__"; the elements. Read strictly: what is not exactly that is refused, with path
-/// and offset. f32, f64, bf16, i64, i32, u8 and bool.
+/// The safetensors format: a little-endian u64, the length of the header; a JSON object with dtype, shape and place of
+/// every tensor, strings under "__metadata__"; the elements. Read strictly: what is not exactly that is refused, with
+/// path and offset. f32, f64, bf16, i64, i32, u8 and bool.
 namespace tapestry::nn {
 
 using Metadata = std::map<std::string, std::string>;
@@ -23,9 +23,9 @@ struct TensorFile {
 };
 
 /// Writes tensors as they are, in one step (write_file_atomically). The metadata entry "format": "pt", which PyTorch's
-/// loaders ask for, is added. Equal tensors and metadata give equal bytes. Throws std::invalid_argument for an undefined
-/// tensor and for a name that is empty, longer than 1,024 bytes, no UTF-8, has a NUL or is "__metadata__"; FileError
-/// when the file cannot be written.
+/// loaders ask for, is added. Equal tensors and metadata give equal bytes. Throws std::invalid_argument for an
+/// undefined tensor and for a name that is empty, longer than 1,024 bytes, no UTF-8, has a NUL or is "__metadata__";
+/// FileError when the file cannot be written.
 void save_tensors(const std::map<std::string, Tensor>& tensors, const std::filesystem::path& path,
                   const Metadata& metadata = {});
 

@@ -12,7 +12,8 @@ namespace detail {
 
 /// Anything that makes a tensor from a tensor.
 template <class F>
-concept Layer = std::invocable<F&, const Tensor&> && std::convertible_to<std::invoke_result_t<F&, const Tensor&>, Tensor>;
+concept Layer =
+    std::invocable<F&, const Tensor&> && std::convertible_to<std::invoke_result_t<F&, const Tensor&>, Tensor>;
 
 using LayerCall = std::function<Tensor(const Tensor&, Here)>;
 
@@ -59,8 +60,8 @@ class Sequential : public Module {
 class AnyModule : public Module {
  public:
   template <std::derived_from<Module> M>
-    requires detail::Layer<M> && (!std::same_as<M, AnyModule>)
-  AnyModule(M model) : Module(model), call_(detail::call_of(std::move(model))) {}
+  requires detail::Layer<M> &&(!std::same_as<M, AnyModule>)AnyModule(M model)
+      : Module(model), call_(detail::call_of(std::move(model))) {}
 
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const { return call_(x, here); }
 

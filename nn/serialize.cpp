@@ -13,8 +13,8 @@ namespace {
 
 /// How a tensor of ours is laid out in files.
 struct Layout {
-  Shape ours;          ///< with a flattened image's dimensions apart
-  Shape file;          ///< as it stands in the file
+  Shape ours;  ///< with a flattened image's dimensions apart
+  Shape file;  ///< as it stands in the file
   bool permuted = false;
 };
 

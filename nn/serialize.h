@@ -27,8 +27,8 @@ struct LoadOptions {
   bool strict = true;  ///< the file's keys must be the module's; else missing and unexpected ones are passed over
 };
 
-/// Copies a file's values into the module's parameters and buffers and returns the file's metadata. Throws FileError for
-/// a file that is not in order, and one that lists every key that is missing, unexpected, or has another shape or
+/// Copies a file's values into the module's parameters and buffers and returns the file's metadata. Throws FileError
+/// for a file that is not in order, and one that lists every key that is missing, unexpected, or has another shape or
 /// dtype; the module is unchanged then.
 Metadata load(const Module& module, const std::filesystem::path& path, const LoadOptions& options = {});
 

@@ -2,6 +2,7 @@
 
 #include <numbers>
 
+#include <tapestry/autograd/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/common.h>
@@ -41,13 +42,26 @@ Tensor fused(Binary kernel, const Tensor& dy, const Tensor& kept) {
   return dx;
 }
 
+/// dy where y > 0 or NaN, else 0: linear in dy, and its own transpose.
+Tensor relu_grad(const Tensor& dy, const Tensor& y) {
+  return record("relu_grad", fused(Binary::relu_grad, dy, y),
+                wrt(dy, [y = saved(y.detach())](const Tensor& ddx) { return relu_grad(ddx, y()); }));
+}
+
+/// x within bounds, with gradient 0 on them and outside.
+Tensor bounded(const char* op, const Tensor& x, double low, double high) {
+  check_float(op, x);
+  Tensor y = no_grad([&] { return clamp(x, {.min = low, .max = high}); });
+  return record(op, std::move(y), wrt(x, [x = saved(x), low, high](const Tensor& dy) {
+                  return where(logical_and(gt(x(), low), lt(x(), high)), dy, 0.0);
+                }));
+}
+
 }  // namespace
 
 Tensor relu(const Tensor& x, Here here) {
   const CallSite site(here);
-  return record("relu", compute("relu", Unary::relu, x), wrt(x, [](const Tensor& dy, const Tensor& y) {
-                  return is_grad_enabled() ? where(le(y, 0), 0.0, dy) : fused(Binary::relu_grad, dy, y);
-                }));
+  return record("relu", compute("relu", Unary::relu, x), wrt(x, [](const Tensor& dy, const Tensor& y) { return relu_grad(dy, y); }));
 }
 
 Tensor leaky_relu(const Tensor& x, const LeakyReluOptions& options, Here here) {
@@ -97,9 +111,23 @@ Tensor gelu(const Tensor& x, const GeluOptions& options, Here here) {
 
 Tensor relu6(const Tensor& x, Here here) {
   const CallSite site(here);
-  Tensor y = no_grad([&] { return clamp(x, {.min = 0, .max = 6}); });
-  return record("relu6", std::move(y), wrt(x, [x = saved(x)](const Tensor& dy) {
-                  return where(logical_and(gt(x(), 0), lt(x(), 6)), dy, 0.0);
+  return bounded("relu6", x, 0, 6);
+}
+
+Tensor hardtanh(const Tensor& x, const HardtanhOptions& options, Here here) {
+  const CallSite site(here);
+  if (!(options.min < options.max)) {
+    throw_invalid("hardtanh: .min must be below .max; got {} and {}", options.min, options.max);
+  }
+  return bounded("hardtanh", x, options.min, options.max);
+}
+
+Tensor hardswish(const Tensor& x, Here here) {
+  const CallSite site(here);
+  check_float("hardswish", x);
+  Tensor y = no_grad([&] { return where(le(x, -3), 0.0, where(ge(x, 3), x, x * (x + 3) / 6)); });
+  return record("hardswish", std::move(y), wrt(x, [x = saved(x)](const Tensor& dy) {
+                  return where(lt(x(), -3), 0.0, where(gt(x(), 3), dy, dy * (x() / 3 + 0.5)));
                 }));
 }
 
@@ -109,6 +137,14 @@ Tensor softplus(const Tensor& x, Here here) {
   // log1p(exp(x)) where that neither overflows nor loses anything
   Tensor y = no_grad([&] { return where(gt(x, 20), x, log1p(exp(clamp(x, {.max = 20})))); });
   return record("softplus", std::move(y), wrt(x, [x = saved(x)](const Tensor& dy) { return dy * sigmoid(x()); }));
+}
+
+Tensor logsigmoid(const Tensor& x, Here here) {
+  const CallSite site(here);
+  check_float("logsigmoid", x);
+  // exp never sees a positive number
+  Tensor y = no_grad([&] { return clamp(x, {.max = 0}) - log1p(exp(neg(abs(x)))); });
+  return record("logsigmoid", std::move(y), wrt(x, [x = saved(x)](const Tensor& dy) { return dy * sigmoid(neg(x())); }));
 }
 
 }  // namespace tapestry

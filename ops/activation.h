@@ -35,7 +35,21 @@ struct GeluOptions {
 /// min(max(x, 0), 6), gradient 0 on both bounds. Keeps x.
 [[nodiscard]] Tensor relu6(const Tensor& x, Here here = {});
 
+struct HardtanhOptions {
+  double min = -1;
+  double max = 1;
+};
+/// min(max(x, options.min), options.max), gradient 0 on both bounds (clamp: 1). Keeps x. Throws std::invalid_argument
+/// unless min < max.
+[[nodiscard]] Tensor hardtanh(const Tensor& x, const HardtanhOptions& options = {}, Here here = {});
+
+/// x relu6(x + 3) / 6; the gradient at -3 and 3 is that of the middle part, -1/2 and 3/2. Keeps x.
+[[nodiscard]] Tensor hardswish(const Tensor& x, Here here = {});
+
 /// log(1 + exp(x)), linear above 20. Keeps x.
 [[nodiscard]] Tensor softplus(const Tensor& x, Here here = {});
+
+/// log(sigmoid(x)), without overflow: -1000 gives -1000. Keeps x.
+[[nodiscard]] Tensor logsigmoid(const Tensor& x, Here here = {});
 
 }  // namespace tapestry

@@ -158,7 +158,7 @@ Tensor div(const Operand& a, const Operand& b) {
   return record("div", std::move(y),
                 wrt(input(a), [b = Kept(b, for_a), shape = shape_of(a)](const Tensor& dy) { return sum_to(dy / b(), shape); }),
                 wrt(input(b), [a = Kept(a, for_b), b = Kept(b, for_b), shape = shape_of(b)](const Tensor& dy) {
-                  return neg(sum_to(dy * (a() / square(b().tensor())), shape));
+                  return neg(sum_to(dy * (a() / b() / b()), shape));  // b^2 might overflow
                 }));
 }
 

@@ -1,6 +1,9 @@
 #include <tapestry/ops/compare.h>
 
+#include <limits>
+
 #include <tapestry/autograd/check.h>
+#include <tapestry/autograd/parallel.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/common.h>
@@ -10,6 +13,8 @@ namespace tapestry {
 namespace {
 
 using kernels::Compare;
+
+constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
 
 /// f.operator()<T>() for the types that can be compared.
 template <class F>
@@ -64,7 +69,9 @@ Tensor logical(const char* op, const Tensor& a, const Tensor& b, const F& f) {
   const bool* u = a.data<bool>();
   const bool* v = b.data<bool>();
   bool* out = y.mutable_data<bool>();
-  for (Index i = 0; i < y.numel(); ++i) out[i] = f(u[i], v[i]);
+  parallel_for(y.numel(), kGrain, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) out[i] = f(u[i], v[i]);
+  });
   return y;
 }
 
@@ -117,6 +124,11 @@ Tensor logical_or(const Tensor& a, const Tensor& b, Here here) {
   return logical("logical_or", a, b, [](bool u, bool v) { return u || v; });
 }
 
+Tensor logical_xor(const Tensor& a, const Tensor& b, Here here) {
+  const CallSite site(here);
+  return logical("logical_xor", a, b, [](bool u, bool v) { return u != v; });
+}
+
 Tensor logical_not(const Tensor& a, Here here) {
   const CallSite site(here);
   return logical("logical_not", a, a, [](bool u, bool) { return !u; });
@@ -126,6 +138,20 @@ Tensor isnan(const Tensor& x, Here here) {
   const CallSite site(here);
   check_float("isnan", x);
   return ne(x, x);
+}
+
+Tensor isinf(const Tensor& x, Here here) {
+  const CallSite site(here);
+  check_float("isinf", x);
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  return logical_or(eq(x, infinity), eq(x, -infinity));
+}
+
+Tensor isfinite(const Tensor& x, Here here) {
+  const CallSite site(here);
+  check_float("isfinite", x);
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  return logical_and(lt(x, infinity), gt(x, -infinity));
 }
 
 Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {

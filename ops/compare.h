@@ -16,9 +16,13 @@ namespace tapestry {
 /// Of bool tensors of equal shapes, else std::invalid_argument.
 [[nodiscard]] Tensor logical_and(const Tensor& a, const Tensor& b, Here here = {});
 [[nodiscard]] Tensor logical_or(const Tensor& a, const Tensor& b, Here here = {});
+[[nodiscard]] Tensor logical_xor(const Tensor& a, const Tensor& b, Here here = {});
 [[nodiscard]] Tensor logical_not(const Tensor& a, Here here = {});
 
+/// Of f32 or f64, else std::invalid_argument.
 [[nodiscard]] Tensor isnan(const Tensor& x, Here here = {});
+[[nodiscard]] Tensor isinf(const Tensor& x, Here here = {});     ///< either infinity
+[[nodiscard]] Tensor isfinite(const Tensor& x, Here here = {});  ///< neither NaN nor infinite
 
 /// condition ? a : b, elementwise with broadcasting of all three. Gradients are selected too, never multiplied: the
 /// operand that was not taken gets exactly 0. Keeps the condition. Throws std::invalid_argument unless the condition is

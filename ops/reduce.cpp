@@ -200,6 +200,27 @@ Tensor var(const Tensor& x, const VarOptions& options, Here here) {
   return sum(square(deviation), {.dim = options.dim, .keepdim = options.keepdim}) * (1.0 / degrees);
 }
 
+Tensor stddev(const Tensor& x, const VarOptions& options, Here here) {
+  const CallSite site(here);
+  check_float("stddev", x);
+  const Tensor variance = var(x, options);
+  const Tensor zero = eq(variance, 0);
+  // The root's slope at 0 is infinite: a constant goes through another branch.
+  return where(zero, 0.0, sqrt(where(zero, 1.0, variance)));
+}
+
+Tensor any(const Tensor& x, const ReduceOptions& options, Here here) {
+  const CallSite site(here);
+  if (x.dtype() != boolean) throw_invalid("any: the dtype must be bool; got {}", x.dtype());
+  return gt(sum(x, options), 0);
+}
+
+Tensor all(const Tensor& x, const ReduceOptions& options, Here here) {
+  const CallSite site(here);
+  if (x.dtype() != boolean) throw_invalid("all: the dtype must be bool; got {}", x.dtype());
+  return eq(sum(logical_not(x), options), 0);
+}
+
 Tensor amax(const Tensor& x, const ReduceOptions& options, Here here) {
   const CallSite site(here);
   return extreme("amax", true, x, options);

@@ -43,6 +43,14 @@ struct VarOptions {
 /// sum((x - mean)^2) / (n - correction), in two passes; NaN when n <= correction and the sum is 0.
 [[nodiscard]] Tensor var(const Tensor& x, const VarOptions& options = {}, Here here = {});
 
+/// The square root of var; gradient 0 where it is 0. (`std` would hide the namespace.)
+[[nodiscard]] Tensor stddev(const Tensor& x, const VarOptions& options = {}, Here here = {});
+
+/// Whether any, or all, elements of a bool tensor are true; over nothing: false, true. Another dtype throws
+/// std::invalid_argument.
+[[nodiscard]] Tensor any(const Tensor& x, const ReduceOptions& options = {}, Here here = {});
+[[nodiscard]] Tensor all(const Tensor& x, const ReduceOptions& options = {}, Here here = {});
+
 /// Largest or smallest element; NaN wins. Ties share the gradient equally. Over nothing: std::invalid_argument.
 [[nodiscard]] Tensor amax(const Tensor& x, const ReduceOptions& options = {}, Here here = {});
 [[nodiscard]] Tensor amin(const Tensor& x, const ReduceOptions& options = {}, Here here = {});

@@ -16,14 +16,10 @@ constexpr std::string_view kModelPrefix = "model.", kOptimizerPrefix = "optimize
 
 /// What must be the same for the position in a run to mean the same.
 std::map<std::string, std::string> settings_of(const TrainOptions& options) {
-  return {{"model", options.model},
-          {"labels", options.labels},
-          {"data", options.data_name()},
-          {"train-size", options.data ? "all" : std::to_string(*options.train_size)},
-          {"augment", *options.augment},
-          {"batch", std::to_string(*options.batch)},
-          {"optimizer", options.optimizer},
-          {"seed", std::to_string(options.seed)}};
+  return {{"model", options.model},         {"labels", options.labels},
+          {"data", options.data_name()},    {"train-size", options.data ? "all" : std::to_string(*options.train_size)},
+          {"augment", *options.augment},    {"batch", std::to_string(*options.batch)},
+          {"optimizer", options.optimizer}, {"seed", std::to_string(options.seed)}};
 }
 
 nn::Metadata metadata_of(const TrainOptions& options, const TrainPosition& position) {
@@ -39,8 +35,9 @@ Index number_in(const nn::Metadata& metadata, const std::string& key, const std:
   Index value = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < 0) {
-    throw std::runtime_error(fmt::format("{} says not how far its training had come; only files that train_cifar100 wrote can be resumed",
-                                         file.string()));
+    throw std::runtime_error(
+        fmt::format("{} says not how far its training had come; only files that train_cifar100 wrote can be resumed",
+                    file.string()));
   }
   return value;
 }

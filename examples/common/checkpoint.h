@@ -27,6 +27,7 @@ void save_checkpoint(const std::filesystem::path& folder, const TrainOptions& op
                                             const nn::Module& model, optim::Optimizer& optimizer);
 
 /// The command line again, quoted for a shell, with --resume of this file.
-[[nodiscard]] std::string resume_command(const std::vector<std::string>& command_line, const std::filesystem::path& file);
+[[nodiscard]] std::string resume_command(const std::vector<std::string>& command_line,
+                                         const std::filesystem::path& file);
 
 }  // namespace tapestry::examples

@@ -14,27 +14,24 @@ namespace tapestry::examples {
 namespace {
 
 /// A glyph is 9 rows of 5 bits, from the top left on: 7 rows above the base line, 2 below.
-constexpr std::array kFont = std::to_array<std::pair<char, std::uint64_t>>({
-    {' ', 0x000000000000}, {'%', 0x19C88889CC00}, {'\'', 0x042200000000}, {'(', 0x022210820800},
-    {')', 0x082084222000}, {',', 0x000000021100}, {'-', 0x00003E000000}, {'.', 0x000000063000},
-    {'/', 0x010888884000}, {'0', 0x0E8CEB98B800}, {'1', 0x046108423800}, {'2', 0x0E884C887C00},
-    {'3', 0x0E884C18B800}, {'4', 0x0232A5F10800}, {'5', 0x1F878218B800}, {'6', 0x06443D18B800},
-    {'7', 0x1F0888442000}, {'8', 0x0E8C5D18B800}, {'9', 0x0E8C5E113000}, {':', 0x000100020000},
-    {'?', 0x0E884C401000}, {'_', 0x0000000003E0}, {'a', 0x000382F8BC00}, {'b', 0x1087A318F800},
-    {'c', 0x0003A308B800}, {'d', 0x010BE318BC00}, {'e', 0x0003A3F83800}, {'f', 0x064A38842000},
-    {'g', 0x0003E318BC2E}, {'h', 0x1087A318C400}, {'i', 0x040308423800}, {'j', 0x020184210A4C},
-    {'k', 0x1084A98A4800}, {'l', 0x0C2108423800}, {'m', 0x0006AB5AD400}, {'n', 0x0007A318C400},
-    {'o', 0x0003A318B800}, {'p', 0x0007A318FA10}, {'q', 0x0003E318BC21}, {'r', 0x0005B3084000},
-    {'s', 0x0003E0E0F800}, {'t', 0x084710849800}, {'u', 0x00046318BC00}, {'v', 0x000463151000},
-    {'w', 0x00046B5AA800}, {'x', 0x000454454400}, {'y', 0x00046318BC2E}, {'z', 0x0007C4447C00}
-});
+constexpr std::array kFont = std::to_array<std::pair<char, std::uint64_t>>(
+    {{' ', 0x000000000000}, {'%', 0x19C88889CC00}, {'\'', 0x042200000000}, {'(', 0x022210820800}, {')', 0x082084222000},
+     {',', 0x000000021100}, {'-', 0x00003E000000}, {'.', 0x000000063000},  {'/', 0x010888884000}, {'0', 0x0E8CEB98B800},
+     {'1', 0x046108423800}, {'2', 0x0E884C887C00}, {'3', 0x0E884C18B800},  {'4', 0x0232A5F10800}, {'5', 0x1F878218B800},
+     {'6', 0x06443D18B800}, {'7', 0x1F0888442000}, {'8', 0x0E8C5D18B800},  {'9', 0x0E8C5E113000}, {':', 0x000100020000},
+     {'?', 0x0E884C401000}, {'_', 0x0000000003E0}, {'a', 0x000382F8BC00},  {'b', 0x1087A318F800}, {'c', 0x0003A308B800},
+     {'d', 0x010BE318BC00}, {'e', 0x0003A3F83800}, {'f', 0x064A38842000},  {'g', 0x0003E318BC2E}, {'h', 0x1087A318C400},
+     {'i', 0x040308423800}, {'j', 0x020184210A4C}, {'k', 0x1084A98A4800},  {'l', 0x0C2108423800}, {'m', 0x0006AB5AD400},
+     {'n', 0x0007A318C400}, {'o', 0x0003A318B800}, {'p', 0x0007A318FA10},  {'q', 0x0003E318BC21}, {'r', 0x0005B3084000},
+     {'s', 0x0003E0E0F800}, {'t', 0x084710849800}, {'u', 0x00046318BC00},  {'v', 0x000463151000}, {'w', 0x00046B5AA800},
+     {'x', 0x000454454400}, {'y', 0x00046318BC2E}, {'z', 0x0007C4447C00}});
 constexpr Index kGlyphRows = 9, kGlyphColumns = 5;
-constexpr Index kFontScale = 2;                                  // pixels per bit
-constexpr Index kAdvance = (kGlyphColumns + 1) * kFontScale;     // from one letter to the next
-constexpr Index kLine = (kGlyphRows + 1) * kFontScale;           // from one line to the next
+constexpr Index kFontScale = 2;                               // pixels per bit
+constexpr Index kAdvance = (kGlyphColumns + 1) * kFontScale;  // from one letter to the next
+constexpr Index kLine = (kGlyphRows + 1) * kFontScale;        // from one line to the next
 
 constexpr Index kColumns = 8;
-constexpr Index kPicture = 160;                                  // pixels: 32 x 32 enlarged five times
+constexpr Index kPicture = 160;  // pixels: 32 x 32 enlarged five times
 constexpr Index kGap = 24;
 constexpr Index kLinesPerName = 2;
 constexpr Index kCellWidth = kPicture + kGap;
@@ -44,7 +41,8 @@ constexpr Index kHeader = 2 * kLine + 2 * kGap;
 struct Colour {
   std::uint8_t red, green, blue;
 };
-constexpr Colour kInk{36, 41, 47}, kSoftInk{110, 119, 129}, kRed{190, 40, 40}, kGreen{26, 127, 75}, kWhite{255, 255, 255};
+constexpr Colour kInk{36, 41, 47}, kSoftInk{110, 119, 129}, kRed{190, 40, 40}, kGreen{26, 127, 75},
+    kWhite{255, 255, 255};
 
 /// A white sheet to draw on; what lies outside is cut off.
 class Canvas {
@@ -66,11 +64,13 @@ class Canvas {
   void text(Index top, Index left, std::string_view text, Colour colour) {
     for (const char letter : text) {
       const char lower = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
-      const auto known = std::find_if(kFont.begin(), kFont.end(), [&](const auto& glyph) { return glyph.first == lower; });
+      const auto known =
+          std::find_if(kFont.begin(), kFont.end(), [&](const auto& glyph) { return glyph.first == lower; });
       const std::uint64_t bits = known != kFont.end() ? known->second : 0;
       for (Index bit = 0; bit < kGlyphRows * kGlyphColumns; ++bit) {
         if ((bits >> (kGlyphRows * kGlyphColumns - 1 - bit) & 1U) == 0) continue;
-        fill(top + bit / kGlyphColumns * kFontScale, left + bit % kGlyphColumns * kFontScale, kFontScale, kFontScale, colour);
+        fill(top + bit / kGlyphColumns * kFontScale, left + bit % kGlyphColumns * kFontScale, kFontScale, kFontScale,
+             colour);
       }
       left += kAdvance;
     }
@@ -133,9 +133,11 @@ void draw_cell(Canvas& canvas, Index top, Index left, const WrongPrediction& pic
 
 Tensor contact_sheet(const std::string& title, const std::vector<WrongPrediction>& pictures) {
   for (const WrongPrediction& p : pictures) {
-    if (!p.image.defined() || p.image.dtype() != u8 || p.image.dim() != 3 || p.image.size(2) != 3 || p.image.numel() == 0) {
+    if (!p.image.defined() || p.image.dtype() != u8 || p.image.dim() != 3 || p.image.size(2) != 3 ||
+        p.image.numel() == 0) {
       throw_invalid("contact_sheet: an image is u8 [H, W, 3]; got {}",
-                    p.image.defined() ? std::string(name_of(p.image.dtype())) + " " + to_string(p.image.shape()) : "an undefined tensor");
+                    p.image.defined() ? std::string(name_of(p.image.dtype())) + " " + to_string(p.image.shape())
+                                      : "an undefined tensor");
     }
   }
   const Index rows = (static_cast<Index>(pictures.size()) + kColumns - 1) / kColumns;

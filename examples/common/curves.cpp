@@ -64,13 +64,14 @@ std::string escaped(const std::string& text) {
 std::string text_at(double x, double y, const char* anchor, const char* colour, double size, const std::string& text,
                     const char* weight = "normal") {
   return fmt::format(
-      "<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" fill=\"{}\" font-size=\"{:g}\" font-weight=\"{}\">{}</text>\n", x, y,
-      anchor, colour, size, weight, escaped(text));
+      "<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" fill=\"{}\" font-size=\"{:g}\" "
+      "font-weight=\"{}\">{}</text>\n",
+      x, y, anchor, colour, size, weight, escaped(text));
 }
 
 std::string line_between(Point a, Point b, const char* colour) {
-  return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\"/>\n", a.x, a.y, b.x, b.y,
-                     colour);
+  return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\"/>\n", a.x, a.y, b.x,
+                     b.y, colour);
 }
 
 /// The range of an axis: begin and end are ticks.
@@ -119,7 +120,8 @@ std::string draw_axes(const Panel& panel, const Rectangle& area, const Axis& x, 
   for (double value = y.begin; value <= y.end + y.tick / 2; value += y.tick) {
     const double height = area.top + (1 - y.part(value)) * area.height;
     out += line_between({area.left, height}, {area.left + area.width, height}, kGrid);
-    out += text_at(area.left - 8, height + 4, "end", kSoftInk, 12, fmt::format("{:.{}f}", std::abs(value) < 1e-12 ? 0 : value, decimals));
+    out += text_at(area.left - 8, height + 4, "end", kSoftInk, 12,
+                   fmt::format("{:.{}f}", std::abs(value) < 1e-12 ? 0 : value, decimals));
   }
   const double bottom = area.top + area.height;
   const int x_decimals = std::max(0, static_cast<int>(std::ceil(-std::log10(x.tick) - 1e-9)));
@@ -139,9 +141,12 @@ std::string draw_legend(const Panel& panel, const Rectangle& area) {
   for (const Series& series : panel.series) {
     if (series.points.empty()) continue;
     const double height = area.top - 18;
-    out += fmt::format("<line x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{2:.1f}\" y2=\"{1:.1f}\" stroke=\"{3}\" stroke-width=\"2.5\"/>\n",
-                       across, height, across + 20, series.colour);
-    if (series.dots) out += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3.5\" fill=\"{}\"/>\n", across + 10, height, series.colour);
+    out += fmt::format(
+        "<line x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{2:.1f}\" y2=\"{1:.1f}\" stroke=\"{3}\" stroke-width=\"2.5\"/>\n",
+        across, height, across + 20, series.colour);
+    if (series.dots)
+      out += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3.5\" fill=\"{}\"/>\n", across + 10, height,
+                         series.colour);
     out += text_at(across + 26, height + 4, "start", kInk, 12, series.name);
     across += 26 + 7.0 * static_cast<double>(series.name.size()) + 18;
   }
@@ -160,12 +165,14 @@ std::string draw_series(const Panel& panel, const Rectangle& area, const Axis& x
       across = area.left + x.part(point.x) * area.width;
       height = area.top + (1 - y.part(point.y)) * area.height;
       path += fmt::format("{}{:.1f},{:.1f}", path.empty() ? "" : " ", across, height);
-      if (series.dots) dots += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" fill=\"{}\" stroke=\"#ffffff\"/>\n", across, height,
-                                           series.points.size() > 40 ? "2.5" : "4", series.colour);
+      if (series.dots)
+        dots += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" fill=\"{}\" stroke=\"#ffffff\"/>\n", across,
+                            height, series.points.size() > 40 ? "2.5" : "4", series.colour);
     }
     if (series.points.empty()) continue;
-    out += fmt::format("<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\" stroke-linejoin=\"round\"/>\n{}", path,
-                       series.colour, dots);
+    out += fmt::format(
+        "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\" stroke-linejoin=\"round\"/>\n{}", path,
+        series.colour, dots);
     label_heights[i] = height;
     shown.push_back(&label_heights[i]);
   }
@@ -174,8 +181,8 @@ std::string draw_series(const Panel& panel, const Rectangle& area, const Axis& x
     const Series& series = panel.series[i];
     if (series.points.empty()) continue;
     const Point& last = series.points.back();
-    out += text_at(std::min(area.left + x.part(last.x) * area.width, area.left + area.width) + 9, label_heights[i] + 4, "start",
-                   series.colour, 12, fmt::format(fmt::runtime(panel.value_format), last.y), "600");
+    out += text_at(std::min(area.left + x.part(last.x) * area.width, area.left + area.width) + 9, label_heights[i] + 4,
+                   "start", series.colour, 12, fmt::format(fmt::runtime(panel.value_format), last.y), "600");
   }
   return out;
 }
@@ -217,7 +224,8 @@ std::vector<EpochPoint> epochs_from_csv(std::string_view text) {
   std::vector<EpochPoint> epochs;
   if (take_line(text) != kEpochColumns) return epochs;
   for (auto n = numbers_in(take_line(text), 10); !n.empty(); n = numbers_in(take_line(text), 10)) {
-    epochs.push_back({static_cast<int>(n[0]), static_cast<std::int64_t>(n[1]), n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9]});
+    epochs.push_back(
+        {static_cast<int>(n[0]), static_cast<std::int64_t>(n[1]), n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9]});
   }
   return epochs;
 }
@@ -235,8 +243,9 @@ std::string to_csv(std::span<const EpochPoint> epochs) {
   std::string out(kEpochColumns);
   out += '\n';
   for (const EpochPoint& e : epochs) {
-    out += fmt::format("{},{},{:.6g},{:.6f},{:.6f},{:.6f},{:.6f},{:.6f},{:.1f},{:.2f}\n", e.epoch, e.step, e.learning_rate,
-                       e.train_loss, e.train_top1, e.test_loss, e.test_top1, e.test_top5, e.images_per_second, e.seconds);
+    out +=
+        fmt::format("{},{},{:.6g},{:.6f},{:.6f},{:.6f},{:.6f},{:.6f},{:.1f},{:.2f}\n", e.epoch, e.step, e.learning_rate,
+                    e.train_loss, e.train_top1, e.test_loss, e.test_top1, e.test_top5, e.images_per_second, e.seconds);
   }
   return out;
 }
@@ -245,7 +254,8 @@ std::string to_csv(std::span<const StepPoint> steps) {
   std::string out(kStepColumns);
   out += '\n';
   for (const StepPoint& s : steps) {
-    out += fmt::format("{:.4f},{},{:.6g},{:.6f},{:.6f}\n", s.epoch, s.step, s.learning_rate, s.train_loss, s.train_top1);
+    out +=
+        fmt::format("{:.4f},{},{:.6g},{:.6f},{:.6f}\n", s.epoch, s.step, s.learning_rate, s.train_loss, s.train_top1);
   }
   return out;
 }
@@ -253,9 +263,10 @@ std::string to_csv(std::span<const StepPoint> steps) {
 std::string to_json(const EpochPoint& e) {
   return fmt::format(
       "{{\"epoch\": {}, \"step\": {}, \"learning_rate\": {:.6g}, \"train_loss\": {:.6f}, \"train_top1\": {:.6f}, "
-      "\"test_loss\": {:.6f}, \"test_top1\": {:.6f}, \"test_top5\": {:.6f}, \"images_per_second\": {:.1f}, \"seconds\": {:.2f}}}",
-      e.epoch, e.step, e.learning_rate, e.train_loss, e.train_top1, e.test_loss, e.test_top1, e.test_top5, e.images_per_second,
-      e.seconds);
+      "\"test_loss\": {:.6f}, \"test_top1\": {:.6f}, \"test_top5\": {:.6f}, \"images_per_second\": {:.1f}, "
+      "\"seconds\": {:.2f}}}",
+      e.epoch, e.step, e.learning_rate, e.train_loss, e.train_top1, e.test_loss, e.test_top1, e.test_top5,
+      e.images_per_second, e.seconds);
 }
 
 std::string curves_svg(const std::string& title, std::span<const StepPoint> steps, std::span<const EpochPoint> epochs) {

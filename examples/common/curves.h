@@ -35,14 +35,16 @@ struct EpochPoint {
 [[nodiscard]] std::string to_csv(std::span<const EpochPoint> epochs);
 [[nodiscard]] std::string to_csv(std::span<const StepPoint> steps);
 
-/// Back from such text, to go on with an earlier run's curves. Ends at the first line that is not as to_csv() writes it.
+/// Back from such text, to go on with an earlier run's curves. Ends at the first line that is not as to_csv() writes
+/// it.
 [[nodiscard]] std::vector<EpochPoint> epochs_from_csv(std::string_view text);
 [[nodiscard]] std::vector<StepPoint> steps_from_csv(std::string_view text);
 
 /// One line.
 [[nodiscard]] std::string to_json(const EpochPoint& epoch);
 
-/// Two panels, loss and accuracy over epochs: training as a line through `steps`, testing as dots at the ends of epochs.
+/// Two panels, loss and accuracy over epochs: training as a line through `steps`, testing as dots at the ends of
+/// epochs.
 [[nodiscard]] std::string curves_svg(const std::string& title, std::span<const StepPoint> steps,
                                      std::span<const EpochPoint> epochs);
 

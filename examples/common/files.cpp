@@ -44,12 +44,14 @@ OutputFolder::OutputFolder(fs::path path) : path_(std::move(path)) {
   }
   fs::create_directories(path_, error);
   if (!error && !fs::is_directory(path_)) error = std::make_error_code(std::errc::not_a_directory);
-  if (error) throw std::runtime_error(fmt::format("cannot make the output folder {}: {}", path_.string(), error.message()));
+  if (error)
+    throw std::runtime_error(fmt::format("cannot make the output folder {}: {}", path_.string(), error.message()));
   const fs::path probe = beside(path_ / "probe");
   const std::error_code refusal = write_plainly(probe, "can this folder be written to?");
   fs::remove(probe, error);
   if (refusal) {
-    throw std::runtime_error(fmt::format("cannot write into the output folder {}: {}", path_.string(), refusal.message()));
+    throw std::runtime_error(
+        fmt::format("cannot write into the output folder {}: {}", path_.string(), refusal.message()));
   }
 }
 

@@ -26,7 +26,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     for (std::size_t j = 1; j <= b.size(); ++j) {
       const std::size_t replaced = last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
       row[j] = std::min({replaced, last[j] + 1, row[j - 1] + 1});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before_last[j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], before_last[j - 2] + 1);
     }
     before_last = std::exchange(last, row);
   }
@@ -104,10 +105,10 @@ void Flags::flag(std::string name, bool& target, std::string help) {
 }
 
 void Flags::positional(std::string value_name, std::optional<std::string>& target, std::string help) {
-  positionals_.push_back({value_name, value_name, std::move(help), {},
-                          [&target](std::string_view flag, std::string_view token) {
-                            target = read_text(flag, token);
-                          }});
+  positionals_.push_back(
+      {value_name, value_name, std::move(help), {}, [&target](std::string_view flag, std::string_view token) {
+         target = read_text(flag, token);
+       }});
 }
 
 std::string Flags::nearest(std::string_view name) const {
@@ -179,7 +180,8 @@ std::string Flags::help() const {
   for (const Entry& entry : positionals_) list(entry.value_name, entry);
   const std::string* section = nullptr;
   for (const Entry& entry : entries_) {
-    if (!section || *section != entry.section) out += fmt::format("\n{}\n", entry.section.empty() ? "Flags" : entry.section);
+    if (!section || *section != entry.section)
+      out += fmt::format("\n{}\n", entry.section.empty() ? "Flags" : entry.section);
     section = &entry.section;
     list(fmt::format("--{}{}{}", entry.name, entry.value_name.empty() ? "" : " ", entry.value_name), entry);
   }

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-/// A small parser for command lines. A program says once what each flag is called, where its value goes, what is allowed
-/// and what it means; reading, checking, messages and --help follow from that.
+/// A small parser for command lines. A program says once what each flag is called, where its value goes, what is
+/// allowed and what it means; reading, checking, messages and --help follow from that.
 ///
 ///     int epochs = 2;
 ///     Flags flags("train", "Trains a network.");
@@ -102,7 +102,8 @@ class Flags {
 
   static std::int64_t read_integer(std::string_view flag, std::string_view token, IntegerRange range);
   static double read_number(std::string_view flag, std::string_view token, NumberRange range);
-  static std::string read_choice(std::string_view flag, std::string_view token, const std::vector<std::string>& choices);
+  static std::string read_choice(std::string_view flag, std::string_view token,
+                                 const std::vector<std::string>& choices);
   static std::string read_text(std::string_view flag, std::string_view token);
   static std::string help_with_choices(std::string help, const std::vector<std::string>& choices);
 
@@ -135,8 +136,8 @@ class Flags {
 /// 'token', with what no terminal should be sent written as \xNN, and the middle left out of very long ones.
 [[nodiscard]] std::string quoted(std::string_view token);
 
-/// body(), with exceptions turned into a message on stderr and an exit status: 2 for UsageError, 1 for any other. Output
-/// that could not be written counts as an error too.
+/// body(), with exceptions turned into a message on stderr and an exit status: 2 for UsageError, 1 for any other.
+/// Output that could not be written counts as an error too.
 int run_main(std::string_view program, const std::function<int()>& body);
 
 }  // namespace tapestry::examples

@@ -58,7 +58,8 @@ std::string clock_text(double seconds) {
 std::string grouped(double number) {
   std::string digits = std::to_string(std::llround(number));
   const std::ptrdiff_t first = digits.starts_with('-') ? 1 : 0;
-  for (auto i = static_cast<std::ptrdiff_t>(digits.size()) - 3; i > first; i -= 3) digits.insert(static_cast<std::size_t>(i), ",");
+  for (auto i = static_cast<std::ptrdiff_t>(digits.size()) - 3; i > first; i -= 3)
+    digits.insert(static_cast<std::size_t>(i), ",");
   return digits;
 }
 
@@ -82,13 +83,19 @@ void Progress::begin(std::string label, std::int64_t steps) {
   part_began_ = Clock::now();
 }
 
+void Progress::skip(std::int64_t steps, double work) {
+  steps_done_ += steps;
+  total_work_ -= work;
+}
+
 void Progress::step(std::int64_t images, double loss, std::int64_t correct, double work) {
   ++steps_done_;
   images_ += images;
   work_ += work;
   smoothing_ = kKeep * smoothing_ + (1 - kKeep);
   loss_ = kKeep * loss_ + (1 - kKeep) * loss;
-  accuracy_ = kKeep * accuracy_ + (1 - kKeep) * static_cast<double>(correct) / static_cast<double>(std::max<std::int64_t>(images, 1));
+  accuracy_ = kKeep * accuracy_ +
+              (1 - kKeep) * static_cast<double>(correct) / static_cast<double>(std::max<std::int64_t>(images, 1));
   if (quiet_) return;
   if (seconds_between(last_drawn_, Clock::now()) >= (terminal_ ? kRedrawSeconds : kPlainSeconds)) draw();
 }
@@ -108,7 +115,8 @@ std::string Progress::line(std::size_t width) const {
     const std::size_t taken = text.size() + right.size() + 1;
     const std::size_t room = width > taken ? width - taken : 0;
     if (room >= 6) text += bar(std::min<std::size_t>(room - 1, 40), part, unicode_) + " ";
-    else if (text.size() + right.size() >= width && width > 0) right.resize(width > text.size() + 1 ? width - text.size() - 1 : 0);
+    else if (text.size() + right.size() >= width && width > 0)
+      right.resize(width > text.size() + 1 ? width - text.size() - 1 : 0);
   }
   return text + right;
 }

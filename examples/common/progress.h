@@ -20,6 +20,9 @@ class Progress {
   /// A part of the run of so many steps begins: "epoch 1/2", "testing".
   void begin(std::string label, std::int64_t steps);
 
+  /// So much of the part, and of the whole run, was done before this program began.
+  void skip(std::int64_t steps, double work);
+
   /// A step has ended, with `images` images, `correct` of them right, and a mean loss.
   void step(std::int64_t images, double loss, std::int64_t correct, double work);
 

@@ -15,8 +15,8 @@ struct ReferencePoint {
   double train_top1, test_top1;  ///< percent
 };
 
-/// ResNet-20 on CIFAR-100 under recipe a: one run of chenyaofo/pytorch-cifar-models in fp32. train_loss is the mean over
-/// the steps of the epoch.
+/// ResNet-20 on CIFAR-100 under recipe a: one run of chenyaofo/pytorch-cifar-models in fp32. train_loss is the mean
+/// over the steps of the epoch.
 inline constexpr std::array<ReferencePoint, 10> kResnet20RecipeA{{{1, 3.9303, 9.42, 9.82},
                                                                   {2, 3.2711, 19.32, 17.28},
                                                                   {3, 2.8244, 27.40, 25.47},
@@ -33,7 +33,8 @@ inline constexpr std::array<ReferencePoint, 10> kResnet20RecipeA{{{1, 3.9303, 9.
 
 /// The published numbers for this epoch, where they can be compared: same model, recipe and data.
 [[nodiscard]] inline std::optional<ReferencePoint> reference_for(const TrainOptions& options, int epoch) {
-  if (options.model != "resnet20" || options.recipe != "a" || !options.data || options.labels != "fine") return std::nullopt;
+  if (options.model != "resnet20" || options.recipe != "a" || !options.data || options.labels != "fine")
+    return std::nullopt;
   const auto* const found = std::find_if(kResnet20RecipeA.begin(), kResnet20RecipeA.end(),
                                          [&](const ReferencePoint& point) { return point.epoch == epoch; });
   if (found == kResnet20RecipeA.end()) return std::nullopt;

@@ -9,7 +9,8 @@ namespace tapestry::examples {
 namespace {
 
 std::span<const float> row_of(const Tensor& logits, Index row) {
-  return logits.span<float>().subspan(static_cast<std::size_t>(row * logits.size(1)), static_cast<std::size_t>(logits.size(1)));
+  return logits.span<float>().subspan(static_cast<std::size_t>(row * logits.size(1)),
+                                      static_cast<std::size_t>(logits.size(1)));
 }
 
 /// How many classes come before `label`. Among equals the first one does; a NaN is no prediction at all.
@@ -36,7 +37,8 @@ void Score::add(const Tensor& logits, const Tensor& labels, double loss) {
   loss_ += loss * static_cast<double>(images);
 }
 
-void note_mistakes(const Tensor& logits, const Tensor& labels, Index first, std::size_t most, std::vector<Mistake>& mistakes) {
+void note_mistakes(const Tensor& logits, const Tensor& labels, Index first, std::size_t most,
+                   std::vector<Mistake>& mistakes) {
   for (Index i = 0; i < logits.size(0); ++i) {
     const std::span<const float> row = row_of(logits, i);
     const Index right = labels.data<std::int64_t>()[i];

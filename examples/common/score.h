@@ -16,7 +16,9 @@ class Score {
   [[nodiscard]] Index right() const { return top1_; }  ///< images whose class got the largest logit
   [[nodiscard]] double loss() const { return part(loss_); }
   [[nodiscard]] double top1() const { return part(static_cast<double>(top1_)); }  ///< 0 to 1
-  [[nodiscard]] double top5() const { return part(static_cast<double>(top5_)); }  ///< class among the five largest logits
+  [[nodiscard]] double top5() const {
+    return part(static_cast<double>(top5_));
+  }  ///< class among the five largest logits
 
  private:
   [[nodiscard]] double part(double of) const { return images_ > 0 ? of / static_cast<double>(images_) : 0; }
@@ -34,6 +36,7 @@ struct Mistake {
 };
 
 /// Adds those of a batch whose first image is number `first`, and keeps the `most` surest ones, surest first.
-void note_mistakes(const Tensor& logits, const Tensor& labels, Index first, std::size_t most, std::vector<Mistake>& mistakes);
+void note_mistakes(const Tensor& logits, const Tensor& labels, Index first, std::size_t most,
+                   std::vector<Mistake>& mistakes);
 
 }  // namespace tapestry::examples

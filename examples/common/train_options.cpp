@@ -20,18 +20,22 @@ Flags flags_of(TrainOptions& o) {
   flags.text("data", o.data, "DIR", "folder of CIFAR-100's binary files (default: the embedded data set)");
   flags.choice("labels", o.labels, {"fine", "coarse"}, "KIND", "100 fine or 20 coarse classes");
   flags.choice("augment", o.augment, {"on", "off"}, "WHETHER", "random crops and flips (default: on with --data)");
-  flags.integer("train-size", o.train_size, {1, 10'000'000}, "N", "training images of the embedded data set (default 50000)");
+  flags.integer("train-size", o.train_size, {1, 10'000'000}, "N",
+                "training images of the embedded data set (default 50000)");
   flags.integer("test-size", o.test_size, {1, 10'000'000}, "N", "its test images (default 10000)");
 
   flags.section("Model and training");
   flags.choice("model", o.model, nn::models::names(), "NAME", "the network to train");
-  flags.integer("epochs", o.epochs, {1, 100'000}, "N", "how often every training image is seen (default 2; with a recipe 200)");
+  flags.integer("epochs", o.epochs, {1, 100'000}, "N",
+                "how often every training image is seen (default 2; with a recipe 200)");
   flags.integer("batch", o.batch, {1, 65'536}, "N", "images per step (default 128)");
   flags.choice("optimizer", o.optimizer, {"sgd", "adamw"}, "NAME", "with Nesterov momentum, or decoupled decay");
-  flags.number("lr", o.lr, {0, 100, true, false}, "RATE",
-               "learning rate at its peak (default: 0.2 for lecture_cnn_bn, 0.05 for lecture_cnn, else 0.1; 0.001 for adamw)");
+  flags.number(
+      "lr", o.lr, {0, 100, true, false}, "RATE",
+      "learning rate at its peak (default: 0.2 for lecture_cnn_bn, 0.05 for lecture_cnn, else 0.1; 0.001 for adamw)");
   flags.number("momentum", o.momentum, {0, 1, false, true}, "M", "of sgd (default 0.9)");
-  flags.number("weight-decay", o.weight_decay, {0, 10, false, false}, "W", "pull of weights towards 0 (default 0.0005; 0.05 for adamw)");
+  flags.number("weight-decay", o.weight_decay, {0, 10, false, false}, "W",
+               "pull of weights towards 0 (default 0.0005; 0.05 for adamw)");
   flags.number("label-smoothing", o.label_smoothing, {0, 1, false, true}, "S", "of the loss");
   flags.choice("schedule", o.schedule, {"linear", "cosine", "step", "constant"}, "NAME",
                "how the rate falls after warming up, step by x 0.2 at 30, 60 and 80 % of all (default linear)");
@@ -39,15 +43,18 @@ Flags flags_of(TrainOptions& o) {
                "in which the rate rises from 0 (default: a fifth of all for linear, else 0)");
   flags.integer("schedule-epochs", o.schedule_epochs, {1, 100'000}, "N",
                 "length of the schedule, to run the first --epochs of a longer one (default: --epochs)");
-  flags.choice("recipe", o.recipe, {"a"}, "NAME",
-               "a known set of these, which other flags still change: chenyaofo's for ResNets, batch 256, rate 0.1, cosine over "
-               "200 epochs");
+  flags.choice(
+      "recipe", o.recipe, {"a"}, "NAME",
+      "a known set of these, which other flags still change: chenyaofo's for ResNets, batch 256, rate 0.1, cosine over "
+      "200 epochs");
   flags.integer("seed", o.seed, {0, 1'000'000'000'000}, "N", "of weights, order and augmentation");
-  flags.integer("threads", o.threads, {1, 1024}, "N", "changes the speed only, no bit of the result (default: all CPUs)");
+  flags.integer("threads", o.threads, {1, 1024}, "N",
+                "changes the speed only, no bit of the result (default: all CPUs)");
 
   flags.section("Output");
   flags.text("out", o.out, "DIR", "folder for the results (default runs/MODEL)");
-  flags.text("resume", o.resume, "FILE", "goes on from this checkpoint (checkpoint.safetensors; from model.safetensors with momentum anew)");
+  flags.text("resume", o.resume, "FILE",
+             "goes on from this checkpoint (checkpoint.safetensors; from model.safetensors with momentum anew)");
   flags.flag("json", o.json, "one JSON object per epoch on standard output, everything else on standard error");
   flags.flag("quiet", o.quiet, "neither progress nor explanations");
   flags.flag("summary", o.summary, "lists every layer of the model");
@@ -60,9 +67,14 @@ bool TrainOptions::parse(int argc, const char* const* argv) {
   Flags flags = flags_of(*this);
   if (!flags.parse(argc, argv)) return false;
   check();
+  const TrainOptions untouched;
+  default_run_ = !data && labels == untouched.labels && !train_size && !test_size && !augment && !recipe && !epochs &&
+                 !schedule_epochs && !batch && !lr && !momentum && !weight_decay && !schedule && !warmup && !resume &&
+                 model == untouched.model && optimizer == untouched.optimizer && label_smoothing == 0;
   settle();
   if (*warmup >= static_cast<double>(*schedule_epochs)) {
-    throw UsageError(fmt::format("--warmup must be shorter than the schedule of {} epochs; got {:g}", *schedule_epochs, *warmup));
+    throw UsageError(
+        fmt::format("--warmup must be shorter than the schedule of {} epochs; got {:g}", *schedule_epochs, *warmup));
   }
   if (*schedule_epochs < *epochs) {
     throw UsageError(fmt::format("--schedule-epochs must be at least --epochs, {}; got {}", *epochs, *schedule_epochs));
@@ -71,8 +83,10 @@ bool TrainOptions::parse(int argc, const char* const* argv) {
 }
 
 void TrainOptions::check() const {
-  for (const auto& [name, given] : {std::pair{"--train-size", train_size.has_value()}, {"--test-size", test_size.has_value()}}) {
-    if (data && given) throw UsageError(fmt::format("{} is for the embedded data set, and --data names another one", name));
+  for (const auto& [name, given] :
+       {std::pair{"--train-size", train_size.has_value()}, {"--test-size", test_size.has_value()}}) {
+    if (data && given)
+      throw UsageError(fmt::format("{} is for the embedded data set, and --data names another one", name));
   }
   if (optimizer == "adamw" && momentum) throw UsageError("--momentum is for --optimizer sgd; adamw has none");
 }

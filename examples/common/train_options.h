@@ -33,8 +33,11 @@ struct TrainOptions {
 
   [[nodiscard]] bool augments() const { return augment == "on"; }
   [[nodiscard]] std::string data_name() const { return data ? "CIFAR-100" : "Patterns"; }
+  /// Whether nothing was asked for that changes the result, but perhaps the seed.
+  [[nodiscard]] bool is_default_run() const { return default_run_; }
 
  private:
+  bool default_run_ = false;
   void check() const;
   void settle();
 };

@@ -15,7 +15,8 @@ TrainData load_data(const TrainOptions& options) {
   using namespace datasets;
   const Labels labels = options.labels == "fine" ? Labels::fine : Labels::coarse;
   // Mean and deviation of the training images; those of the embedded ones were measured on all 50,000 of seed 1.
-  const Normalize normalize = options.data ? Normalize{cifar100_mean, cifar100_std} : Normalize{{.4028, .3935, .3944}, {.2083, .2052, .2075}};
+  const Normalize normalize =
+      options.data ? Normalize{cifar100_mean, cifar100_std} : Normalize{{.4028, .3935, .3944}, {.2083, .2052, .2075}};
   const ImageTransform plain = Compose{ToFloat{}, normalize};
   const ImageTransform augmented = Compose{RandomCrop{.padding = 4}, RandomHorizontalFlip{}, ToFloat{}, normalize};
   const ImageTransform& for_training = options.augments() ? augmented : plain;
@@ -23,18 +24,25 @@ TrainData load_data(const TrainOptions& options) {
     return {CIFAR100(*options.data, {.train = true, .labels = labels, .transform = for_training}),
             CIFAR100(*options.data, {.train = false, .labels = labels, .transform = plain})};
   }
-  return {Patterns({.train = true, .size = static_cast<std::size_t>(*options.train_size), .labels = labels, .transform = for_training}),
-          Patterns({.train = false, .size = static_cast<std::size_t>(*options.test_size), .labels = labels, .transform = plain})};
+  return {Patterns({.train = true,
+                    .size = static_cast<std::size_t>(*options.train_size),
+                    .labels = labels,
+                    .transform = for_training}),
+          Patterns({.train = false,
+                    .size = static_cast<std::size_t>(*options.test_size),
+                    .labels = labels,
+                    .transform = plain})};
 }
 
 std::unique_ptr<optim::Optimizer> make_optimizer(const TrainOptions& options, const nn::Module& model) {
   if (options.optimizer == "adamw") {
-    return std::make_unique<optim::AdamW>(model.named_parameters(),
-                                          optim::AdamWOptions{.lr = *options.lr, .weight_decay = *options.weight_decay});
+    return std::make_unique<optim::AdamW>(
+        model.named_parameters(), optim::AdamWOptions{.lr = *options.lr, .weight_decay = *options.weight_decay});
   }
-  return std::make_unique<optim::SGD>(
-      model.named_parameters(), optim::SGDOptions{.lr = *options.lr, .momentum = *options.momentum,
-                                                  .weight_decay = *options.weight_decay, .nesterov = *options.momentum > 0});
+  return std::make_unique<optim::SGD>(model.named_parameters(), optim::SGDOptions{.lr = *options.lr,
+                                                                                  .momentum = *options.momentum,
+                                                                                  .weight_decay = *options.weight_decay,
+                                                                                  .nesterov = *options.momentum > 0});
 }
 
 optim::Schedule make_schedule(const TrainOptions& options, optim::Optimizer& optimizer, Index steps_per_epoch) {

@@ -20,6 +20,7 @@ struct TrainData {
 [[nodiscard]] std::unique_ptr<optim::Optimizer> make_optimizer(const TrainOptions& options, const nn::Module& model);
 
 /// The rate of every step, counted from the first one of the first epoch.
-[[nodiscard]] optim::Schedule make_schedule(const TrainOptions& options, optim::Optimizer& optimizer, Index steps_per_epoch);
+[[nodiscard]] optim::Schedule make_schedule(const TrainOptions& options, optim::Optimizer& optimizer,
+                                            Index steps_per_epoch);
 
 }  // namespace tapestry::examples

@@ -15,8 +15,8 @@ BasicBlock::BasicBlock(Index in, Index out, Index stride)
       conv2_{child("conv2", Conv2d{out, out, {.kernel = 3, .padding = 1, .bias = false}})},
       bn2_{child("bn2", BatchNorm2d{out})} {
   if (stride != 1 || in != out) {
-    downsample_ = child("downsample", Sequential{Conv2d{in, out, {.kernel = 1, .stride = stride, .bias = false}},
-                                                 BatchNorm2d{out}});
+    downsample_ = child("downsample",
+                        Sequential{Conv2d{in, out, {.kernel = 1, .stride = stride, .bias = false}}, BatchNorm2d{out}});
   }
 }
 
@@ -37,8 +37,8 @@ Sequential stage(Index in, Index out, Index blocks, Index stride) {
 
 Index first_width(const ResNetOptions& options) {
   if (options.widths.empty() || options.blocks < 1) {
-    throw_invalid("ResNet: there must be at least one stage of at least one block; got {} and {}", options.widths.size(),
-                  options.blocks);
+    throw_invalid("ResNet: there must be at least one stage of at least one block; got {} and {}",
+                  options.widths.size(), options.blocks);
   }
   return options.widths.front();
 }
@@ -62,8 +62,8 @@ ResNet::ResNet(const ResNetOptions& options)
   if (options.init == ConvInit::fan_in_uniform) return;
   for (NamedTensor& x : named_parameters()) {
     if (x.tensor.dim() != 4) continue;
-    x.tensor.set_data(init::kaiming_normal(
-        x.tensor.shape(), {.mode = init::Fan::out, .nonlinearity = init::Nonlinearity::relu}));
+    x.tensor.set_data(
+        init::kaiming_normal(x.tensor.shape(), {.mode = init::Fan::out, .nonlinearity = init::Nonlinearity::relu}));
   }
 }
 

@@ -8,12 +8,12 @@
 #include <tapestry/nn/norm.h>
 #include <tapestry/nn/sequential.h>
 
-/// Residual networks (He et al., 2016) for images of 32 x 32 pixels: a 3x3 stem without pooling, stages of basic blocks,
-/// global average pooling, one linear layer. Keys are torchvision's.
+/// Residual networks (He et al., 2016) for images of 32 x 32 pixels: a 3x3 stem without pooling, stages of basic
+/// blocks, global average pooling, one linear layer. Keys are torchvision's.
 namespace tapestry::nn::models {
 
-/// relu(bn(conv3x3(relu(bn(conv3x3(x))))) + shortcut(x)): x [N, H, W, in] -> [N, H / stride, W / stride, out]. The shortcut
-/// is x itself or, where shapes differ, a 1x1 convolution with batch normalisation ("downsample", option B).
+/// relu(bn(conv3x3(relu(bn(conv3x3(x))))) + shortcut(x)): x [N, H, W, in] -> [N, H / stride, W / stride, out]. The
+/// shortcut is x itself or, where shapes differ, a 1x1 convolution with batch normalisation ("downsample", option B).
 class BasicBlock : public Module {
  public:
   BasicBlock(Index in, Index out, Index stride);
@@ -33,8 +33,8 @@ enum class ConvInit {
 };
 
 struct ResNetOptions {
-  std::vector<Index> widths;       ///< channels of each stage; every stage but the first halves the image
-  Index blocks = 2;                ///< per stage
+  std::vector<Index> widths;  ///< channels of each stage; every stage but the first halves the image
+  Index blocks = 2;           ///< per stage
   Index classes = 100;
   ConvInit init = ConvInit::kaiming_normal_fan_out;
 };
@@ -51,8 +51,8 @@ class ResNet : public Module {
   Linear fc_;
 };
 
-/// ResNet-20, 32, 44, 56: stages of 16, 32 and 64 channels with (depth - 2) / 6 blocks each. 278,324 parameters at depth 20
-/// with 100 classes. Throws std::invalid_argument for a depth that is not 6 n + 2.
+/// ResNet-20, 32, 44, 56: stages of 16, 32 and 64 channels with (depth - 2) / 6 blocks each. 278,324 parameters at
+/// depth 20 with 100 classes. Throws std::invalid_argument for a depth that is not 6 n + 2.
 [[nodiscard]] ResNet resnet_cifar(Index depth, Index classes);
 
 /// ResNet-18: stages of 64, 128, 256 and 512 channels with two blocks each, 11,220,132 parameters with 100 classes.

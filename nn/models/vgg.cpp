@@ -11,8 +11,8 @@ namespace tapestry::nn::models {
 namespace {
 
 constexpr Index kPool = 0;
-constexpr Index kConfigurationD[] = {64,  64,  kPool, 128, 128, kPool, 256, 256, 256,
-                                     kPool, 512, 512, 512, kPool, 512, 512, 512, kPool};
+constexpr Index kConfigurationD[] = {64,    64,  kPool, 128, 128,   kPool, 256, 256, 256,
+                                     kPool, 512, 512,   512, kPool, 512,   512, 512, kPool};
 
 Sequential features() {
   Sequential layers;
@@ -25,7 +25,8 @@ Sequential features() {
     Conv2d conv{in, out, {.kernel = 3, .padding = 1}};
     // As in the recipes whose accuracy is quoted for this network.
     Tensor weight = conv.weight();
-    weight.set_data(init::kaiming_normal(weight.shape(), {.mode = init::Fan::out, .nonlinearity = init::Nonlinearity::relu}));
+    weight.set_data(
+        init::kaiming_normal(weight.shape(), {.mode = init::Fan::out, .nonlinearity = init::Nonlinearity::relu}));
     Tensor bias = conv.bias();
     bias.set_data(init::zeros({out}));
     layers.append(conv).append(BatchNorm2d{out}).append(ReLU{});

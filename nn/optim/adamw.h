@@ -30,8 +30,8 @@ struct AdamWOptions {
 ///     m = beta1 m + (1 - beta1) g            v = beta2 v + (1 - beta2) g^2
 ///     p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 ///
-/// Keeps m, v and, for amsgrad, the largest v. Throws std::invalid_argument for a negative lr, eps or weight decay, a beta
-/// outside [0, 1), and for parameters as Optimizer says.
+/// Keeps m, v and, for amsgrad, the largest v. Throws std::invalid_argument for a negative lr, eps or weight decay, a
+/// beta outside [0, 1), and for parameters as Optimizer says.
 class Adam : public Optimizer {
  public:
   Adam(const Parameters& parameters, const AdamOptions& options = {});

@@ -59,7 +59,8 @@ double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm, co
     throw std::runtime_error(format_message("clip_grad_norm: the norm of all gradients must be finite; got {}", norm));
   }
   const double factor = max_norm / (norm + 1e-6);
-  if (!(factor >= 1)) change_gradients(parameters, [=]<class T>(T x) { return static_cast<T>(x * static_cast<T>(factor)); });
+  if (!(factor >= 1))
+    change_gradients(parameters, [=]<class T>(T x) { return static_cast<T>(x * static_cast<T>(factor)); });
   return norm;
 }
 

@@ -78,7 +78,8 @@ std::map<std::string, Tensor> Optimizer::state() const {
     for (const Entry& entry : entries_[g]) {
       if (entry.step == 0) continue;
       out[entry.name + ".step"] = full({}, static_cast<double>(entry.step), {.dtype = i64});
-      for (std::size_t s = 0; s < std::min(names.size(), entry.slots.size()); ++s) out[entry.name + '.' + names[s]] = clone(entry.slots[s]);
+      for (std::size_t s = 0; s < std::min(names.size(), entry.slots.size()); ++s)
+        out[entry.name + '.' + names[s]] = clone(entry.slots[s]);
     }
   }
   return out;

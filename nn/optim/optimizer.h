@@ -6,8 +6,8 @@
 
 #include <tapestry/nn/module.h>
 
-/// Optimizers: `step()` changes parameters in place by their .grad(), one pass over memory per tensor, the same bits for
-/// any number of threads. A parameter without a gradient is left alone: no decay, no state.
+/// Optimizers: `step()` changes parameters in place by their .grad(), one pass over memory per tensor, the same bits
+/// for any number of threads. A parameter without a gradient is left alone: no decay, no state.
 namespace tapestry::optim {
 
 /// The parameters an optimizer is given: tensors, or tensors with names, which key its state.

@@ -16,7 +16,9 @@ void check_at_least_one(const char* schedule, const char* what, Index value) {
 double as_double(Index i) { return static_cast<double>(i); }
 
 /// From `from` to `to` along half a cosine, for part in [0, 1].
-double cosine(double from, double to, double part) { return to + (from - to) * (1 + std::cos(std::numbers::pi * part)) / 2; }
+double cosine(double from, double to, double part) {
+  return to + (from - to) * (1 + std::cos(std::numbers::pi * part)) / 2;
+}
 
 double linear_factor(Index t, double start, double end, Index total) {
   return start + (end - start) * as_double(std::min(t, total)) / as_double(total);
@@ -56,7 +58,8 @@ StepLR::StepLR(Optimizer& optimizer, const StepLROptions& options)
 
 MultiStepLR::MultiStepLR(Optimizer& optimizer, const MultiStepLROptions& options)
     : Schedule(optimizer, [options](Index t, double l) {
-        const auto passed = std::count_if(options.milestones.begin(), options.milestones.end(), [=](Index m) { return m <= t; });
+        const auto passed =
+            std::count_if(options.milestones.begin(), options.milestones.end(), [=](Index m) { return m <= t; });
         return l * std::pow(options.gamma, static_cast<double>(passed));
       }) {}
 
@@ -99,7 +102,8 @@ CosineAnnealingWarmRestarts::CosineAnnealingWarmRestarts(Optimizer& optimizer,
 WarmupCosineLR::WarmupCosineLR(Optimizer& optimizer, const WarmupCosineLROptions& options)
     : Schedule(optimizer, [options](Index t, double l) {
         if (options.warmup < 0 || options.warmup >= options.total) {
-          throw_invalid("WarmupCosineLR: warmup must be in [0, total); got warmup {}, total {}", options.warmup, options.total);
+          throw_invalid("WarmupCosineLR: warmup must be in [0, total); got warmup {}, total {}", options.warmup,
+                        options.total);
         }
         if (t < options.warmup) return l * linear_factor(t, options.start_factor, 1, options.warmup);
         const double part = as_double(t - options.warmup) / as_double(options.total - options.warmup);
@@ -132,12 +136,13 @@ SequentialLR::SequentialLR(Optimizer& optimizer, std::vector<Schedule> schedules
         return schedules[static_cast<std::size_t>(passed)].lr_at(t - begin, l);
       }) {}
 
-// --- one cycle --------------------------------------------------------------------------------------------------------
+// --- one cycle
+// --------------------------------------------------------------------------------------------------------
 
 namespace {
 
 struct Phase {
-  double end;            ///< last step of the phase
+  double end;  ///< last step of the phase
   double from_lr, to_lr;
   double from_momentum, to_momentum;
 };
@@ -159,7 +164,8 @@ std::vector<Phase> phases_of(const OneCycleLROptions& o) {
 void check(const OneCycleLROptions& o) {
   if (!(o.max_lr > 0)) throw_invalid("OneCycleLR: max_lr must be above 0; got {}", o.max_lr);
   check_at_least_one("OneCycleLR", "total_steps", o.total_steps);
-  if (!(o.pct_start >= 0 && o.pct_start <= 1)) throw_invalid("OneCycleLR: pct_start must be in [0, 1]; got {}", o.pct_start);
+  if (!(o.pct_start >= 0 && o.pct_start <= 1))
+    throw_invalid("OneCycleLR: pct_start must be in [0, 1]; got {}", o.pct_start);
   if (!(o.div_factor > 0 && o.final_div_factor > 0)) {
     throw_invalid("OneCycleLR: div_factor and final_div_factor must be above 0; got {} and {}", o.div_factor,
                   o.final_div_factor);

@@ -11,9 +11,9 @@
 ///     optim::CosineAnnealingLR schedule(sgd, {.T_max = epochs});
 ///     for (...) { train one epoch; schedule.step(); }
 ///
-/// Each is a closed form in t, the number of step() calls, and l, the rate its group was given at first; nothing adds up
-/// rounding errors. Whether a step is an epoch or a batch is the caller's choice. Names and defaults are PyTorch's. All
-/// throw std::invalid_argument for options that make no sense. The optimizer must outlive the schedule.
+/// Each is a closed form in t, the number of step() calls, and l, the rate its group was given at first; nothing adds
+/// up rounding errors. Whether a step is an epoch or a batch is the caller's choice. Names and defaults are PyTorch's.
+/// All throw std::invalid_argument for options that make no sense. The optimizer must outlive the schedule.
 namespace tapestry::optim {
 
 /// What schedules share. Copies have positions of their own on the same optimizer.
@@ -122,8 +122,8 @@ class CosineAnnealingLR : public Schedule {
 };
 
 struct CosineAnnealingWarmRestartsOptions {
-  Index T_0 = 1;       ///< length of the first period
-  Index T_mult = 1;    ///< each further one is so many times longer
+  Index T_0 = 1;     ///< length of the first period
+  Index T_mult = 1;  ///< each further one is so many times longer
   double eta_min = 0;
 };
 /// The falling half of the cosine, again and again (Loshchilov and Hutter, 2017).
@@ -133,8 +133,8 @@ class CosineAnnealingWarmRestarts : public Schedule {
 };
 
 struct WarmupCosineLROptions {
-  Index warmup = 0;         ///< steps from start_factor l up to l
-  Index total = 1;          ///< steps in all; the rate stays at eta_min from then on
+  Index warmup = 0;  ///< steps from start_factor l up to l
+  Index total = 1;   ///< steps in all; the rate stays at eta_min from then on
   double start_factor = 0;
   double eta_min = 0;
 };
@@ -162,16 +162,16 @@ class SequentialLR : public Schedule {
 enum class Anneal { cos, linear };
 
 struct OneCycleLROptions {
-  double max_lr = 0;                   ///< of all groups, whatever they were given
+  double max_lr = 0;  ///< of all groups, whatever they were given
   Index total_steps = 0;
-  double pct_start = 0.3;              ///< part of the steps that the rate rises
+  double pct_start = 0.3;  ///< part of the steps that the rate rises
   Anneal anneal_strategy = Anneal::cos;
-  bool cycle_momentum = true;          ///< momentum, or the first beta, moves against the rate
+  bool cycle_momentum = true;  ///< momentum, or the first beta, moves against the rate
   double base_momentum = 0.85;
   double max_momentum = 0.95;
-  double div_factor = 25;              ///< initial rate max_lr / div_factor
-  double final_div_factor = 1e4;       ///< last rate: the initial one divided by this
-  bool three_phase = false;            ///< up, down the same way, then down to the last rate
+  double div_factor = 25;         ///< initial rate max_lr / div_factor
+  double final_div_factor = 1e4;  ///< last rate: the initial one divided by this
+  bool three_phase = false;       ///< up, down the same way, then down to the last rate
 };
 /// One rise and one fall (Smith and Topin, 2018). The position total_steps keeps the last value; going beyond throws
 /// std::logic_error.

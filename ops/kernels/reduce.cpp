@@ -112,6 +112,7 @@ void reduce_columns(const T* x, Index n, Index inner, double factor, T* y) {
 
 template <class T>
 void reduce_sum(const T* x, Index outer, Index n, Index inner, double factor, T* y) {
+  if (outer * inner == 0) return;
   if (inner == 1) {
     reduce_contiguous(x, outer, n, factor, y);
     return;

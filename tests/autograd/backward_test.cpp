@@ -196,7 +196,7 @@ BOOST_AUTO_TEST_CASE(grad_of_several_outputs_adds_them_up) {
   const Tensor x = leaf(3);
   const Tensor a = x * x;
   const Tensor b = a * x;
-  BOOST_TEST(grad({a, b}, {x})[0].item() == 33);
+  BOOST_TEST(grad({a, b}, {x}, {.retain_graph = true})[0].item() == 33);
   BOOST_TEST(grad({b, a, ones({}, {.dtype = f64})}, {x})[0].item() == 33);
 }
 
@@ -326,7 +326,7 @@ BOOST_AUTO_TEST_CASE(an_exception_in_a_rule_passes_unchanged_and_leaves_all_else
     const Tensor y = bad + early * 5;
     BOOST_CHECK_THROW(y.backward(), Mine);
     BOOST_TEST(is_grad_enabled());
-    BOOST_TEST(CallSite::current().file == nullptr);
+    BOOST_TEST(!CallSite::current().file);
     BOOST_TEST(!x.grad().defined());
     BOOST_CHECK_THROW(y.backward(), std::logic_error);
     BOOST_TEST(grad(x * x, x).item() == 4);
@@ -492,7 +492,7 @@ BOOST_AUTO_TEST_CASE(after_a_sweep_only_leaves_and_gradients_live) {
   BOOST_TEST(memory_stats().live_bytes > leaf_only.bytes);
   y.backward();
   const Live after;
-  BOOST_TEST(after.bytes == 2 * leaf_only.bytes || after.bytes - leaf_only.bytes < 64 * 64 * 8 * 9 / 8 + 128);
+  BOOST_TEST(after.bytes - leaf_only.bytes <= 64 * 64 * 8 * 9 / 8);  // the gradient, by size class
   BOOST_TEST(after.storages == leaf_only.storages + 2);  // the gradient and y
 }
 
@@ -539,7 +539,7 @@ BOOST_AUTO_TEST_CASE(a_joint_rule_serves_the_inputs_that_are_wanted) {
                                   return std::vector<Tensor>{dy * 2, dy, dy, dy * 3};
                                 });
   y.backward({.gradient = ones({2}, {.dtype = f64})});
-  BOOST_TEST(seen == (std::vector<bool>{true, false, false, true}));
+  BOOST_TEST((seen == std::vector<bool>{true, false, false, true}));
   BOOST_TEST(values(a.grad()) == list({2, 2}));
   BOOST_TEST(values(b.grad()) == list({3, 3}));
 }

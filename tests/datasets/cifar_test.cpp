@@ -29,7 +29,9 @@ struct Folder100 : TemporaryFolder {
     put_names(data() / "coarse_label_names.txt", 20, "coarse");
   }
   std::filesystem::path data() const { return *this / "cifar-100-binary"; }
-  void put(std::span<const std::uint8_t> bytes, const char* name = "train.bin") const { put_file(data() / name, bytes); }
+  void put(std::span<const std::uint8_t> bytes, const char* name = "train.bin") const {
+    put_file(data() / name, bytes);
+  }
 
   /// The error without the name of the temporary folder and without the second line.
   std::string error_of(bool allow_partial = false) const {
@@ -69,7 +71,8 @@ BOOST_AUTO_TEST_CASE(planes_become_pixels_and_both_labels_are_kept) {
     }
   }
   BOOST_TEST(data.fine_targets().to_vector<std::uint8_t>() == ByteVector({0, 1, 2}), boost::test_tools::per_element());
-  BOOST_TEST(data.coarse_targets().to_vector<std::uint8_t>() == ByteVector({4, 1, 14}), boost::test_tools::per_element());
+  BOOST_TEST(data.coarse_targets().to_vector<std::uint8_t>() == ByteVector({4, 1, 14}),
+             boost::test_tools::per_element());
   BOOST_TEST(data.targets().dtype() == i64);
   BOOST_TEST(values(data.targets()) == std::vector<double>({0, 1, 2}), boost::test_tools::per_element());
 }
@@ -84,9 +87,10 @@ BOOST_AUTO_TEST_CASE(get_applies_both_transforms_and_refuses_an_index_beyond_the
   BOOST_TEST(std::equal(sample.image.data<std::uint8_t>(), sample.image.data<std::uint8_t>() + 3072,
                         plain.data().data<std::uint8_t>() + 2 * 3072));
   BOOST_TEST(error<std::out_of_range>([&] { (void)plain.get(3); }) == "dataset: index must be below 3; got 3");
-  const CIFAR100 changed(folder.path(), {.transform = [](const Tensor&, const SampleKey& key) {
-                                           return full({1, 1, 1}, static_cast<double>(key.index + 10 * key.epoch));
-                                         },
+  const CIFAR100 changed(folder.path(), {.transform =
+                                             [](const Tensor&, const SampleKey& key) {
+                                               return full({1, 1, 1}, static_cast<double>(key.index + 10 * key.epoch));
+                                             },
                                          .target_transform = [](std::int64_t t) { return -t; },
                                          .allow_partial = true});
   BOOST_TEST(changed.get(1, {.epoch = 3, .index = 1}).image.item() == 31);
@@ -137,7 +141,8 @@ BOOST_AUTO_TEST_CASE(c1_a_missing_folder_file_or_name_list_is_named_with_the_com
   std::filesystem::remove(folder.data() / "train.bin");
   folder.put(cifar100_records(1));
   std::filesystem::remove(folder.data() / "coarse_label_names.txt");
-  BOOST_TEST(folder.error_of(true) == "coarse_label_names.txt: expected a readable file; got No such file or directory");
+  BOOST_TEST(folder.error_of(true) ==
+             "coarse_label_names.txt: expected a readable file; got No such file or directory");
   put_names(folder.data() / "coarse_label_names.txt", 19, "c");
   BOOST_TEST(folder.error_of(true) == "coarse_label_names.txt: expected 20 lines with class names; got 19 lines");
 }
@@ -171,8 +176,9 @@ BOOST_AUTO_TEST_CASE(c2_c3_a_file_cut_inside_a_record_is_refused_and_the_record_
 BOOST_AUTO_TEST_CASE(c4_a_file_cut_between_records_loads_only_when_partial_files_are_allowed) {
   const Folder100 folder;
   put_sparse_file(folder.data() / "train.bin", 49'999ULL * 3074);
-  BOOST_TEST(folder.error_of() ==
-             "train.bin: expected 153700000 bytes (50000 CIFAR-100 records of 3074); got 153696926 bytes (49999 records)");
+  BOOST_TEST(
+      folder.error_of() ==
+      "train.bin: expected 153700000 bytes (50000 CIFAR-100 records of 3074); got 153696926 bytes (49999 records)");
   folder.put(cifar100_records(7));
   BOOST_TEST(CIFAR100(folder.path(), {.allow_partial = true}).size() == 7U);
 }
@@ -192,7 +198,8 @@ BOOST_AUTO_TEST_CASE(c5_c14_a_file_that_is_too_large_is_refused_before_memory_is
 BOOST_AUTO_TEST_CASE(c6_c10_files_of_the_family_in_the_wrong_place_are_recognised) {
   const Folder100 folder;
   put_sparse_file(folder.data() / "train.bin", 30'730'000);
-  BOOST_TEST(contains(folder.error_of(), "got 30730000 bytes, the size of a CIFAR-10 file (record 9996 is cut after 2296"));
+  BOOST_TEST(
+      contains(folder.error_of(), "got 30730000 bytes, the size of a CIFAR-10 file (record 9996 is cut after 2296"));
   put_sparse_file(folder.data() / "train.bin", 30'740'000);
   BOOST_TEST(contains(folder.error_of(), "the size of CIFAR-100's test.bin (10000 records)"));
   const Folder10 ten;
@@ -243,8 +250,9 @@ BOOST_AUTO_TEST_CASE(c9_archives_and_pickles_are_recognised) {
   BOOST_TEST(contains(with(0, "\x1F\x8B\x08", 5000), "5000 bytes, a gzip file, which must be unpacked first"));
   BOOST_TEST(contains(with(257, "ustar", 5120), "a tar archive, which must be unpacked first"));
   BOOST_TEST(contains(with(0, "\x80\x02}", 999), "a pickle of the Python version"));
-  BOOST_TEST(with(0, "\x1F\x8B\x08", 3074) ==
-             "train.bin: expected CIFAR-100 records; got a gzip file, which must be unpacked first");  // a size that fits
+  BOOST_TEST(
+      with(0, "\x1F\x8B\x08", 3074) ==
+      "train.bin: expected CIFAR-100 records; got a gzip file, which must be unpacked first");  // a size that fits
 }
 
 BOOST_AUTO_TEST_CASE(c11_pipes_sockets_and_devices_are_refused_without_waiting) {
@@ -286,7 +294,8 @@ BOOST_AUTO_TEST_CASE(c16_names_are_never_cut_short) {
   BOOST_CHECK_THROW(CIFAR100(hidden, {.allow_partial = true}), DataError);
 }
 
-// --- CIFAR-10 ---------------------------------------------------------------------------------------------------------
+// --- CIFAR-10
+// ---------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(cifar10_joins_its_five_training_files_in_order) {
   const Folder10 folder;
@@ -312,7 +321,8 @@ BOOST_AUTO_TEST_CASE(cifar10_refuses_labels_above_nine) {
                       "test_batch.bin, byte 3073: expected record 1 with a label below 10; got 10"));
 }
 
-// --- the real files ---------------------------------------------------------------------------------------------------
+// --- the real files
+// ---------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(the_real_cifar100_has_its_published_sums_and_counts) {
   const char* folder = std::getenv("TAPESTRY_CIFAR100");

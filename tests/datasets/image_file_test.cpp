@@ -42,14 +42,14 @@ std::string error_of(const ByteVector& bytes) {
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-/// An 8 x 8 grey baseline JPEG of one colour: one quantiser table of ones, Huffman tables with the one code that is used
-/// (no difference, end of block), one block.
+/// An 8 x 8 grey baseline JPEG of one colour: one quantiser table of ones, Huffman tables with the one code that is
+/// used (no difference, end of block), one block.
 ByteVector grey_jpeg() {
   ByteVector bytes{0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0};
   bytes.insert(bytes.end(), 64, 1);
   const ByteVector frame{0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0};
   bytes.insert(bytes.end(), frame.begin(), frame.end());
-  for (const std::uint8_t table : {0x00, 0x10}) {
+  for (const std::uint8_t table : {std::uint8_t{0x00}, std::uint8_t{0x10}}) {
     const ByteVector head{0xFF, 0xC4, 0, 20, table, 1};  // one code of one bit, for symbol 0
     bytes.insert(bytes.end(), head.begin(), head.end());
     bytes.insert(bytes.end(), 16, 0);
@@ -149,9 +149,12 @@ BOOST_AUTO_TEST_CASE(only_u8_images_are_written_and_only_where_a_file_can_be) {
   const auto refused = [&](const Tensor& x) {
     return error<std::invalid_argument>([&] { write_png(folder / "x.png", x); });
   };
-  BOOST_TEST(refused(zeros({2, 2, 3})) == "write_png: image must be u8 [H, W, C] with 1 to 4 channels; got f32 [2, 2, 3]");
-  BOOST_TEST(refused(picture(2, 2, 5)) == "write_png: image must be u8 [H, W, C] with 1 to 4 channels; got u8 [2, 2, 5]");
-  BOOST_TEST(refused(picture(0, 2, 3)) == "write_png: image must be u8 [H, W, C] with 1 to 4 channels; got u8 [0, 2, 3]");
+  BOOST_TEST(refused(zeros({2, 2, 3})) ==
+             "write_png: image must be u8 [H, W, C] with 1 to 4 channels; got f32 [2, 2, 3]");
+  BOOST_TEST(refused(picture(2, 2, 5)) ==
+             "write_png: image must be u8 [H, W, C] with 1 to 4 channels; got u8 [2, 2, 5]");
+  BOOST_TEST(refused(picture(0, 2, 3)) ==
+             "write_png: image must be u8 [H, W, C] with 1 to 4 channels; got u8 [0, 2, 3]");
   BOOST_TEST(std::filesystem::is_empty(folder.path()));
   BOOST_CHECK_THROW(write_png(folder / "none/x.png", picture(1, 1, 1)), DataError);
 }

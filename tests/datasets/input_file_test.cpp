@@ -14,7 +14,8 @@ using namespace tapestry::test;
 
 namespace {
 
-/// A source that gives one byte per call, with an interrupt before each; fails with `error` at byte `bad`, ends at `end`.
+/// A source that gives one byte per call, with an interrupt before each; fails with `error` at byte `bad`, ends at
+/// `end`.
 ReadSome dripping(std::int64_t end, std::int64_t bad = -1, int error = 0) {
   return [=, at = std::int64_t{0}, interrupted = false](std::uint8_t* to, std::size_t bytes) mutable -> std::int64_t {
     BOOST_REQUIRE(bytes > 0);

@@ -23,7 +23,8 @@ namespace {
 /// Sample i is the number i, as image and target.
 class Numbers : public Dataset {
  public:
-  explicit Numbers(std::size_t size, std::function<void(std::size_t)> before = {}) : size_(size), before_(std::move(before)) {}
+  explicit Numbers(std::size_t size, std::function<void(std::size_t)> before = {})
+      : size_(size), before_(std::move(before)) {}
   std::size_t size() const override { return size_; }
   Sample get(std::size_t index, const SampleKey&) const override {
     if (before_) before_(index);
@@ -135,7 +136,8 @@ BOOST_AUTO_TEST_CASE(batches_are_the_same_for_any_number_of_threads_batches_ahea
 }
 
 BOOST_AUTO_TEST_CASE(a_batch_equals_its_samples_asked_for_one_by_one) {
-  const Patterns data({.size = 40, .transform = Compose{RandomCrop{}, ToFloat{}, Normalize({.5, .5, .5}, {.2, .2, .2})}});
+  const Patterns data(
+      {.size = 40, .transform = Compose{RandomCrop{}, ToFloat{}, Normalize({.5, .5, .5}, {.2, .2, .2})}});
   Loader loader(data, {.batch = 40, .seed = 8});
   loader.set_epoch(6);
   for (const auto& [images, labels] : loader) {
@@ -159,7 +161,10 @@ BOOST_AUTO_TEST_CASE(a_temporary_loader_on_a_temporary_data_set_lives_as_long_as
 BOOST_AUTO_TEST_CASE(an_error_at_any_sample_reaches_the_loop_at_its_batch_with_the_samples_index) {
   for (const Index prefetch : {0, 2}) {
     for (std::size_t bad = 0; bad < 64; ++bad) {
-      Loader loader(Numbers(64, [&](std::size_t i) { if (i == bad) throw std::runtime_error("torn"); }),
+      Loader loader(Numbers(64,
+                            [&](std::size_t i) {
+                              if (i == bad) throw std::runtime_error("torn");
+                            }),
                     {.batch = 16, .prefetch = prefetch});
       Index seen = 0;
       const auto run = [&] {
@@ -174,7 +179,11 @@ BOOST_AUTO_TEST_CASE(an_error_at_any_sample_reaches_the_loop_at_its_batch_with_t
 }
 
 BOOST_AUTO_TEST_CASE(of_several_errors_in_a_batch_the_first_is_reported_with_the_original_nested) {
-  Loader loader(Numbers(64, [](std::size_t i) { if (i >= 20) throw std::out_of_range("beyond"); }), {.batch = 64});
+  Loader loader(Numbers(64,
+                        [](std::size_t i) {
+                          if (i >= 20) throw std::out_of_range("beyond");
+                        }),
+                {.batch = 64});
   try {
     (void)loader.begin();
     BOOST_ERROR("no error");

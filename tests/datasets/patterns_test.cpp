@@ -18,8 +18,8 @@ using namespace tapestry::test;
 
 namespace {
 
-// What the files of seed 1 hold, for version 1 of the pictures: g++ and clang++, any optimisation, any number of threads.
-// Whoever changes a picture changes kPatternsVersion and these numbers.
+// What the files of seed 1 hold, for version 1 of the pictures: g++ and clang++, any optimisation, any number of
+// threads. Whoever changes a picture changes kPatternsVersion and these numbers.
 constexpr std::uint32_t kTrainDigest = 356867507;  // of the first 2,000 records
 constexpr std::uint32_t kTestDigest = 2189765345;  // of the first 1,000 records
 
@@ -78,7 +78,8 @@ BOOST_AUTO_TEST_CASE(classes_are_named_by_shape_colour_and_texture) {
 BOOST_AUTO_TEST_CASE(every_hundred_images_hold_every_class_once) {
   const Patterns data({.train = false, .size = 300, .labels = Labels::coarse});
   const auto* fine = data.fine_targets().data<std::uint8_t>();
-  for (int block = 0; block < 3; ++block) BOOST_TEST(std::set<int>(fine + block * 100, fine + block * 100 + 100).size() == 100U);
+  for (int block = 0; block < 3; ++block)
+    BOOST_TEST(std::set<int>(fine + block * 100, fine + block * 100 + 100).size() == 100U);
   for (int i = 0; i < 300; ++i) {
     BOOST_REQUIRE(int{fine[i]} == 37 * i % 100);
     BOOST_REQUIRE(data.get(static_cast<std::size_t>(i)).target == fine[i] % 20);

@@ -87,14 +87,17 @@ BOOST_AUTO_TEST_CASE(a_random_crop_may_change_the_size) {
 
 BOOST_AUTO_TEST_CASE(a_random_crop_refuses_what_does_not_fit) {
   const Tensor image = counting_image(4, 5, 1);
-  const auto refused = [&](const RandomCrop& crop) { return error<std::invalid_argument>([&] { (void)crop(image, {}); }); };
+  const auto refused = [&](const RandomCrop& crop) {
+    return error<std::invalid_argument>([&] { (void)crop(image, {}); });
+  };
   BOOST_TEST(refused({.padding = -1}) == "random_crop: padding must be at least 0; got -1");
   BOOST_TEST(refused({.padding = 4, .mode = Padding::reflect}) ==
              "random_crop: reflected padding must be less than height and width; got 4 for [4, 5, 1]");
   BOOST_TEST(refused({.padding = 1, .height = 7}) ==
              "random_crop: window must fit into the padded image; got 7 x 5 for [4, 5, 1] with padding 1");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)RandomCrop{}(zeros({4, 4}), {}); }) ==
-             "random_crop: image must be [H, W, C]; got [4, 4]");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)RandomCrop{}(zeros({4, 4}), {});
+             }) == "random_crop: image must be [H, W, C]; got [4, 4]");
 }
 
 BOOST_AUTO_TEST_CASE(a_horizontal_flip_mirrors_with_the_given_probability) {
@@ -108,31 +111,38 @@ BOOST_AUTO_TEST_CASE(a_horizontal_flip_mirrors_with_the_given_probability) {
     }
     BOOST_TEST(same_bits(RandomHorizontalFlip{.p = 0}(image, {}), image));
     int flips = 0;
-    for (std::uint64_t i = 0; i < 1000; ++i) flips += same_bits(RandomHorizontalFlip{}(image, {.index = i}), mirrored) ? 1 : 0;
+    for (std::uint64_t i = 0; i < 1000; ++i)
+      flips += same_bits(RandomHorizontalFlip{}(image, {.index = i}), mirrored) ? 1 : 0;
     BOOST_TEST((flips > 430 && flips < 570));  // 500 expected, deviation 16
   }
-  BOOST_TEST(error<std::invalid_argument>([] { (void)RandomHorizontalFlip{.p = 1.5}(zeros({1, 1, 1}), {}); }) ==
-             "random_horizontal_flip: p must be in [0, 1]; got 1.5");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)RandomHorizontalFlip{.p = 1.5}(zeros({1, 1, 1}), {});
+             }) == "random_horizontal_flip: p must be in [0, 1]; got 1.5");
 }
 
 BOOST_AUTO_TEST_CASE(to_float_maps_0_to_255_onto_0_to_1) {
   const Tensor image = tensor(std::vector<std::uint8_t>{0, 51, 255}, {1, 1, 3}, {.dtype = u8});
   BOOST_TEST(all_close(ToFloat()(image), {0, 51.0F / 255.0F, 1}, 0));
-  BOOST_TEST(error<std::invalid_argument>([] { (void)ToFloat()(zeros({1, 1, 3})); }) ==
-             "to_float: image must be u8; got f32");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)ToFloat()(zeros({1, 1, 3}));
+             }) == "to_float: image must be u8; got f32");
 }
 
 BOOST_AUTO_TEST_CASE(normalize_works_per_channel_and_guards_its_numbers) {
   const Normalize normalize({0.5, 0}, {0.25, 2});
   BOOST_TEST(all_close(normalize(tensor(std::vector<float>{1, 1, 0.5, -4}, {1, 2, 2})), {2, 0.5, 0, -2}, 0));
-  BOOST_TEST(error<std::invalid_argument>([] { Normalize({0, 0}, {1, 0}); }) ==
-             "normalize: std must be finite and above 0; got 0 for channel 1");
-  BOOST_TEST(error<std::invalid_argument>([] { Normalize({0, 0}, {1}); }) ==
-             "normalize: mean and std must have one value per channel; got 2 and 1");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)normalize(zeros({1, 1, 3})); }) ==
-             "normalize: image must have 2 channels, as mean and std; got [1, 1, 3]");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)normalize(zeros({1, 1, 2}, {.dtype = u8})); }) ==
-             "normalize: image must be f32 (see ToFloat); got u8");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               Normalize({0, 0}, {1, 0});
+             }) == "normalize: std must be finite and above 0; got 0 for channel 1");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               Normalize({0, 0}, {1});
+             }) == "normalize: mean and std must have one value per channel; got 2 and 1");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)normalize(zeros({1, 1, 3}));
+             }) == "normalize: image must have 2 channels, as mean and std; got [1, 1, 3]");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)normalize(zeros({1, 1, 2}, {.dtype = u8}));
+             }) == "normalize: image must be f32 (see ToFloat); got u8");
 }
 
 BOOST_AUTO_TEST_CASE(composed_transforms_run_in_order_and_draw_independently) {
@@ -163,9 +173,12 @@ BOOST_AUTO_TEST_CASE(to_float_and_normalize_composed_have_the_bits_of_the_two_st
   auto* byte = image.mutable_data<std::uint8_t>();
   for (Index i = 0; i < image.numel(); ++i) byte[i] = static_cast<std::uint8_t>((i / 3 + i % 3 * 85) % 256);
   BOOST_TEST(same_bits(composed(image), normalize(ToFloat()(image))));
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)composed(zeros({1, 1, 1}, {.dtype = u8})); }) ==
-             "normalize: image must have 3 channels, as mean and std; got [1, 1, 1]");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)composed(zeros({1, 1, 3})); }) == "to_float: image must be u8; got f32");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)composed(zeros({1, 1, 1}, {.dtype = u8}));
+             }) == "normalize: image must have 3 channels, as mean and std; got [1, 1, 1]");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)composed(zeros({1, 1, 3}));
+             }) == "to_float: image must be u8; got f32");
 }
 
 BOOST_AUTO_TEST_CASE(draws_depend_on_every_part_of_the_key_and_on_nothing_else) {

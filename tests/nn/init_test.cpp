@@ -55,8 +55,9 @@ BOOST_AUTO_TEST_CASE(deviations_and_bounds_follow_the_formulas) {
   manual_seed(1);
   BOOST_TEST(near(moments(init::xavier_normal(shape, {.gain = 2})).std, 2 * std::sqrt(2.0 / 3500)));
   BOOST_TEST(near(moments(init::kaiming_normal(shape)).std, std::sqrt(2.0 / 1000)));
-  BOOST_TEST(near(moments(init::kaiming_normal(shape, {.mode = init::Fan::out, .nonlinearity = init::Nonlinearity::tanh})).std,
-                  5.0 / 3 / std::sqrt(2500.0)));
+  BOOST_TEST(
+      near(moments(init::kaiming_normal(shape, {.mode = init::Fan::out, .nonlinearity = init::Nonlinearity::tanh})).std,
+           5.0 / 3 / std::sqrt(2500.0)));
   const Moments x = moments(init::xavier_uniform(shape));
   BOOST_TEST(near(x.high, std::sqrt(6.0 / 3500)));
   BOOST_TEST(near(x.low, -std::sqrt(6.0 / 3500)));
@@ -80,7 +81,8 @@ BOOST_AUTO_TEST_CASE(constants_and_dtypes) {
 BOOST_AUTO_TEST_CASE(a_generator_makes_values_repeatable_and_leaves_the_default_one_alone) {
   const auto before = default_generator().state();
   Generator a(7), b(7);
-  BOOST_TEST(same_bits(init::kaiming_uniform({3, 4}, {.generator = &a}), init::kaiming_uniform({3, 4}, {.generator = &b})));
+  BOOST_TEST(
+      same_bits(init::kaiming_uniform({3, 4}, {.generator = &a}), init::kaiming_uniform({3, 4}, {.generator = &b})));
   BOOST_TEST(same_bits(init::orthogonal({3, 4}, {.generator = &a}), init::orthogonal({3, 4}, {.generator = &b})));
   BOOST_TEST(same_bits(init::trunc_normal({5}, {.generator = &a}), init::trunc_normal({5}, {.generator = &b})));
   BOOST_TEST((before == default_generator().state()));
@@ -131,10 +133,12 @@ BOOST_AUTO_TEST_CASE(dirac_passes_channels_on) {
   BOOST_TEST(values(w) == expected, boost::test_tools::per_element());
   const std::vector<double> grouped = values(init::dirac({4, 1, 1, 3}, {.groups = 2}));
   BOOST_TEST(grouped == (std::vector<double>{1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0}), boost::test_tools::per_element());
-  BOOST_TEST(error<std::invalid_argument>([] { (void)init::dirac({2, 2}); }) ==
-             "dirac: the shape must be [K, R, S, C/groups]; got [2, 2]");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)init::dirac({3, 1, 1, 1}, {.groups = 2}); }) ==
-             "dirac: groups must divide the 3 filters; got 2");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)init::dirac({2, 2});
+             }) == "dirac: the shape must be [K, R, S, C/groups]; got [2, 2]");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)init::dirac({3, 1, 1, 1}, {.groups = 2});
+             }) == "dirac: groups must divide the 3 filters; got 2");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

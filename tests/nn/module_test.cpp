@@ -30,10 +30,10 @@ class LectureNet : public nn::Module {
         conv2_{child("conv2", nn::Conv2d{32, 64, {.kernel = 3, .padding = 1}})},
         fc_{child("fc", nn::Linear{8 * 8 * 64, classes})} {}
 
-  Tensor operator()(Tensor x) const {                 // x [N, 32, 32, 3]
-    x = max_pool2d(relu(conv1_(x)), {.kernel = 2});   //   [N, 16, 16, 32]
-    x = max_pool2d(relu(conv2_(x)), {.kernel = 2});   //   [N, 8, 8, 64]
-    return fc_(flatten(x));                           //   [N, classes]
+  Tensor operator()(Tensor x) const {                // x [N, 32, 32, 3]
+    x = max_pool2d(relu(conv1_(x)), {.kernel = 2});  //   [N, 16, 16, 32]
+    x = max_pool2d(relu(conv2_(x)), {.kernel = 2});  //   [N, 8, 8, 64]
+    return fc_(flatten(x));                          //   [N, classes]
   }
 
  private:
@@ -76,7 +76,8 @@ BOOST_AUTO_TEST_CASE(keys_join_names_by_dots_in_order_of_registration) {
   middle.param("scale", ones({}));
   outer.param("bias", zeros({3}));
   outer.child("layer1", middle);
-  BOOST_TEST(keys(outer.named_parameters()) == (Strings{"bias", "layer1.scale", "layer1.0.weight"}), boost::test_tools::per_element());
+  BOOST_TEST(keys(outer.named_parameters()) == (Strings{"bias", "layer1.scale", "layer1.0.weight"}),
+             boost::test_tools::per_element());
   BOOST_TEST(keys(outer.named_buffers()) == (Strings{"layer1.0.mean"}), boost::test_tools::per_element());
   Strings modules;
   for (const auto& [key, module] : outer.named_modules()) modules.push_back(key);
@@ -201,19 +202,20 @@ BOOST_AUTO_TEST_CASE(modules_know_their_place_and_errors_and_the_tape_name_it) {
   } catch (const std::invalid_argument& e) {
     text = e.what();
   }
-  BOOST_TEST(text.substr(text.find('\n')) ==
-             "\n  at module_test.cpp:" + std::to_string(line) + " in layer2.0.conv1");
+  BOOST_TEST(text.substr(text.find('\n')) == "\n  at module_test.cpp:" + std::to_string(line) + " in layer2.0.conv1");
 
   const Tape tape = Tape::of(conv(ones({1, 8, 8, 3})));
   Strings where;
-  for (const auto& entry : tape.entries()) where.push_back(entry.op + ' ' + entry.where.substr(entry.where.find("in ")));
-  BOOST_TEST(where == (Strings{"leaf in layer2.0.conv1.weight", "leaf in layer2.0.conv1.bias",
-                               "conv2d in layer2.0.conv1"}), boost::test_tools::per_element());
+  for (const auto& entry : tape.entries())
+    where.push_back(entry.op + ' ' + entry.where.substr(entry.where.find("in ")));
+  BOOST_TEST(
+      where == (Strings{"leaf in layer2.0.conv1.weight", "leaf in layer2.0.conv1.bias", "conv2d in layer2.0.conv1"}),
+      boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(the_summary_lists_layers_shapes_counts_and_the_total) {
-  const nn::Sequential model{nn::Conv2d{3, 8, {.kernel = 3, .stride = 2, .bias = false}}, nn::BatchNorm2d{8}, nn::ReLU{},
-                             nn::Flatten{}, nn::Linear{1152, 1000}};
+  const nn::Sequential model{nn::Conv2d{3, 8, {.kernel = 3, .stride = 2, .bias = false}}, nn::BatchNorm2d{8},
+                             nn::ReLU{}, nn::Flatten{}, nn::Linear{1152, 1000}};
   const std::string text = model.summary();
   BOOST_TEST_MESSAGE(text);
   BOOST_TEST(text.find("Conv2d 3 -> 8, kernel 3x3, stride 2x2") != text.npos);
@@ -223,11 +225,13 @@ BOOST_AUTO_TEST_CASE(the_summary_lists_layers_shapes_counts_and_the_total) {
   BOOST_TEST(text.find("17 elements in buffers") != text.npos);
 }
 
-// --- Sequential and AnyModule -----------------------------------------------------------------------------------------
+// --- Sequential and AnyModule
+// -----------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(sequential_takes_anything_callable_and_keys_are_positions) {
   nn::Sequential model{nn::Linear{2, 3}, [](const Tensor& x) { return x * 2; }, nn::Linear{3, 1}};
-  BOOST_TEST(keys(model.named_parameters()) == (Strings{"0.weight", "0.bias", "2.weight", "2.bias"}), boost::test_tools::per_element());
+  BOOST_TEST(keys(model.named_parameters()) == (Strings{"0.weight", "0.bias", "2.weight", "2.bias"}),
+             boost::test_tools::per_element());
   BOOST_TEST(model.size() == 3U);
   const nn::Sequential copy = model;
   model.append(nn::Linear{1, 5});

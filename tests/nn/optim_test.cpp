@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/parallel.h>
 #include <tapestry/autograd/random.h>
@@ -62,7 +63,8 @@ BOOST_AUTO_TEST_CASE(adam_steps_are_pytorchs) {
   BOOST_TEST(all_close(trajectory<Adam>(AdamOptions{.lr = .1, .amsgrad = true}, {3, 2, .1}),
                        {.9000000003, .8029647879, .7262214374}, 0, 6e-11));
   BOOST_TEST(all_close(trajectory<AdamW>(AdamWOptions{.lr = .1}), {.899000001, .801582799, .7049810943}, 0, 6e-10));
-  BOOST_TEST(all_close(trajectory<AdamW>(AdamWOptions{.lr = .1}, {1, 2, 3}, f32), {.899, .801582799, .7049810943}, 1e-6));
+  BOOST_TEST(
+      all_close(trajectory<AdamW>(AdamWOptions{.lr = .1}, {1, 2, 3}, f32), {.899, .801582799, .7049810943}, 1e-6));
   BOOST_TEST(all_close(trajectory<Adam>(AdamOptions{.lr = .1, .maximize = true}, {-1, -2, -3}),
                        trajectory<Adam>(AdamOptions{.lr = .1}), 0));
 }
@@ -85,7 +87,8 @@ BOOST_AUTO_TEST_CASE(parameters_without_a_gradient_are_left_alone) {
 
 BOOST_AUTO_TEST_CASE(groups_have_options_of_their_own) {
   const Tensor a = leaf({1}), b = leaf({1});
-  optim::SGD sgd({{.parameters = {a}, .options = {.lr = 1}}, {.parameters = {b}, .options = {.lr = 10, .weight_decay = 1}}});
+  optim::SGD sgd(
+      {{.parameters = {a}, .options = {.lr = 1}}, {.parameters = {b}, .options = {.lr = 10, .weight_decay = 1}}});
   BOOST_TEST(sgd.groups() == 2U);
   a.set_grad(ones({1}));
   b.set_grad(ones({1}));
@@ -121,8 +124,9 @@ BOOST_AUTO_TEST_CASE(senseless_options_and_parameters_are_refused) {
   BOOST_TEST(adam({.eps = -1}) == "Adam: eps must be at least 0; got -1");
   BOOST_TEST(error<Invalid>([&] { optim::AdamW({x}, {.weight_decay = -1}); }) ==
              "AdamW: weight_decay must be at least 0; got -1");
-  BOOST_TEST(error<Invalid>([&] { optim::SGD({x, x}, {.lr = 1}); }) ==
-             "SGD: a parameter must be given once; 1 [2] comes again");
+  BOOST_TEST(error<Invalid>([&] {
+               optim::SGD({x, x}, {.lr = 1});
+             }) == "SGD: a parameter must be given once; 1 [2] comes again");
   optim::SGD one({x}, {.lr = 1});
   BOOST_TEST(error<Invalid>([&] { one.add_group({x}, {.lr = 1}); }) ==
              "SGD: a parameter must be given once; 0 [2] comes again");
@@ -178,10 +182,12 @@ BOOST_AUTO_TEST_CASE(a_step_is_seen_by_values_saved_for_backward) {
   optim::SGD sgd({x}, {.lr = .1});
   x.set_grad(ones({2}));
   sgd.step();
-  BOOST_TEST(error<std::logic_error>([&] { y.backward({.gradient = ones({2})}); }).find("modified in place") != std::string::npos);
+  BOOST_TEST(error<std::logic_error>([&] { y.backward({.gradient = ones({2})}); }).find("modified in place") !=
+             std::string::npos);
 }
 
-// --- state ------------------------------------------------------------------------------------------------------------
+// --- state
+// ------------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(state_is_keyed_by_name_and_resumes_bit_for_bit) {
   manual_seed(4);
@@ -196,7 +202,8 @@ BOOST_AUTO_TEST_CASE(state_is_keyed_by_name_and_resumes_bit_for_bit) {
     const nn::Linear a{3, 2}, b{3, 2};
     NoGradGuard guard;
     for (std::size_t i = 0; i < 2; ++i) b.parameters()[i].set_data(a.parameters()[i].detach() * 1);
-    O straight(a.named_parameters(), options), first(b.named_parameters(), options), second(b.named_parameters(), options);
+    O straight(a.named_parameters(), options), first(b.named_parameters(), options),
+        second(b.named_parameters(), options);
     run(a, straight, 0, 6);
     run(b, first, 0, 3);
     const auto state = first.state();
@@ -229,7 +236,8 @@ BOOST_AUTO_TEST_CASE(a_state_that_does_not_fit_is_refused_with_a_list_and_change
   BOOST_TEST(adam.state().empty());
 }
 
-// --- clipping ---------------------------------------------------------------------------------------------------------
+// --- clipping
+// ---------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(clip_grad_norm_returns_the_norm_and_scales_only_what_is_longer) {
   const Tensor a = leaf({1}, f64), b = leaf({1}, f64), none = leaf({1}, f64);

@@ -35,7 +35,8 @@ Doubles rates(Index steps, Args&&... args) {
 BOOST_AUTO_TEST_CASE(closed_forms_give_pytorchs_rates) {
   constexpr double tol = 5.1e-7;
   BOOST_TEST(all_close(rates<StepLR>(7, StepLROptions{.step_size = 3}), {1, 1, 1, .1, .1, .1, .01}, 1e-12));
-  BOOST_TEST(all_close(rates<MultiStepLR>(6, MultiStepLROptions{.milestones = {2, 5}}), {1, 1, .1, .1, .1, .01}, 1e-12));
+  BOOST_TEST(
+      all_close(rates<MultiStepLR>(6, MultiStepLROptions{.milestones = {2, 5}}), {1, 1, .1, .1, .1, .01}, 1e-12));
   BOOST_TEST(all_close(rates<MultiStepLR>(3, MultiStepLROptions{.milestones = {2, 2}}), {1, 1, .01}, 1e-12));
   BOOST_TEST(all_close(rates<ExponentialLR>(3, ExponentialLROptions{.gamma = .5}), {1, .5, .25}, 1e-12));
   BOOST_TEST(all_close(rates<LinearLR>(6, LinearLROptions{.start_factor = .25, .total_iters = 4}),
@@ -52,7 +53,8 @@ BOOST_AUTO_TEST_CASE(closed_forms_give_pytorchs_rates) {
                        {1, .5, 1, .5, 1}, 0, tol));
   BOOST_TEST(all_close(rates<WarmupCosineLR>(7, WarmupCosineLROptions{.warmup = 2, .total = 6, .start_factor = .2}),
                        {.2, .6, 1, .853553, .5, .146447, 0}, 0, tol));
-  BOOST_TEST(all_close(rates<LambdaLR>(3, [](Index t) { return 1.0 / static_cast<double>(1 + t); }), {1, .5, 1. / 3}, 1e-12));
+  BOOST_TEST(
+      all_close(rates<LambdaLR>(3, [](Index t) { return 1.0 / static_cast<double>(1 + t); }), {1, .5, 1. / 3}, 1e-12));
   BOOST_TEST(all_close(rates<PiecewiseLinearLR>(7, std::vector<std::pair<Index, double>>{{1, 0}, {3, 1}, {5, .5}}),
                        {0, 0, .5, 1, .75, .5, .5}, 1e-12));
 }
@@ -65,7 +67,10 @@ BOOST_AUTO_TEST_CASE(warmup_cosine_stays_at_its_end) {
 
 BOOST_AUTO_TEST_CASE(sequential_gives_each_schedule_its_own_time) {
   SGD sgd(one_parameter(), {.lr = 1});
-  SequentialLR schedule(sgd, {LinearLR(sgd, {.start_factor = .5, .total_iters = 2}), StepLR(sgd, {.step_size = 2}), ConstantLR(sgd, {.factor = 7})}, {2, 5});
+  SequentialLR schedule(sgd,
+                        {LinearLR(sgd, {.start_factor = .5, .total_iters = 2}), StepLR(sgd, {.step_size = 2}),
+                         ConstantLR(sgd, {.factor = 7})},
+                        {2, 5});
   Doubles out{sgd.lr()};
   for (int i = 0; i < 6; ++i) {
     schedule.step();
@@ -104,8 +109,9 @@ BOOST_AUTO_TEST_CASE(one_cycle_moves_rate_and_momentum_as_pytorch_does) {
   BOOST_TEST(error<std::logic_error>([&] { schedule.step(); }) ==
              "OneCycleLR: there must be at most total_steps = 10 steps; this is step 11");
   BOOST_TEST(schedule.t() == 10);
-  BOOST_TEST(all_close(rates<OneCycleLR>(4, OneCycleLROptions{.max_lr = 1, .total_steps = 10, .anneal_strategy = Anneal::linear}),
-                       {.04, .52, 1, .857143}, 0, tol));
+  BOOST_TEST(all_close(
+      rates<OneCycleLR>(4, OneCycleLROptions{.max_lr = 1, .total_steps = 10, .anneal_strategy = Anneal::linear}),
+      {.04, .52, 1, .857143}, 0, tol));
   BOOST_TEST(all_close(rates<OneCycleLR>(10, OneCycleLROptions{.max_lr = 1, .total_steps = 10, .three_phase = true}),
                        {.04, .52, 1, .52, .04, .036181, .026182, .013822, .003823, 4e-6}, 0, tol));
   Adam adam(one_parameter());
@@ -117,14 +123,21 @@ BOOST_AUTO_TEST_CASE(senseless_options_are_refused_when_the_schedule_is_made) {
   SGD sgd(one_parameter(), {.lr = 1});
   using Invalid = std::invalid_argument;
   BOOST_TEST(error<Invalid>([&] { StepLR(sgd, {.step_size = 0}); }) == "StepLR: step_size must be at least 1; got 0");
-  BOOST_TEST(error<Invalid>([&] { LinearLR(sgd, {.total_iters = 0}); }) == "LinearLR: total_iters must be at least 1; got 0");
-  BOOST_TEST(error<Invalid>([&] { CosineAnnealingLR(sgd, {.T_max = 0}); }) == "CosineAnnealingLR: T_max must be at least 1; got 0");
+  BOOST_TEST(error<Invalid>([&] { LinearLR(sgd, {.total_iters = 0}); }) ==
+             "LinearLR: total_iters must be at least 1; got 0");
+  BOOST_TEST(error<Invalid>([&] { CosineAnnealingLR(sgd, {.T_max = 0}); }) ==
+             "CosineAnnealingLR: T_max must be at least 1; got 0");
   BOOST_TEST(error<Invalid>([&] { WarmupCosineLR(sgd, {.warmup = 5, .total = 5}); }) ==
              "WarmupCosineLR: warmup must be in [0, total); got warmup 5, total 5");
-  BOOST_TEST(error<Invalid>([&] { PiecewiseLinearLR(sgd, {{2, 1}, {1, 1}}); }) == "PiecewiseLinearLR: points must be in order of t");
-  BOOST_TEST(error<Invalid>([&] { PiecewiseLinearLR(sgd, {}); }) == "PiecewiseLinearLR: there must be at least one point; got none");
-  BOOST_TEST(error<Invalid>([&] { OneCycleLR(sgd, {.max_lr = 1}); }) == "OneCycleLR: total_steps must be at least 1; got 0");
-  BOOST_TEST(error<Invalid>([&] { OneCycleLR(sgd, {.total_steps = 5}); }) == "OneCycleLR: max_lr must be above 0; got 0");
+  BOOST_TEST(error<Invalid>([&] {
+               PiecewiseLinearLR(sgd, {{2, 1}, {1, 1}});
+             }) == "PiecewiseLinearLR: points must be in order of t");
+  BOOST_TEST(error<Invalid>([&] { PiecewiseLinearLR(sgd, {}); }) ==
+             "PiecewiseLinearLR: there must be at least one point; got none");
+  BOOST_TEST(error<Invalid>([&] { OneCycleLR(sgd, {.max_lr = 1}); }) ==
+             "OneCycleLR: total_steps must be at least 1; got 0");
+  BOOST_TEST(error<Invalid>([&] { OneCycleLR(sgd, {.total_steps = 5}); }) ==
+             "OneCycleLR: max_lr must be above 0; got 0");
   BOOST_TEST(sgd.lr() == 1);
 }
 

@@ -5,6 +5,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/backward.h>
 #include <tapestry/ops/loss.h>
 #include <tapestry/ops/reduce.h>

@@ -1,0 +1,225 @@
+#include <tapestry/ops/binary.h>
+
+#include <support/expect.h>
+#include <support/op_table.h>
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+#include <tapestry/autograd/allocator.h>
+#include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/grad_mode.h>
+#include <tapestry/ops/broadcast.h>
+#include <tapestry/ops/cast.h>
+#include <tapestry/ops/reduce.h>
+
+using namespace tapestry;
+using namespace tapestry::test;
+
+namespace {
+
+constexpr double inf = std::numeric_limits<double>::infinity();
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
+
+using In = const std::vector<Tensor>&;
+
+std::function<std::vector<Tensor>(Generator&)> two(const Shape& a, const Shape& b) {
+  return [a, b](Generator& g) { return std::vector{sample_signed(g, a, 0.5, 2), sample_signed(g, b, 0.5, 2)}; };
+}
+
+/// Pairs without ties: the elements of both come from one shuffled ladder.
+std::vector<Tensor> distinct_pair(Generator& g) {
+  const Tensor both = sample_distinct(g, {2, 6});
+  const auto v = both.span<double>();
+  return {tensor(std::vector<double>(v.begin(), v.begin() + 6), {2, 3}, {.dtype = f64}),
+          tensor(std::vector<double>(v.begin() + 6, v.end()), {2, 3}, {.dtype = f64})};
+}
+
+const OpRows rows{
+    {.op = "add", .variant = "equal shapes", .inputs = two({2, 3}, {2, 3}), .f = [](In x) { return x[0] + x[1]; },
+     .first_order_linear = true},
+    {.op = "add", .variant = "bias", .inputs = two({4, 2, 3}, {3}), .f = [](In x) { return x[0] + x[1]; },
+     .first_order_linear = true},
+    {.op = "sub", .variant = "both broadcast", .inputs = two({2, 1}, {1, 3}), .f = [](In x) { return x[0] - x[1]; },
+     .first_order_linear = true},
+    {.op = "sub", .variant = "number first", .inputs = two({2, 3}, {}), .f = [](In x) { return (1 - x[0]) * x[1]; }},
+    {.op = "mul", .variant = "equal shapes", .inputs = two({2, 3}, {2, 3}), .f = [](In x) { return x[0] * x[1]; }},
+    {.op = "mul", .variant = "per channel", .inputs = two({2, 2, 2, 3}, {3}), .f = [](In x) { return x[0] * x[1]; }},
+    {.op = "mul", .variant = "per row", .inputs = two({2, 3}, {2, 1}), .f = [](In x) { return x[0] * x[1]; }},
+    {.op = "mul", .variant = "a tensor by itself", .inputs = two({2, 3}, {2, 3}),
+     .f = [](In x) { return x[0] * x[0] * x[1]; }},
+    {.op = "div", .variant = "equal shapes", .inputs = two({2, 3}, {2, 3}), .f = [](In x) { return x[0] / x[1]; }},
+    {.op = "div", .variant = "both broadcast", .inputs = two({3}, {2, 1}), .f = [](In x) { return x[0] / x[1]; }},
+    {.op = "div", .variant = "number first", .inputs = two({2, 3}, {2, 3}), .f = [](In x) { return 2 / x[0] + x[1] / 3; }},
+    {.op = "maximum", .variant = "", .inputs = distinct_pair, .f = [](In x) { return maximum(x[0], x[1]); }},
+    {.op = "minimum", .variant = "", .inputs = distinct_pair, .f = [](In x) { return minimum(x[0], x[1]); }},
+};
+
+const std::vector<Shape> kShapes{{}, {1}, {3}, {1, 3}, {2, 1}, {2, 3}, {4, 2, 3}, {0}, {2, 0, 3}};
+
+/// Extents of the broadcast, or nothing.
+std::optional<std::vector<Index>> joined(const Shape& a, const Shape& b) {
+  std::vector<Index> out;
+  for (Index d = 0; d < std::max(a.rank(), b.rank()); ++d) {
+    const Index x = d < a.rank() ? a[a.rank() - 1 - d] : 1, y = d < b.rank() ? b[b.rank() - 1 - d] : 1;
+    if (x != y && x != 1 && y != 1) return std::nullopt;
+    out.insert(out.begin(), x == 1 ? y : x);
+  }
+  return out;
+}
+
+/// Element of x that belongs to position `at` of a broadcast shape.
+std::size_t position(Index at, const std::vector<Index>& shape, const Shape& x) {
+  Index index = 0, stride = 1;
+  for (Index d = static_cast<Index>(shape.size()) - 1; d >= 0; --d) {
+    const Index extent = shape[static_cast<std::size_t>(d)], i = at % extent;
+    at /= extent;
+    const Index dx = d - (static_cast<Index>(shape.size()) - x.rank());
+    if (dx < 0) continue;
+    if (x[dx] != 1) index += i * stride;
+    stride *= x[dx];
+  }
+  return static_cast<std::size_t>(index);
+}
+
+std::vector<double> gradients(const Tensor& y, const Tensor& a, const Tensor& b) {
+  const auto g = grad({y}, {a, b}, {.grad_outputs = {ones_like(y)}});
+  std::vector<double> all = values(g[0]);
+  const std::vector<double> second = values(g[1]);
+  all.insert(all.end(), second.begin(), second.end());
+  return all;
+}
+
+Tensor leaf(const std::vector<double>& v) {
+  return tensor(v, {static_cast<Index>(v.size())}, {.dtype = f64, .requires_grad = true});
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(binary_test)
+
+BOOST_AUTO_TEST_CASE(every_pair_of_shapes_broadcasts_as_a_naive_loop_or_names_both_shapes) {
+  Generator generator(3);
+  for (const Shape& sa : kShapes) {
+    for (const Shape& sb : kShapes) {
+      const Tensor a = sample(generator, sa).requires_grad(true), b = sample(generator, sb, 1, 2).requires_grad(true);
+      const auto shape = joined(sa, sb);
+      if (!shape) {
+        const std::string text = error<std::invalid_argument>([&] { (void)(a - b); });
+        BOOST_TEST(text.find(to_string(sa)) != std::string::npos, text);
+        BOOST_TEST(text.find(to_string(sb)) != std::string::npos, text);
+        continue;
+      }
+      const Tensor y = a - b * b;
+      BOOST_TEST(y.shape() == Shape(std::span<const Index>(*shape)));
+      std::vector<double> expected, ga(static_cast<std::size_t>(a.numel())), gb(static_cast<std::size_t>(b.numel()));
+      for (Index i = 0; i < y.numel(); ++i) {
+        const std::size_t at = position(i, *shape, sa), bt = position(i, *shape, sb);
+        expected.push_back(a.data<double>()[at] - b.data<double>()[bt] * b.data<double>()[bt]);
+        ga[at] += 1;
+        gb[bt] -= 2 * b.data<double>()[bt];
+      }
+      BOOST_TEST(all_close(y, expected, 1e-15), to_string(sa) << to_string(sb));
+      ga.insert(ga.end(), gb.begin(), gb.end());
+      BOOST_TEST(all_close(gradients(y, a, b), ga, 1e-13), to_string(sa) << to_string(sb));
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(broadcasts_larger_than_a_chunk_of_work_are_the_same_as_repeating_the_operand) {
+  Generator generator(4);
+  const std::vector<std::pair<Shape, Shape>> pairs{
+      {{37, 19, 67}, {67}}, {{40'000}, {}}, {{700, 67}, {700, 1}}, {{5, 1, 9000}, {1, 3, 1}}, {{35'001}, {35'001}}};
+  for (const auto& [sa, sb] : pairs) {
+    for (const Dtype dtype : {f32, f64}) {
+      const Tensor a = to(sample(generator, sa), dtype), b = to(sample(generator, sb), dtype);
+      const Shape shape = broadcast_shape("test", sa, sb);
+      const Tensor wide_a = broadcast_to(a, shape), wide_b = broadcast_to(b, shape);
+      BOOST_TEST(same_bits(a * b, wide_a * wide_b), to_string(sa) << to_string(sb));
+      BOOST_TEST(same_bits(b - a, wide_b - wide_a), to_string(sa) << to_string(sb));
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(numbers_take_the_dtype_of_the_tensor_on_either_side) {
+  const Tensor x = tensor({1.0f, 4.0f});
+  BOOST_TEST(all_close(x + 1, {2, 5}, 0));
+  BOOST_TEST(all_close(1 - x, {0, -3}, 0));
+  BOOST_TEST(all_close(2.5 * x, {2.5, 10}, 0));
+  BOOST_TEST(all_close(2 / x, {2, 0.5}, 0));
+  BOOST_TEST(all_close(-x, {-1, -4}, 0));
+  BOOST_TEST((x + 1.0).dtype() == f32);
+  BOOST_TEST((1 + to(x, f64)).dtype() == f64);
+  BOOST_TEST((tensor({1, 2}) * 3).dtype() == i64);
+}
+
+BOOST_AUTO_TEST_CASE(integers_wrap_around_and_refuse_fractions) {
+  BOOST_TEST(all_close(to(tensor({1}), u8) - 2, {255}, 0));
+  const Tensor most = tensor({std::numeric_limits<std::int32_t>::max()}, {.dtype = i32});
+  BOOST_TEST(all_close(most + 1, {-2147483648.0}, 0));
+  BOOST_TEST(all_close(most * most, {1}, 0));
+  const Tensor i = tensor({1, 2});
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)(i + 1.5); }) ==
+             "add: beside a tensor of i64 the number must be one that it can hold; got 1.5");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)(to(i, u8) * 256); }) ==
+             "mul: beside a tensor of u8 the number must be one that it can hold; got 256");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)(to(i, u8) + -1); }) ==
+             "add: beside a tensor of u8 the number must be one that it can hold; got -1");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)(i / 2); }) ==
+             "div: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
+}
+
+BOOST_AUTO_TEST_CASE(tensors_are_never_promoted_and_bools_have_no_arithmetic) {
+  const Tensor x = tensor({1.0f}), d = tensor({1.0}, {.dtype = f64}), truth = tensor({true});
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)(x + d); }) ==
+             "add: the dtypes must be equal; got f32 and f64, convert one with to(x, f32)");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)(truth + truth); }) ==
+             "add: the dtype must be f32, f64 or an integer; got bool");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)add(1, 2); }) ==
+             "add: one operand must be a tensor; got two numbers");
+  BOOST_TEST(all_close(x + x, {2}, 0));  // the next call works
+}
+
+BOOST_AUTO_TEST_CASE(division_by_zero_is_infinite_with_infinite_gradients) {
+  const Tensor a = leaf({1, 0}), b = leaf({0, 0});
+  const Tensor y = a / b;
+  BOOST_TEST(all_close(y, {inf, not_a_number}, 0));
+  BOOST_TEST(all_close(gradients(y, a, b), {inf, inf, -inf, not_a_number}, 0));
+}
+
+BOOST_AUTO_TEST_CASE(the_gradient_of_a_quotient_survives_a_divisor_whose_square_overflows) {
+  const Tensor a = full({1}, 1e30, {.requires_grad = true}), b = full({1}, 1e25, {.requires_grad = true});
+  BOOST_TEST(all_close(grad(a / b, b, {.grad_outputs = {ones({1})}}), {-1e-20}, 1e-6));
+}
+
+BOOST_AUTO_TEST_CASE(ties_of_maximum_and_minimum_share_and_nan_goes_to_both) {
+  const Tensor a = leaf({1, 2, not_a_number, 3}), b = leaf({1, 1, 5, not_a_number});
+  BOOST_TEST(all_close(maximum(a, b), {1, 2, not_a_number, not_a_number}, 0));
+  BOOST_TEST(all_close(minimum(a, b), {1, 1, not_a_number, not_a_number}, 0));
+  BOOST_TEST(all_close(gradients(maximum(a, b), a, b), {0.5, 1, 1, 1, 0.5, 0, 1, 1}, 0));
+  BOOST_TEST(all_close(gradients(minimum(a, b), a, b), {0.5, 0, 1, 1, 0.5, 1, 1, 1}, 0));
+  BOOST_TEST(all_close(maximum(tensor({1, 5}), 3), {3, 5}, 0));
+}
+
+BOOST_AUTO_TEST_CASE(a_frozen_operand_keeps_nothing_for_the_other_ones_gradient) {
+  const Tensor x = ones({2}, {.requires_grad = true}), w = ones({2});
+  const auto before = memory_stats().live_storages;
+  const Tensor y = no_grad([&] { return x * w; });
+  BOOST_TEST(!y.requires_grad());
+  Tensor scratch = ones({2});
+  const Tensor z = x + scratch;
+  scratch = Tensor();
+  BOOST_TEST(memory_stats().live_storages == before + 2);  // y and z; add keeps nothing
+}
+
+BOOST_AUTO_TEST_CASE(an_operand_changed_after_it_was_saved_is_refused_by_backward) {
+  const Tensor x = ones({2}, {.requires_grad = true});
+  Tensor w = ones({2});
+  const Tensor y = x * w;
+  w.mutable_data<float>()[0] = 5;
+  const std::string text = error<std::logic_error>([&] { y.backward({.gradient = ones({2})}); });
+  BOOST_TEST(text.find("mul") != std::string::npos, text);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
