@@ -75,7 +75,7 @@ std::vector<Tensor> BatchNormContext::fused(const Tensor& dy, const std::vector<
     T* const out_bias = dbias.mutable_data<T>();
     for (Index c = 0; c < channels; ++c) {
       const auto r = static_cast<double>(rstds[c]);
-      out_weight[c] = static_cast<T>(sum_dy_x[c] * r);
+      out_weight[c] = rows == 0 ? T{0} : static_cast<T>(sum_dy_x[c] * r);  // r is NaN for no rows
       out_bias[c] = static_cast<T>(sum_dy[c]);
       scale[c] = static_cast<T>(weights ? r * static_cast<double>(weights[c]) : r);
       offset[c] = static_cast<T>(sum_dy[c] / static_cast<double>(rows));

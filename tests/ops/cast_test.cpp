@@ -42,7 +42,7 @@ BOOST_AUTO_TEST_CASE(everything_but_zero_becomes_true) {
 }
 
 BOOST_AUTO_TEST_CASE(bf16_rounds_to_nearest_even) {
-  const Tensor x = tensor({1.0F, 1.00390625F, 1.01171875F, 1.0F + 0.00390626F});
+  const Tensor x = tensor({1.0F, 1.00390625F, 1.01171875F, 1.0F + 0.0039064F});
   BOOST_TEST(all_close(to(x, bf16), {1, 1, 1.015625, 1.0078125}, 0));
 }
 

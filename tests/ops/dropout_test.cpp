@@ -46,7 +46,7 @@ const OpRows rows{
      .variant = "p 0.5",
      .inputs =
          [](Generator& g) {
-           return std::vector{sample(g, {4, 3})};
+           return std::vector{sample(g, {16, 3})};
          },
      .f =
          [](const std::vector<Tensor>& x) {
