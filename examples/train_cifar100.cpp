@@ -232,7 +232,9 @@ int Training::stop(const std::vector<std::string>& command_line) {
   if (position_.step > 0) {
     tell("Stopped in epoch {}, after step {} of {}; the weights are saved, now the pictures\n", position_.epoch + 1,
          position_.step, steps_per_epoch_);
-    write_mistakes(test(std::min<Index>(kImagesAfterInterrupt, static_cast<Index>(data_.test.size()))));
+    const Index images = std::min<Index>(kImagesAfterInterrupt, static_cast<Index>(data_.test.size()));
+    progress_.shorten(kTestWork * static_cast<double>(images));
+    write_mistakes(test(images));
   } else {
     tell("Stopped after epoch {}\n", position_.epoch);
   }

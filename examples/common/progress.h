@@ -23,6 +23,9 @@ class Progress {
   /// So much of the part, and of the whole run, was done before this program began.
   void skip(std::int64_t steps, double work);
 
+  /// The run ends earlier than it was to: only so much work is left.
+  void shorten(double work_left) { total_work_ = work_ + work_left; }
+
   /// A step has ended, with `images` images, `correct` of them right, and a mean loss.
   void step(std::int64_t images, double loss, std::int64_t correct, double work);
 
