@@ -193,8 +193,8 @@ Header check_jpeg(const InputFile& file, Bytes bytes) {
     }
     at += 2 + length;
   }
-  constexpr std::uint64_t kPixelsPerByte =
-      512;  // two bits per block of 64 pixels in each of 8 x 8 blocks at the very least
+  // A block of 64 pixels takes two bits; twice that room for what progressive files save.
+  constexpr std::uint64_t kPixelsPerByte = 512;
   if (std::uint64_t{header->width} * header->height > kPixelsPerByte * bytes.size()) {
     file.fail(0, format_message("a picture that {} bytes can hold", bytes.size()),
               format_message("{} x {} pixels", header->width, header->height));

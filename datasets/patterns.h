@@ -30,7 +30,7 @@ class Patterns final : public LabelledImages {
  public:
   using Options = PatternsOptions;
 
-  /// Draws the images on all cores, about 50 microseconds each. Throws std::invalid_argument for a size beyond the full
+  /// Draws the images on all cores, about 75 microseconds each. Throws std::invalid_argument for a size beyond the full
   /// one.
   explicit Patterns(Options options = {});
 

@@ -135,8 +135,9 @@ std::vector<std::pair<std::string, Module>> Module::named_modules() const {
   std::vector<std::pair<std::string, Module>> out{{"", *this}};
   for (const auto& [name, child] : named_children()) {
     for (const auto& [inner, module] : child.named_modules()) {
-      const bool seen = std::any_of(out.begin(), out.end(), [&](const auto& m) { return m.second.is_same(module); });
-      if (!seen) out.emplace_back(inner.empty() ? name : State::join(name, inner), module);
+      const Module& found = module;  // clang 14 does not let a lambda capture a structured binding
+      const bool seen = std::any_of(out.begin(), out.end(), [&](const auto& m) { return m.second.is_same(found); });
+      if (!seen) out.emplace_back(inner.empty() ? name : State::join(name, inner), found);
     }
   }
   return out;

@@ -61,7 +61,8 @@ Tensor bounded(const char* op, const Tensor& x, double low, double high) {
 
 Tensor relu(const Tensor& x, Here here) {
   const CallSite site(here);
-  return record("relu", compute("relu", Unary::relu, x), wrt(x, [](const Tensor& dy, const Tensor& y) { return relu_grad(dy, y); }));
+  return record("relu", compute("relu", Unary::relu, x),
+                wrt(x, [](const Tensor& dy, const Tensor& y) { return relu_grad(dy, y); }));
 }
 
 Tensor leaky_relu(const Tensor& x, const LeakyReluOptions& options, Here here) {
@@ -144,7 +145,8 @@ Tensor logsigmoid(const Tensor& x, Here here) {
   check_float("logsigmoid", x);
   // exp never sees a positive number
   Tensor y = no_grad([&] { return clamp(x, {.max = 0}) - log1p(exp(neg(abs(x)))); });
-  return record("logsigmoid", std::move(y), wrt(x, [x = saved(x)](const Tensor& dy) { return dy * sigmoid(neg(x())); }));
+  return record("logsigmoid", std::move(y),
+                wrt(x, [x = saved(x)](const Tensor& dy) { return dy * sigmoid(neg(x())); }));
 }
 
 }  // namespace tapestry

@@ -139,9 +139,10 @@ Tensor mul(const Operand& a, const Operand& b) {
   if (!is_grad_enabled()) return y;
   const bool for_a = wants_gradient(a), for_b = wants_gradient(b);
   if (!for_a && !for_b) return y;
-  return record("mul", std::move(y),
-                wrt(input(a), [b = Kept(b, for_a), shape = shape_of(a)](const Tensor& dy) { return sum_to(dy * b(), shape); }),
-                wrt(input(b), [a = Kept(a, for_b), shape = shape_of(b)](const Tensor& dy) { return sum_to(dy * a(), shape); }));
+  return record(
+      "mul", std::move(y),
+      wrt(input(a), [b = Kept(b, for_a), shape = shape_of(a)](const Tensor& dy) { return sum_to(dy * b(), shape); }),
+      wrt(input(b), [a = Kept(a, for_b), shape = shape_of(b)](const Tensor& dy) { return sum_to(dy * a(), shape); }));
 }
 
 Tensor div(const Operand& a, const Operand& b) {
@@ -155,11 +156,12 @@ Tensor div(const Operand& a, const Operand& b) {
   if (!is_grad_enabled()) return y;
   const bool for_a = wants_gradient(a), for_b = wants_gradient(b);
   if (!for_a && !for_b) return y;
-  return record("div", std::move(y),
-                wrt(input(a), [b = Kept(b, for_a), shape = shape_of(a)](const Tensor& dy) { return sum_to(dy / b(), shape); }),
-                wrt(input(b), [a = Kept(a, for_b), b = Kept(b, for_b), shape = shape_of(b)](const Tensor& dy) {
-                  return neg(sum_to(dy * (a() / b() / b()), shape));  // b^2 might overflow
-                }));
+  return record(
+      "div", std::move(y),
+      wrt(input(a), [b = Kept(b, for_a), shape = shape_of(a)](const Tensor& dy) { return sum_to(dy / b(), shape); }),
+      wrt(input(b), [a = Kept(a, for_b), b = Kept(b, for_b), shape = shape_of(b)](const Tensor& dy) {
+        return neg(sum_to(dy * (a() / b() / b()), shape));  // b^2 might overflow
+      }));
 }
 
 Tensor maximum(const Operand& a, const Operand& b) { return extreme("maximum", Binary::maximum, a, b); }

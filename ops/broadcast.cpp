@@ -58,7 +58,8 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape, Here here) {
   if (x.shape() == shape) return x;
   const CallSite site(here);
   if (!broadcasts_to(x.shape(), shape)) {
-    throw_invalid("broadcast_to: extents must be equal or 1, aligned at the last dimension; got {} for {}", x.shape(), shape);
+    throw_invalid("broadcast_to: extents must be equal or 1, aligned at the last dimension; got {} for {}", x.shape(),
+                  shape);
   }
   Tensor y = empty(shape, x.dtype());
   if (y.numel() > 0) {

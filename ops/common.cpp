@@ -28,12 +28,15 @@ template <class T>
 T number_as(const char* op, const Operand& operand) {
   const double value = operand.number();
   if constexpr (std::is_same_v<T, bool>) {
-    if (value != 0 && value != 1) throw_invalid("{}: beside a bool tensor the number must be 0 or 1; got {}", op, value);
+    if (value != 0 && value != 1)
+      throw_invalid("{}: beside a bool tensor the number must be 0 or 1; got {}", op, value);
     return value != 0;
   } else if constexpr (std::is_integral_v<T>) {
     const double end = std::ldexp(1.0, std::numeric_limits<T>::digits);  // one past the largest
-    if (!(value == std::floor(value) && value >= static_cast<double>(std::numeric_limits<T>::lowest()) && value < end)) {
-      throw_invalid("{}: beside a tensor of {} the number must be one that it can hold; got {}", op, dtype_of<T>, value);
+    if (!(value == std::floor(value) && value >= static_cast<double>(std::numeric_limits<T>::lowest()) &&
+          value < end)) {
+      throw_invalid("{}: beside a tensor of {} the number must be one that it can hold; got {}", op, dtype_of<T>,
+                    value);
     }
     return static_cast<T>(value);
   } else if constexpr (std::is_same_v<T, BFloat16>) {

@@ -40,7 +40,8 @@ Tensor compare(const char* op, Compare kernel, const Operand& a, const Operand& 
     const Shape shape = broadcast_shape(op, u.shape(), v.shape());
     Tensor y = empty(shape, boolean);
     visit_comparable(op, u.dtype(), [&]<class T>() {
-      const kernels::Broadcast plan(shape.begin(), shape.rank(), u.shape().begin(), u.dim(), v.shape().begin(), v.dim());
+      const kernels::Broadcast plan(shape.begin(), shape.rank(), u.shape().begin(), u.dim(), v.shape().begin(),
+                                    v.dim());
       kernels::compare(kernel, plan, u.data<T>(), v.data<T>(), y.mutable_data<bool>());
     });
     return y;

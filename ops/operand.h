@@ -13,9 +13,8 @@ class Operand {
  public:
   Operand(const Tensor& x, Here at = {}) noexcept : here(at), tensor_(&x) {}
   template <class N>
-    requires std::is_arithmetic_v<N>
-  Operand(N value, Here at = {}) noexcept
-      : here(at), number_(static_cast<double>(value)), is_integer_(std::is_integral_v<N>) {}
+  requires std::is_arithmetic_v<N> Operand(N value, Here at = {})
+  noexcept : here(at), number_(static_cast<double>(value)), is_integer_(std::is_integral_v<N>) {}
 
   [[nodiscard]] bool is_tensor() const noexcept { return tensor_ != nullptr; }
   [[nodiscard]] const Tensor& tensor() const noexcept { return *tensor_; }

@@ -109,7 +109,8 @@ Tensor sum_integer(const Tensor& x, const Plan& plan) {
 }
 
 Tensor extreme_values(const char* op, bool largest, const Tensor& x, const Plan& plan) {
-  if (x.dtype() == bf16 || x.dtype() == boolean) throw_invalid("{}: the dtype must be f32, f64 or an integer; got {}", op, x.dtype());
+  if (x.dtype() == bf16 || x.dtype() == boolean)
+    throw_invalid("{}: the dtype must be f32, f64 or an integer; got {}", op, x.dtype());
   Tensor y = x.detach();
   plan.for_groups([&](Index begin, Index end) {
     const Index n = y.shape().numel(begin, end);
@@ -135,7 +136,9 @@ Tensor extreme(const char* op, bool largest, const Tensor& x, const ReduceOption
   return record(op, std::move(y), wrt(x, [x = saved(x), plan](const Tensor& dy, const Tensor& best) {
                   const Tensor share = no_grad([&] {
                     const Tensor at = reshape(best, plan.kept);
-                    const Tensor mine = to(logical_or(eq(x(), at), logical_and(isnan(x()), broadcast_to(isnan(at), x().shape()))), x().dtype());
+                    const Tensor mine =
+                        to(logical_or(eq(x(), at), logical_and(isnan(x()), broadcast_to(isnan(at), x().shape()))),
+                           x().dtype());
                     return mine / broadcast_to(reshape(sum_of(mine, plan), plan.kept), x().shape());
                   });
                   return broadcast_to(reshape(dy, plan.kept), share.shape()) * share;
@@ -143,7 +146,8 @@ Tensor extreme(const char* op, bool largest, const Tensor& x, const ReduceOption
 }
 
 Tensor arg(const char* op, bool largest, const Tensor& x, const DimOptions& options) {
-  if (x.dtype() == bf16 || x.dtype() == boolean) throw_invalid("{}: the dtype must be f32, f64 or an integer; got {}", op, x.dtype());
+  if (x.dtype() == bf16 || x.dtype() == boolean)
+    throw_invalid("{}: the dtype must be f32, f64 or an integer; got {}", op, x.dtype());
   const Index d = normalize_dim(op, options.dim, x.dim());
   const Shape shape = x.dim() == 0 ? Shape{1} : x.shape();
   const Index outer = shape.numel(0, d), n = shape[d], inner = shape.numel(d + 1, shape.rank());
@@ -184,7 +188,8 @@ Tensor mean(const Tensor& x, const ReduceOptions& options, Here here) {
   const CallSite site(here);
   check_float("mean", x);
   const Plan plan("mean", x.shape(), options.dim, options.keepdim);
-  const double factor = plan.count == 0 ? std::numeric_limits<double>::quiet_NaN() : 1.0 / static_cast<double>(plan.count);
+  const double factor =
+      plan.count == 0 ? std::numeric_limits<double>::quiet_NaN() : 1.0 / static_cast<double>(plan.count);
   Tensor y = visit_float(x.dtype(), [&]<class T>() { return sum_float<T>(x, plan, factor); });
   return record("mean", std::move(y), wrt(x, [shape = x.shape(), kept = plan.kept, factor](const Tensor& dy) {
                   return broadcast_to(reshape(factor * dy, kept), shape);
@@ -279,7 +284,8 @@ Tensor norm(const Tensor& x, const ReduceOptions& options, Here here) {
   check_float("norm", x);
   const Plan plan("norm", x.shape(), options.dim, options.keepdim);
   // f32 squares are added up in f64, and may exceed what f32 holds.
-  const Tensor length = no_grad([&] { return to(sqrt(sum(square(to(x, f64)), {.dim = options.dim, .keepdim = options.keepdim})), x.dtype()); });
+  const Tensor length = no_grad(
+      [&] { return to(sqrt(sum(square(to(x, f64)), {.dim = options.dim, .keepdim = options.keepdim})), x.dtype()); });
   return record("norm", length, wrt(x, [x = saved(x), plan](const Tensor& dy, const Tensor& y) {
                   const Tensor at = reshape(y, plan.kept);
                   const Tensor zero = eq(at, 0);

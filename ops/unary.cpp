@@ -99,8 +99,7 @@ Tensor reciprocal(const Tensor& x, Here here) {
 
 Tensor exp(const Tensor& x, Here here) {
   const CallSite site(here);
-  return record("exp", compute("exp", Unary::exp, x),
-                wrt(x, [](const Tensor& dy, const Tensor& y) { return dy * y; }));
+  return record("exp", compute("exp", Unary::exp, x), wrt(x, [](const Tensor& dy, const Tensor& y) { return dy * y; }));
 }
 
 Tensor expm1(const Tensor& x, Here here) {
@@ -111,8 +110,7 @@ Tensor expm1(const Tensor& x, Here here) {
 
 Tensor log(const Tensor& x, Here here) {
   const CallSite site(here);
-  return record("log", compute("log", Unary::log, x),
-                wrt(x, [x = saved(x)](const Tensor& dy) { return dy / x(); }));
+  return record("log", compute("log", Unary::log, x), wrt(x, [x = saved(x)](const Tensor& dy) { return dy / x(); }));
 }
 
 Tensor log1p(const Tensor& x, Here here) {
@@ -175,7 +173,8 @@ Tensor pow(const Tensor& x, double exponent, Here here) {
   check_float("pow", x);
   Tensor y = empty(x.shape(), x.dtype());
   visit_float(x.dtype(), [&]<class T>() {
-    kernels::with_number(kernels::WithNumber::pow, x.data<T>(), static_cast<T>(exponent), y.mutable_data<T>(), x.numel());
+    kernels::with_number(kernels::WithNumber::pow, x.data<T>(), static_cast<T>(exponent), y.mutable_data<T>(),
+                         x.numel());
   });
   return record("pow", std::move(y), wrt(x, [x = saved(x), exponent](const Tensor& dy) {
                   if (exponent == 0) return Tensor();

@@ -8,3 +8,7 @@ if(TARGET train_cifar100)
     set_tests_properties(examples/${case} PROPERTIES TIMEOUT 300)
   endforeach()
 endif()
+
+add_test(NAME datasets/get_cifar
+         COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/datasets/get_cifar_test.sh ${CMAKE_COMMAND}
+                 ${PROJECT_SOURCE_DIR}/cmake/get_cifar.cmake)

@@ -38,7 +38,12 @@ Sequential features() {
 }  // namespace
 
 Vgg16Bn::Vgg16Bn(Index classes)
-    : features_{child("features", features())}, classifier_{child("classifier", Linear{512, classes})} {}
+    : features_{child("features", features())}, classifier_{child("classifier", Linear{512, classes})} {
+  Tensor weight = classifier_.weight();
+  weight.set_data(init::normal(weight.shape(), 0, 0.01));
+  Tensor bias = classifier_.bias();
+  bias.set_data(init::zeros({classes}));
+}
 
 Tensor Vgg16Bn::operator()(const Tensor& x, Here here) const {
   const CallSite site(here);

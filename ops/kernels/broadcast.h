@@ -6,15 +6,15 @@
 
 namespace tapestry::kernels {
 
-/// How two operands are walked to fill a row-major output: rows of `length` elements, each at some offset of a, of b and
-/// of the output. Neighbouring dimensions that move together are merged, so equal shapes are one row.
+/// How two operands are walked to fill a row-major output: rows of `length` elements, each at some offset of a, of b
+/// and of the output. Neighbouring dimensions that move together are merged, so equal shapes are one row.
 struct Broadcast {
   static constexpr Index kMax = 6;
 
-  Index length = 1;               ///< elements of a row
+  Index length = 1;  ///< elements of a row
   Index rows = 1;
-  Index a_step = 1, b_step = 1;   ///< within a row: 1, or 0 for an operand of extent 1 there
-  Index outer = 0;                ///< dimensions that make up the rows, slowest first
+  Index a_step = 1, b_step = 1;                           ///< within a row: 1, or 0 for an operand of extent 1 there
+  Index outer = 0;                                        ///< dimensions that make up the rows, slowest first
   std::array<Index, kMax> extents, a_strides, b_strides;  // of `outer` dimensions
 
   /// One row of n elements.

@@ -6,8 +6,8 @@
 #define HWY_TARGET_INCLUDE "tapestry/ops/kernels/elementwise.cpp"
 #include <hwy/foreach_target.h>
 
-#include <hwy/highway.h>
 #include <hwy/contrib/math/math-inl.h>
+#include <hwy/highway.h>
 
 #include <algorithm>
 #include <cmath>
@@ -42,6 +42,22 @@ HWY_INLINE void map_vectors(const T* HWY_RESTRICT x, T* HWY_RESTRICT y, Index n,
   for (Index k = i; k < n; ++k) buffer[k - i] = x[k];
   hn::Store(f(d, hn::Load(d, buffer)), d, buffer);
   for (Index k = i; k < n; ++k) y[k] = buffer[k - i];
+}
+
+/// The same for two operands.
+template <class T, class F>
+HWY_INLINE void map_vectors(const T* HWY_RESTRICT a, const T* HWY_RESTRICT b, T* HWY_RESTRICT y, Index n, const F& f) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = static_cast<Index>(hn::Lanes(d));
+  Index i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(f(d, hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, y + i);
+  if (i == n) return;
+  HWY_ALIGN T u[HWY_MAX_BYTES / sizeof(T)] = {};
+  HWY_ALIGN T v[HWY_MAX_BYTES / sizeof(T)] = {};
+  std::copy(a + i, a + n, u);
+  std::copy(b + i, b + n, v);
+  hn::Store(f(d, hn::Load(d, u), hn::Load(d, v)), d, u);
+  std::copy(u, u + (n - i), y + i);
 }
 
 /// Highway's Exp is defined up to 104 (706 in double), beyond the overflow to infinity, and for finite arguments.
@@ -84,15 +100,50 @@ HWY_INLINE V tanh_all(D d, V x) {
   return hn::IfThenElse(hn::IsNaN(x), x, y);
 }
 
-template <class T>
-HWY_INLINE T gelu_of(T x) {
-  return x * T(0.5) * (T(1) + std::erf(x * static_cast<T>(std::numbers::sqrt2 / 2)));
+/// Horner's scheme, highest power first.
+template <class D, class V, std::size_t N>
+HWY_INLINE V polynomial(D d, V x, const float (&coefficients)[N]) {
+  V y = hn::Set(d, coefficients[0]);
+  for (std::size_t i = 1; i < N; ++i) y = hn::MulAdd(y, x, hn::Set(d, coefficients[i]));
+  return y;
+}
+
+/// The error function in f32: x P(x^2) up to 1, beyond it 1 - exp(-x^2) Q(1 / (1 + x/2)). P and Q interpolate
+/// erf(x) / x and exp(x^2) erfc(x) at Chebyshev points, to 1.3e-10. From 4 on the result rounds to 1.
+template <class D, class V>
+HWY_INLINE V erf_all(D d, V x) {
+  constexpr float p[] = {-9.66704465e-06F, 0.000112659589F, -0.000848408032F, 0.00522103161F,
+                         -0.0268654302F,   0.112837821F,    -0.376126379F,    1.12837923F};
+  constexpr float q[] = {0.120852433F, -0.476525277F, 0.571265161F, -0.110208295F,
+                         0.35103032F,  0.258751363F,  0.285061628F, -0.000164236393F};
+  const V one = hn::Set(d, 1.0F), size = hn::Min(hn::Abs(x), hn::Set(d, 4.0F));
+  const V squared = hn::Mul(size, size);
+  const V near_zero = hn::Mul(size, polynomial(d, squared, p));
+  const V t = hn::Div(one, hn::MulAdd(size, hn::Set(d, 0.5F), one));
+  const V tail = hn::NegMulAdd(hn::Exp(d, hn::Neg(squared)), polynomial(d, t, q), one);
+  const V y = hn::CopySign(hn::IfThenElse(hn::Lt(size, one), near_zero, tail), x);
+  return hn::IfThenElse(hn::IsNaN(x), x, y);
+}
+
+/// Phi(x), the standard normal distribution function.
+template <class D, class V>
+HWY_INLINE V normal_cdf(D d, V x) {
+  const V half = hn::Set(d, 0.5F);
+  return hn::MulAdd(half, erf_all(d, hn::Mul(x, hn::Set(d, static_cast<float>(std::numbers::sqrt2 / 2)))), half);
+}
+
+template <class D, class V>
+HWY_INLINE V gelu_tanh_all(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V k = hn::Set(d, static_cast<T>(0.7978845608028654));  // sqrt(2 / pi)
+  const V cubic = hn::Mul(hn::Set(d, static_cast<T>(0.044715)), hn::Mul(x, hn::Mul(x, x)));
+  const V t = tanh_all(d, hn::Mul(k, hn::Add(x, cubic)));
+  return hn::Mul(hn::Mul(x, hn::Set(d, T(0.5))), hn::Add(hn::Set(d, T{1}), t));
 }
 
 template <class T>
-HWY_INLINE T gelu_tanh_of(T x) {
-  constexpr T k = static_cast<T>(0.7978845608028654);  // sqrt(2 / pi)
-  return x * T(0.5) * (T(1) + std::tanh(k * (x + static_cast<T>(0.044715) * x * x * x)));
+HWY_INLINE T gelu_of(T x) {
+  return x * T(0.5) * (T(1) + std::erf(x * static_cast<T>(std::numbers::sqrt2 / 2)));
 }
 
 template <class T>
@@ -114,15 +165,25 @@ void unary_float(Unary op, const T* x, T* y, Index n) {
     case Unary::cos: return map(x, y, n, [](T v) HWY_ATTR { return std::cos(v); });
     case Unary::tanh: return map_vectors(x, y, n, [](auto d, auto v) HWY_ATTR { return tanh_all(d, v); });
     case Unary::sigmoid: return map_vectors(x, y, n, [](auto d, auto v) HWY_ATTR { return sigmoid_all(d, v); });
-    case Unary::erf: return map(x, y, n, [](T v) HWY_ATTR { return std::erf(v); });
+    case Unary::erf:
+      if constexpr (sizeof(T) == 4) {
+        return map_vectors(x, y, n, [](auto d, auto v) HWY_ATTR { return erf_all(d, v); });
+      } else {
+        return map(x, y, n, [](T v) HWY_ATTR { return std::erf(v); });
+      }
     case Unary::floor: return map(x, y, n, [](T v) HWY_ATTR { return std::floor(v); });
     case Unary::ceil: return map(x, y, n, [](T v) HWY_ATTR { return std::ceil(v); });
     case Unary::round: return map(x, y, n, [](T v) HWY_ATTR { return std::nearbyint(v); });
     case Unary::relu: return map(x, y, n, [](T v) HWY_ATTR { return v <= 0 ? T{0} : v; });
     case Unary::silu:
       return map_vectors(x, y, n, [](auto d, auto v) HWY_ATTR { return hn::Mul(v, sigmoid_all(d, v)); });
-    case Unary::gelu: return map(x, y, n, [](T v) HWY_ATTR { return gelu_of(v); });
-    case Unary::gelu_tanh: return map(x, y, n, [](T v) HWY_ATTR { return gelu_tanh_of(v); });
+    case Unary::gelu:
+      if constexpr (sizeof(T) == 4) {
+        return map_vectors(x, y, n, [](auto d, auto v) HWY_ATTR { return hn::Mul(v, normal_cdf(d, v)); });
+      } else {
+        return map(x, y, n, [](T v) HWY_ATTR { return gelu_of(v); });
+      }
+    case Unary::gelu_tanh: return map_vectors(x, y, n, [](auto d, auto v) HWY_ATTR { return gelu_tanh_all(d, v); });
   }
 }
 
@@ -171,6 +232,27 @@ HWY_INLINE void row_loop(const T* a, Index a_step, const T* b, Index b_step, R* 
   }
 }
 
+/// Both values are loaded before one is chosen: the compiler then blends vectors.
+template <class T>
+void select_run(const std::uint8_t* HWY_RESTRICT condition, const T* HWY_RESTRICT a, Index a_step,
+                const T* HWY_RESTRICT b, Index b_step, T* HWY_RESTRICT y, Index n) {
+  const auto run = [&](const auto& u, const auto& v) HWY_ATTR {
+    for (Index i = 0; i < n; ++i) {
+      const T first = u(i), second = v(i);
+      y[i] = condition[i] != 0 ? first : second;
+    }
+  };
+  const T number_a = n > 0 ? *a : T{}, number_b = n > 0 ? *b : T{};
+  const auto each_a = [=](Index i) HWY_ATTR { return a[i]; };
+  const auto each_b = [=](Index i) HWY_ATTR { return b[i]; };
+  const auto same_a = [=](Index) HWY_ATTR { return number_a; };
+  const auto same_b = [=](Index) HWY_ATTR { return number_b; };
+  if (a_step == 1 && b_step == 1) run(each_a, each_b);
+  else if (a_step == 1) run(each_a, same_b);
+  else if (b_step == 1) run(same_a, each_b);
+  else run(same_a, same_b);
+}
+
 /// Rows [begin, end) of a broadcast.
 template <class T, class R, class F>
 HWY_INLINE void rows_loop(const Broadcast& p, Index begin, Index end, const T* a, const T* b, R* y, const F& f) {
@@ -200,14 +282,22 @@ void binary_float(Binary op, const Broadcast& p, Index begin, Index end, const T
     case Binary::tanh_grad: return run([](T u, T v) HWY_ATTR { return u * (T{1} - v * v); });
     case Binary::sigmoid_grad: return run([](T u, T v) HWY_ATTR { return u * (v * (T{1} - v)); });
     case Binary::silu_grad:
-      return run([](T u, T v) HWY_ATTR {
-        const T s = T{1} / (T{1} + std::exp(-v));
-        return u * (s * (T{1} + v * (T{1} - s)));
+      return map_vectors(a, b, y, p.length, [](auto d, auto u, auto v) HWY_ATTR {
+        const auto one = hn::Set(d, T{1}), s = sigmoid_all(d, v);
+        return hn::Mul(u, hn::Mul(s, hn::Add(one, hn::Mul(v, hn::Sub(one, s)))));
       });
     case Binary::gelu_grad:
-      return run([](T u, T v) HWY_ATTR {
-        return u * (T(0.5) * (T{1} + std::erf(v * static_cast<T>(std::numbers::sqrt2 / 2))) + v * phi(v));
-      });
+      if constexpr (sizeof(T) == 4) {
+        return map_vectors(a, b, y, p.length, [](auto d, auto u, auto v) HWY_ATTR {
+          constexpr float inv_sqrt_2pi = 0.3989422804014327F;
+          const auto density = exp_all(d, hn::Mul(hn::Set(d, -0.5F), hn::Mul(v, v)));
+          return hn::Mul(u, hn::Add(normal_cdf(d, v), hn::Mul(v, hn::Mul(hn::Set(d, inv_sqrt_2pi), density))));
+        });
+      } else {
+        return run([](T u, T v) HWY_ATTR {
+          return u * (T(0.5) * (T{1} + std::erf(v * static_cast<T>(std::numbers::sqrt2 / 2))) + v * phi(v));
+        });
+      }
     case Binary::floor_divide: return;
   }
 }
@@ -217,9 +307,12 @@ void binary_integer(Binary op, const Broadcast& p, Index begin, Index end, const
   using U = std::uint64_t;  // wide enough for all, so that nothing overflows in a signed type
   const auto run = [&](const auto& f) HWY_ATTR { rows_loop(p, begin, end, a, b, y, f); };
   switch (op) {
-    case Binary::add: return run([](T u, T v) HWY_ATTR { return static_cast<T>(static_cast<U>(u) + static_cast<U>(v)); });
-    case Binary::sub: return run([](T u, T v) HWY_ATTR { return static_cast<T>(static_cast<U>(u) - static_cast<U>(v)); });
-    case Binary::mul: return run([](T u, T v) HWY_ATTR { return static_cast<T>(static_cast<U>(u) * static_cast<U>(v)); });
+    case Binary::add:
+      return run([](T u, T v) HWY_ATTR { return static_cast<T>(static_cast<U>(u) + static_cast<U>(v)); });
+    case Binary::sub:
+      return run([](T u, T v) HWY_ATTR { return static_cast<T>(static_cast<U>(u) - static_cast<U>(v)); });
+    case Binary::mul:
+      return run([](T u, T v) HWY_ATTR { return static_cast<T>(static_cast<U>(u) * static_cast<U>(v)); });
     case Binary::maximum: return run([](T u, T v) HWY_ATTR { return u < v ? v : u; });
     case Binary::minimum: return run([](T u, T v) HWY_ATTR { return v < u ? v : u; });
     default: return;
@@ -248,6 +341,23 @@ constexpr ElementwiseTable<T> table_of() {
 
 }  // namespace
 
+void select_u8(const std::uint8_t* c, const std::uint8_t* a, Index sa, const std::uint8_t* b, Index sb, std::uint8_t* y,
+               Index n) {
+  select_run(c, a, sa, b, sb, y, n);
+}
+void select_u16(const std::uint8_t* c, const std::uint16_t* a, Index sa, const std::uint16_t* b, Index sb,
+                std::uint16_t* y, Index n) {
+  select_run(c, a, sa, b, sb, y, n);
+}
+void select_u32(const std::uint8_t* c, const std::uint32_t* a, Index sa, const std::uint32_t* b, Index sb,
+                std::uint32_t* y, Index n) {
+  select_run(c, a, sa, b, sb, y, n);
+}
+void select_u64(const std::uint8_t* c, const std::uint64_t* a, Index sa, const std::uint64_t* b, Index sb,
+                std::uint64_t* y, Index n) {
+  select_run(c, a, sa, b, sb, y, n);
+}
+
 const void* table_for(int type) {
   static constexpr auto t0 = table_of<float>();
   static constexpr auto t1 = table_of<double>();
@@ -268,6 +378,10 @@ namespace tapestry::kernels {
 namespace {
 
 HWY_EXPORT(table_for);
+HWY_EXPORT(select_u8);
+HWY_EXPORT(select_u16);
+HWY_EXPORT(select_u32);
+HWY_EXPORT(select_u64);
 
 constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
 
@@ -338,8 +452,18 @@ void compare(Compare op, const Broadcast& broadcast, const T* a, const T* b, boo
 
 template <class T>
 void select(const bool* condition, const T* a, Index a_step, const T* b, Index b_step, T* y, Index n) {
+  const auto* chosen = reinterpret_cast<const std::uint8_t*>(condition);
   parallel_for(n, kGrain, [=](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) y[i] = condition[i] ? a[i * a_step] : b[i * b_step];
+    const T* u = a + begin * a_step;
+    const T* v = b + begin * b_step;
+    const Index count = end - begin;
+    if constexpr (sizeof(T) == 1)
+      HWY_DYNAMIC_DISPATCH(select_u8)(chosen + begin, u, a_step, v, b_step, y + begin, count);
+    else if constexpr (sizeof(T) == 2)
+      HWY_DYNAMIC_DISPATCH(select_u16)(chosen + begin, u, a_step, v, b_step, y + begin, count);
+    else if constexpr (sizeof(T) == 4)
+      HWY_DYNAMIC_DISPATCH(select_u32)(chosen + begin, u, a_step, v, b_step, y + begin, count);
+    else HWY_DYNAMIC_DISPATCH(select_u64)(chosen + begin, u, a_step, v, b_step, y + begin, count);
   });
 }
 

@@ -7,8 +7,29 @@
 namespace tapestry::kernels {
 
 enum class Unary {
-  neg, abs, sign, square, sqrt, rsqrt, reciprocal, exp, expm1, log, log1p, sin, cos, tanh, sigmoid, erf, floor, ceil,
-  round, relu, silu, gelu, gelu_tanh
+  neg,
+  abs,
+  sign,
+  square,
+  sqrt,
+  rsqrt,
+  reciprocal,
+  exp,
+  expm1,
+  log,
+  log1p,
+  sin,
+  cos,
+  tanh,
+  sigmoid,
+  erf,
+  floor,
+  ceil,
+  round,
+  relu,
+  silu,
+  gelu,
+  gelu_tanh
 };
 
 /// y[i] = op(x[i]). T is float or double; for neg, abs, sign and square also an integer type.
@@ -24,7 +45,12 @@ void with_number(WithNumber op, const T* x, T number, T* y, Index n);
 
 /// Arithmetic, and first-order gradients that pay as one pass: a is dy, b what the op saved.
 enum class Binary {
-  add, sub, mul, div, maximum, minimum,
+  add,
+  sub,
+  mul,
+  div,
+  maximum,
+  minimum,
   relu_grad,     ///< b > 0 or b is NaN ? a : 0            b: input or output of relu
   abs_grad,      ///< a sign(b)
   sqrt_grad,     ///< a / (2 b)                            b: output of sqrt

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include <tapestry/ops/kernels/reduce.h>
@@ -43,7 +44,66 @@ void sum_rows(const T* HWY_RESTRICT x, Index n, Index inner, double* HWY_RESTRIC
   }
 }
 
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// The larger (or smaller) of both; x where that is NaN, and a NaN in `best` stays.
+template <bool largest, class V>
+HWY_INLINE V better(V x, V best) {
+  const auto wins = largest ? hn::Gt(x, best) : hn::Lt(x, best);
+  return hn::IfThenElse(hn::Or(wins, hn::IsNaN(x)), x, best);
+}
+
+/// best [width] becomes the better of itself and x.
+template <bool largest, class T>
+HWY_INLINE void keep_best(const T* HWY_RESTRICT x, Index width, T* HWY_RESTRICT best) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = static_cast<Index>(hn::Lanes(d));
+  Index j = 0;
+  for (; j + lanes <= width; j += lanes) {
+    hn::StoreU(better<largest>(hn::LoadU(d, x + j), hn::LoadU(d, best + j)), d, best + j);
+  }
+  const hn::CappedTag<T, 1> one;
+  for (; j < width; ++j) hn::StoreU(better<largest>(hn::LoadU(one, x + j), hn::LoadU(one, best + j)), one, best + j);
+}
+
+/// Two vectors at a time, so that one compare need not wait for the other.
+template <bool largest, class T>
+HWY_INLINE T extreme_of_run(const T* HWY_RESTRICT x, Index n) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = static_cast<Index>(hn::Lanes(d));
+  auto u = hn::Set(d, x[0]), v = u;
+  Index i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    u = better<largest>(hn::LoadU(d, x + i), u);
+    v = better<largest>(hn::LoadU(d, x + i + lanes), v);
+  }
+  HWY_ALIGN T lane[HWY_MAX_BYTES / sizeof(T)];
+  hn::Store(better<largest>(u, v), d, lane);
+  T best = x[0];
+  for (Index j = 0; j < lanes; ++j) keep_best<largest>(lane + j, 1, &best);
+  for (; i < n; ++i) keep_best<largest>(x + i, 1, &best);
+  return best;
+}
+
+/// y [inner] of x [n, inner].
+template <bool largest, class T>
+HWY_INLINE void extreme_block(const T* x, Index n, Index inner, T* y) {
+  if (inner == 1) {
+    *y = extreme_of_run<largest>(x, n);
+    return;
+  }
+  std::copy(x, x + inner, y);
+  for (Index i = 1; i < n; ++i) keep_best<largest>(x + i * inner, inner, y);
+}
+
 }  // namespace
+
+void extreme_f32(bool largest, const float* x, Index n, Index inner, float* y) {
+  largest ? extreme_block<true>(x, n, inner, y) : extreme_block<false>(x, n, inner, y);
+}
+void extreme_f64(bool largest, const double* x, Index n, Index inner, double* y) {
+  largest ? extreme_block<true>(x, n, inner, y) : extreme_block<false>(x, n, inner, y);
+}
 
 double sum_run_f32(const float* x, Index n) { return sum_run(x, n); }
 double sum_run_f64(const double* x, Index n) { return sum_run(x, n); }
@@ -62,6 +122,8 @@ HWY_EXPORT(sum_run_f32);
 HWY_EXPORT(sum_run_f64);
 HWY_EXPORT(sum_rows_f32);
 HWY_EXPORT(sum_rows_f64);
+HWY_EXPORT(extreme_f32);
+HWY_EXPORT(extreme_f64);
 
 double sum_run(const float* x, Index n) { return HWY_DYNAMIC_DISPATCH(sum_run_f32)(x, n); }
 double sum_run(const double* x, Index n) { return HWY_DYNAMIC_DISPATCH(sum_run_f64)(x, n); }
@@ -70,6 +132,13 @@ void sum_rows(const float* x, Index n, Index inner, double* sums) {
 }
 void sum_rows(const double* x, Index n, Index inner, double* sums) {
   HWY_DYNAMIC_DISPATCH(sum_rows_f64)(x, n, inner, sums);
+}
+
+void extreme_block(bool largest, const float* x, Index n, Index inner, float* y) {
+  HWY_DYNAMIC_DISPATCH(extreme_f32)(largest, x, n, inner, y);
+}
+void extreme_block(bool largest, const double* x, Index n, Index inner, double* y) {
+  HWY_DYNAMIC_DISPATCH(extreme_f64)(largest, x, n, inner, y);
 }
 
 constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
@@ -103,7 +172,8 @@ void reduce_columns(const T* x, Index n, Index inner, double factor, T* y) {
     sum_rows(x + begin * inner, end - begin, inner, sums.data() + (begin / rows) * inner);
   });
   for (Index chunk = 1; chunk < chunks; ++chunk) {
-    for (Index j = 0; j < inner; ++j) sums[static_cast<std::size_t>(j)] += sums[static_cast<std::size_t>(chunk * inner + j)];
+    for (Index j = 0; j < inner; ++j)
+      sums[static_cast<std::size_t>(j)] += sums[static_cast<std::size_t>(chunk * inner + j)];
   }
   for (Index j = 0; j < inner; ++j) y[j] = static_cast<T>(factor * sums[static_cast<std::size_t>(j)]);
 }
@@ -138,15 +208,38 @@ void reduce_sum_integer(const T* x, Index outer, Index n, Index inner, std::int6
     for (Index o = begin; o < end; ++o) {
       for (Index j = 0; j < inner; ++j) {
         std::uint64_t sum = 0;
-        for (Index i = 0; i < n; ++i) sum += static_cast<std::uint64_t>(static_cast<std::int64_t>(x[(o * n + i) * inner + j]));
+        for (Index i = 0; i < n; ++i)
+          sum += static_cast<std::uint64_t>(static_cast<std::int64_t>(x[(o * n + i) * inner + j]));
         y[o * inner + j] = static_cast<std::int64_t>(sum);
       }
     }
   });
 }
 
+/// Values alone, on vectors. One long run is cut into chunks, whose extremes are then compared.
+template <class T>
+void reduce_extreme_values(bool largest, const T* x, Index outer, Index n, Index inner, T* values) {
+  if (outer == 1 && inner == 1 && n > kGrain) {
+    std::vector<T> best(static_cast<std::size_t>((n + kGrain - 1) / kGrain));
+    parallel_for(n, kGrain, [&](Index begin, Index end) {
+      extreme_block(largest, x + begin, end - begin, 1, best.data() + begin / kGrain);
+    });
+    extreme_block(largest, best.data(), static_cast<Index>(best.size()), 1, values);
+    return;
+  }
+  parallel_for(outer, std::max<Index>(1, kGrain / std::max<Index>(1, n * inner)), [=](Index begin, Index end) {
+    for (Index o = begin; o < end; ++o) extreme_block(largest, x + o * n * inner, n, inner, values + o * inner);
+  });
+}
+
 template <class T>
 void reduce_extreme(bool largest, const T* x, Index outer, Index n, Index inner, T* values, std::int64_t* indices) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (indices == nullptr) {
+      if (outer * inner > 0) reduce_extreme_values(largest, x, outer, n, inner, values);
+      return;
+    }
+  }
   parallel_for(outer * inner, std::max<Index>(1, kGrain / std::max<Index>(1, n)), [=](Index begin, Index end) {
     for (Index at = begin; at < end; ++at) {
       const T* column = x + (at / inner) * n * inner + at % inner;

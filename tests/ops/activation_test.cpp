@@ -25,7 +25,10 @@ using Op = Tensor (*)(const Tensor&);
 OpSpec row(const char* op, Op f, const char* variant = "") {
   return {.op = op,
           .variant = variant,
-          .inputs = [](Generator& g) { return std::vector{sample_signed(g, {4, 5}, 0.1, 2)}; },
+          .inputs =
+              [](Generator& g) {
+                return std::vector{sample_signed(g, {4, 5}, 0.1, 2)};
+              },
           .f = [f](const std::vector<Tensor>& x) { return f(x[0]); }};
 }
 
@@ -34,10 +37,13 @@ const OpRows rows{
     row("leaky_relu", [](const Tensor& x) { return leaky_relu(x, {.negative_slope = 0.2}); }),
     row("elu", [](const Tensor& x) { return elu(x, {.alpha = 0.7}); }),
     row("silu", [](const Tensor& x) { return silu(x); }),
-    row("gelu", [](const Tensor& x) { return gelu(x); }, "exact"),
-    row("gelu", [](const Tensor& x) { return gelu(x, {.approximate = GeluApproximation::tanh}); }, "tanh"),
+    row(
+        "gelu", [](const Tensor& x) { return gelu(x); }, "exact"),
+    row(
+        "gelu", [](const Tensor& x) { return gelu(x, {.approximate = GeluApproximation::tanh}); }, "tanh"),
     row("relu6", [](const Tensor& x) { return relu6(4 * x); }),
-    row("hardtanh", [](const Tensor& x) { return hardtanh(0.9 * x, {.min = -1.9, .max = 1.9}); }, "inside"),
+    row(
+        "hardtanh", [](const Tensor& x) { return hardtanh(0.9 * x, {.min = -1.9, .max = 1.9}); }, "inside"),
     row("hardswish", [](const Tensor& x) { return hardswish(x); }),
     row("softplus", [](const Tensor& x) { return softplus(x); }),
     row("logsigmoid", [](const Tensor& x) { return logsigmoid(x); }),
@@ -68,8 +74,8 @@ BOOST_AUTO_TEST_CASE(relu_has_gradient_zero_at_both_zeros_and_lets_nan_through) 
 }
 
 BOOST_AUTO_TEST_CASE(the_slopes_at_zero_are_those_of_the_negative_side) {
-  expect_at("leaky_relu", [](const Tensor& x) { return leaky_relu(x); }, {0, not_a_number, -2, 3}, {0, not_a_number, -0.02, 3},
-            {0.01, 0.01, 0.01, 1});
+  expect_at("leaky_relu", [](const Tensor& x) { return leaky_relu(x); }, {0, not_a_number, -2, 3},
+            {0, not_a_number, -0.02, 3}, {0.01, 0.01, 0.01, 1});
   expect_at("elu", [](const Tensor& x) { return elu(x, {.alpha = 2}); }, {0, 1, -inf, 1000}, {0, 1, -2, 1000},
             {2, 1, 0, 1});
 }
@@ -88,7 +94,8 @@ BOOST_AUTO_TEST_CASE(gelu_and_silu_have_their_published_values) {
   expect_at("gelu", [](const Tensor& x) { return gelu(x); }, {1, 0, -1}, {0.8413447461, 0, -0.1586552539},
             {1.0833154706, 0.5, -0.0833154706});
   const Tensor one = scalar(1, {.dtype = f64});
-  BOOST_TEST(gelu(one, {.approximate = GeluApproximation::tanh}).item() == 0.8411920, boost::test_tools::tolerance(1e-6));
+  BOOST_TEST(gelu(one, {.approximate = GeluApproximation::tanh}).item() == 0.8411920,
+             boost::test_tools::tolerance(1e-6));
   expect_at("silu", [](const Tensor& x) { return silu(x); }, {0, 1, 1000}, {0, 0.7310585786, 1000},
             {0.5, 0.9276705119, 1});
   for (const Dtype dtype : {f32, f64}) {

@@ -16,14 +16,39 @@ namespace {
 using In = const std::vector<Tensor>&;
 
 const OpRows rows{
-    {.op = "broadcast_to", .variant = "new leading dim",
-     .inputs = [](Generator& g) { return std::vector{sample(g, {2, 3})}; },
-     .f = [](In x) { return broadcast_to(x[0], {4, 2, 3}); }, .first_order_linear = true},
-    {.op = "broadcast_to", .variant = "inner dim", .inputs = [](Generator& g) { return std::vector{sample(g, {2, 1, 3})}; },
-     .f = [](In x) { return broadcast_to(x[0], {2, 4, 3}); }, .first_order_linear = true},
-    {.op = "sum_to", .variant = "leading and inner dim",
-     .inputs = [](Generator& g) { return std::vector{sample(g, {4, 2, 3, 2})}; },
-     .f = [](In x) { return sum_to(x[0], {2, 1, 2}); }, .first_order_linear = true},
+    {.op = "broadcast_to",
+     .variant = "new leading dim",
+     .inputs =
+         [](Generator& g) {
+           return std::vector{sample(g, {2, 3})};
+         },
+     .f =
+         [](In x) {
+           return broadcast_to(x[0], {4, 2, 3});
+         },
+     .first_order_linear = true},
+    {.op = "broadcast_to",
+     .variant = "inner dim",
+     .inputs =
+         [](Generator& g) {
+           return std::vector{sample(g, {2, 1, 3})};
+         },
+     .f =
+         [](In x) {
+           return broadcast_to(x[0], {2, 4, 3});
+         },
+     .first_order_linear = true},
+    {.op = "sum_to",
+     .variant = "leading and inner dim",
+     .inputs =
+         [](Generator& g) {
+           return std::vector{sample(g, {4, 2, 3, 2})};
+         },
+     .f =
+         [](In x) {
+           return sum_to(x[0], {2, 1, 2});
+         },
+     .first_order_linear = true},
 };
 
 }  // namespace
@@ -60,10 +85,12 @@ BOOST_AUTO_TEST_CASE(extents_of_zero_take_part) {
 BOOST_AUTO_TEST_CASE(what_does_not_broadcast_is_refused_with_both_shapes) {
   BOOST_TEST(error<std::invalid_argument>([] { (void)broadcast_to(ones({2}), {3}); }) ==
              "broadcast_to: extents must be equal or 1, aligned at the last dimension; got [2] for [3]");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)broadcast_to(ones({2, 3}), {3}); }) ==
-             "broadcast_to: extents must be equal or 1, aligned at the last dimension; got [2, 3] for [3]");
-  BOOST_TEST(error<std::invalid_argument>([] { (void)sum_to(ones({2, 3}), {2}); }) ==
-             "sum_to: the shape must be one that broadcasts to [2, 3]; got [2]");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)broadcast_to(ones({2, 3}), {3});
+             }) == "broadcast_to: extents must be equal or 1, aligned at the last dimension; got [2, 3] for [3]");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)sum_to(ones({2, 3}), {2});
+             }) == "sum_to: the shape must be one that broadcasts to [2, 3]; got [2]");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

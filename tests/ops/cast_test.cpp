@@ -16,10 +16,22 @@ constexpr double inf = std::numeric_limits<double>::infinity();
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 const OpRows rows{
-    {.op = "to", .variant = "its own dtype", .inputs = [](Generator& g) { return std::vector{sample(g, {2, 3})}; },
-     .f = [](const std::vector<Tensor>& x) { return to(x[0], x[0].dtype()); }, .first_order_linear = true},
-    {.op = "clone", .variant = "", .inputs = [](Generator& g) { return std::vector{sample(g, {2, 3})}; },
-     .f = [](const std::vector<Tensor>& x) { return clone(x[0]); }, .first_order_linear = true},
+    {.op = "to",
+     .variant = "its own dtype",
+     .inputs =
+         [](Generator& g) {
+           return std::vector{sample(g, {2, 3})};
+         },
+     .f = [](const std::vector<Tensor>& x) { return to(x[0], x[0].dtype()); },
+     .first_order_linear = true},
+    {.op = "clone",
+     .variant = "",
+     .inputs =
+         [](Generator& g) {
+           return std::vector{sample(g, {2, 3})};
+         },
+     .f = [](const std::vector<Tensor>& x) { return clone(x[0]); },
+     .first_order_linear = true},
 };
 
 }  // namespace

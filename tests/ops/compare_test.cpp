@@ -3,6 +3,8 @@
 #include <support/expect.h>
 #include <support/op_table.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 
@@ -22,15 +24,36 @@ constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 using In = const std::vector<Tensor>&;
 
 const OpRows rows{
-    {.op = "where", .variant = "two tensors",
-     .inputs = [](Generator& g) { return std::vector{sample(g, {2, 3}), sample(g, {2, 3})}; },
-     .f = [](In x) { return where(tensor({{true, false, true}, {false, true, false}}), x[0], x[1]); },
+    {.op = "where",
+     .variant = "two tensors",
+     .inputs =
+         [](Generator& g) {
+           return std::vector{sample(g, {2, 3}), sample(g, {2, 3})};
+         },
+     .f =
+         [](In x) {
+           return where(tensor({{true, false, true}, {false, true, false}}), x[0], x[1]);
+         },
      .first_order_linear = true},
-    {.op = "where", .variant = "broadcasting, a number",
+    {.op = "where",
+     .variant = "broadcasting, a number",
      .inputs = [](Generator& g) { return std::vector{sample(g, {3})}; },
-     .f = [](In x) { return where(tensor({{true}, {true}, {false}}), x[0], 2.0); }, .first_order_linear = true},
-    {.op = "masked_fill", .variant = "", .inputs = [](Generator& g) { return std::vector{sample(g, {2, 3})}; },
-     .f = [](In x) { return masked_fill(x[0], tensor({true, false, false}), 7); }, .first_order_linear = true},
+     .f =
+         [](In x) {
+           return where(tensor({{true}, {true}, {false}}), x[0], 2.0);
+         },
+     .first_order_linear = true},
+    {.op = "masked_fill",
+     .variant = "",
+     .inputs =
+         [](Generator& g) {
+           return std::vector{sample(g, {2, 3})};
+         },
+     .f =
+         [](In x) {
+           return masked_fill(x[0], tensor({true, false, false}), 7);
+         },
+     .first_order_linear = true},
 };
 
 }  // namespace
@@ -107,8 +130,21 @@ BOOST_AUTO_TEST_CASE(where_works_on_every_dtype_and_broadcasts_all_three) {
              "where: the condition must be bool; got f32");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)where(condition, 1, 2); }) ==
              "where: one of a and b must be a tensor; got two numbers");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)where(condition, ones({2}), tensor({1, 2})); }) ==
-             "where: the dtypes must be equal; got f32 and i64, convert one with to(x, f32)");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)where(condition, ones({2}), tensor({1, 2}));
+             }) == "where: the dtypes must be equal; got f32 and i64, convert one with to(x, f32)");
+}
+
+BOOST_AUTO_TEST_CASE(where_selects_each_element_around_vectors_and_chunks) {
+  for (const Index n : {0, 1, 15, 16, 17, 67, 32 * 1024 + 1}) {
+    for (const Dtype dtype : {f32, f64, i64, u8}) {
+      const Tensor a = to(arange(n), dtype), b = to(full({n}, 3), dtype), condition = gt(a, b);
+      std::vector<double> larger = values(a);
+      for (double& v : larger) v = std::max(v, 3.0);
+      BOOST_TEST(all_close(where(condition, a, b), larger, 0), n << " of " << name_of(dtype));
+      BOOST_TEST(all_close(where(condition, a, 3), larger, 0), n << " of " << name_of(dtype));
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(masked_fill_has_gradient_zero_where_it_filled_and_keeps_the_shape) {
@@ -116,8 +152,9 @@ BOOST_AUTO_TEST_CASE(masked_fill_has_gradient_zero_where_it_filled_and_keeps_the
   const Tensor y = masked_fill(x, tensor({true, false}), -inf);
   BOOST_TEST(all_close(y, {-inf, 2, -inf, 4}, 0));
   BOOST_TEST(all_close(grad(y, x, {.grad_outputs = {ones_like(y)}}), {0, 1, 0, 1}, 0));
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)masked_fill(ones({2}), tensor({{true}, {true}}), 0); }) ==
-             "masked_fill: the mask must broadcast to x's shape [2]; got [2, 1]");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)masked_fill(ones({2}), tensor({{true}, {true}}), 0);
+             }) == "masked_fill: the mask must broadcast to x's shape [2]; got [2, 1]");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

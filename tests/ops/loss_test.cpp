@@ -19,7 +19,6 @@ using namespace tapestry::test;
 namespace {
 
 constexpr double inf = std::numeric_limits<double>::infinity();
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 Tensor logits(Dtype dtype = f64) {
   return tensor({{2.0, 1.0, 0.0}, {0.0, 1.0, 2.0}}, {.dtype = dtype, .requires_grad = true});

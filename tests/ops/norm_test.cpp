@@ -5,8 +5,8 @@
 #include <limits>
 #include <stdexcept>
 
-#include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/parallel.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/ops/binary.h>

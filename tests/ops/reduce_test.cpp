@@ -32,34 +32,83 @@ Sampler distinct(const Shape& shape) {
 }
 
 const OpRows rows{
-    {.op = "sum", .variant = "all dims", .inputs = one({3, 4}), .f = [](In x) { return sum(x[0]); },
+    {.op = "sum",
+     .variant = "all dims",
+     .inputs = one({3, 4}),
+     .f = [](In x) { return sum(x[0]); },
      .first_order_linear = true},
-    {.op = "sum", .variant = "dims 0 and 2", .inputs = one({2, 3, 4}), .f = [](In x) { return sum(x[0], {.dim = {0, 2}}); },
+    {.op = "sum",
+     .variant = "dims 0 and 2",
+     .inputs = one({2, 3, 4}),
+     .f =
+         [](In x) {
+           return sum(x[0], {.dim = {0, 2}});
+         },
      .first_order_linear = true},
-    {.op = "sum", .variant = "keepdim", .inputs = one({2, 3}),
+    {.op = "sum",
+     .variant = "keepdim",
+     .inputs = one({2, 3}),
      .f = [](In x) { return x[0] * sum(x[0], {.dim = 1, .keepdim = true}); }},
-    {.op = "mean", .variant = "all dims", .inputs = one({3, 4}), .f = [](In x) { return mean(x[0]); },
+    {.op = "mean",
+     .variant = "all dims",
+     .inputs = one({3, 4}),
+     .f = [](In x) { return mean(x[0]); },
      .first_order_linear = true},
-    {.op = "mean", .variant = "all but the last dim", .inputs = one({2, 3, 4}),
-     .f = [](In x) { return mean(x[0], {.dim = {0, 1}}); }, .first_order_linear = true},
+    {.op = "mean",
+     .variant = "all but the last dim",
+     .inputs = one({2, 3, 4}),
+     .f =
+         [](In x) {
+           return mean(x[0], {.dim = {0, 1}});
+         },
+     .first_order_linear = true},
     {.op = "var", .variant = "all dims", .inputs = one({3, 4}), .f = [](In x) { return var(x[0]); }},
-    {.op = "var", .variant = "one dim, correction 0", .inputs = one({3, 4}),
+    {.op = "var",
+     .variant = "one dim, correction 0",
+     .inputs = one({3, 4}),
      .f = [](In x) { return var(x[0], {.dim = 0, .keepdim = true, .correction = 0}); }},
     {.op = "stddev", .variant = "one dim", .inputs = one({3, 4}), .f = [](In x) { return stddev(x[0], {.dim = 1}); }},
-    {.op = "amax", .variant = "all dims", .inputs = distinct({2, 3}), .f = [](In x) { return amax(x[0]) * amax(x[0]); }},
-    {.op = "amax", .variant = "one dim", .inputs = distinct({3, 4}), .f = [](In x) { return amax(x[0], {.dim = 0}); },
+    {.op = "amax",
+     .variant = "all dims",
+     .inputs = distinct({2, 3}),
+     .f = [](In x) { return amax(x[0]) * amax(x[0]); }},
+    {.op = "amax",
+     .variant = "one dim",
+     .inputs = distinct({3, 4}),
+     .f = [](In x) { return amax(x[0], {.dim = 0}); },
      .first_order_linear = true},
-    {.op = "amin", .variant = "two dims", .inputs = distinct({2, 2, 3}),
-     .f = [](In x) { return amin(x[0], {.dim = {0, 2}}); }, .first_order_linear = true},
-    {.op = "max", .variant = "", .inputs = distinct({2, 3}), .f = [](In x) { return max(x[0]); },
+    {.op = "amin",
+     .variant = "two dims",
+     .inputs = distinct({2, 2, 3}),
+     .f =
+         [](In x) {
+           return amin(x[0], {.dim = {0, 2}});
+         },
      .first_order_linear = true},
-    {.op = "min", .variant = "", .inputs = distinct({2, 3}), .f = [](In x) { return min(x[0]); },
+    {.op = "max",
+     .variant = "",
+     .inputs = distinct({2, 3}),
+     .f = [](In x) { return max(x[0]); },
      .first_order_linear = true},
-    {.op = "max_dim", .variant = "dim 1", .inputs = distinct({2, 3, 2}),
-     .f = [](In x) { return max_dim(x[0], {.dim = 1}).values; }, .first_order_linear = true},
-    {.op = "min_dim", .variant = "last dim, keepdim", .inputs = distinct({3, 3}),
-     .f = [](In x) { return min_dim(x[0], {.keepdim = true}).values; }, .first_order_linear = true},
-    {.op = "logsumexp", .variant = "last dim", .inputs = one({3, 4}), .f = [](In x) { return logsumexp(x[0], {.dim = -1}); }},
+    {.op = "min",
+     .variant = "",
+     .inputs = distinct({2, 3}),
+     .f = [](In x) { return min(x[0]); },
+     .first_order_linear = true},
+    {.op = "max_dim",
+     .variant = "dim 1",
+     .inputs = distinct({2, 3, 2}),
+     .f = [](In x) { return max_dim(x[0], {.dim = 1}).values; },
+     .first_order_linear = true},
+    {.op = "min_dim",
+     .variant = "last dim, keepdim",
+     .inputs = distinct({3, 3}),
+     .f = [](In x) { return min_dim(x[0], {.keepdim = true}).values; },
+     .first_order_linear = true},
+    {.op = "logsumexp",
+     .variant = "last dim",
+     .inputs = one({3, 4}),
+     .f = [](In x) { return logsumexp(x[0], {.dim = -1}); }},
     {.op = "logsumexp", .variant = "all dims", .inputs = one({2, 3}), .f = [](In x) { return logsumexp(x[0]); }},
     {.op = "norm", .variant = "all dims", .inputs = one({3, 4}), .f = [](In x) { return norm(x[0]); }},
     {.op = "norm", .variant = "one dim", .inputs = one({3, 4}), .f = [](In x) { return norm(x[0], {.dim = 0}); }},
@@ -145,7 +194,8 @@ BOOST_AUTO_TEST_CASE(sums_have_the_same_bits_for_every_number_of_threads) {
     std::vector<Tensor> first;
     for (const int threads : {1, 2, 3, 7}) {
       set_num_threads(threads);
-      const std::vector<Tensor> all{sum(x), sum(x, {.dim = 0}), sum(x, {.dim = -1}), mean(x), var(x, {.dim = 0}), norm(x)};
+      const std::vector<Tensor> all{sum(x),  sum(x, {.dim = 0}), sum(x, {.dim = -1}),
+                                    mean(x), var(x, {.dim = 0}), norm(x)};
       if (first.empty()) first = all;
       for (std::size_t i = 0; i < all.size(); ++i) BOOST_TEST(same_bits(all[i], first[i]), threads << " threads");
     }
@@ -202,8 +252,9 @@ BOOST_AUTO_TEST_CASE(integers_and_bools_add_up_in_i64) {
 
 BOOST_AUTO_TEST_CASE(dims_out_of_range_or_named_twice_are_refused_and_a_scalar_takes_0_and_minus_1) {
   const Tensor x = ones({2, 3});
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)sum(x, {.dim = {0, -2}}); }) ==
-             "sum: each dim must be named once; got -2 twice");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)sum(x, {.dim = {0, -2}});
+             }) == "sum: each dim must be named once; got -2 twice");
   const std::string text = error<std::invalid_argument>([&] { (void)sum(x, {.dim = 2}); });
   BOOST_TEST(text.find("sum: ") == 0U, text);
   BOOST_TEST(text.find("2") != std::string::npos, text);
@@ -230,6 +281,23 @@ BOOST_AUTO_TEST_CASE(nan_wins_every_comparison_and_the_first_one_is_named) {
   BOOST_TEST(all_close(gradient(max(x), x), std::vector<double>{0, 0.5, 0.5}, 0));
   BOOST_TEST(all_close(gradient(amax(x), x), std::vector<double>{0, 0.5, 0.5}, 0));
   BOOST_TEST(all_close(gradient(max_dim(x).values, x), std::vector<double>{0, 1, 0}, 0));
+}
+
+BOOST_AUTO_TEST_CASE(a_nan_wins_at_any_place_of_a_vector_a_tail_or_a_chunk) {
+  for (const Index n : {1, 7, 16, 33, 67, 40'000}) {
+    for (const Index at : {Index{0}, n / 2, n - 1}) {
+      for (const Dtype dtype : {f32, f64}) {
+        std::vector<double> line(static_cast<std::size_t>(n), 1.0);
+        line[static_cast<std::size_t>(at)] = not_a_number;
+        const Tensor x = to(tensor(line, {1, n}, {.dtype = f64}), dtype);
+        BOOST_TEST(std::isnan(max(x).item()), n << " elements, NaN at " << at);
+        BOOST_TEST(std::isnan(min(x).item()), n << " elements, NaN at " << at);
+        BOOST_TEST(all_close(amax(broadcast_to(x, {3, n}), {.dim = 0}), line, 0), n << " columns, NaN at " << at);
+        line[static_cast<std::size_t>(at)] = -5;
+        BOOST_TEST(min(to(tensor(line, {n}, {.dtype = f64}), dtype)).item() == -5, n << " elements, least at " << at);
+      }
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(extremes_along_every_dim_agree_with_a_naive_loop) {

@@ -4,8 +4,8 @@
 #include <limits>
 #include <stdexcept>
 
-#include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/parallel.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/reduce.h>
@@ -94,7 +94,8 @@ BOOST_AUTO_TEST_CASE(infinite_and_huge_logits_keep_their_meaning) {
     BOOST_TEST(all_close(softmax(of({1e4, -1e4})), {1, 0}, 0));
     BOOST_TEST(all_close(log_softmax(of({1e4, 0})), {0, -1e4}, 0));
     BOOST_TEST(all_close(softmax(of({not_a_number, 0, 1})), {not_a_number, not_a_number, not_a_number}, 0));
-    BOOST_TEST(all_close(softmax(of({0, 1, not_a_number, 2})), {not_a_number, not_a_number, not_a_number, not_a_number}, 0));
+    BOOST_TEST(
+        all_close(softmax(of({0, 1, not_a_number, 2})), {not_a_number, not_a_number, not_a_number, not_a_number}, 0));
   }
 }
 

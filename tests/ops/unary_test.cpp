@@ -27,14 +27,19 @@ using In = const std::vector<Tensor>&;
 OpSpec row(const char* op, double low, double high, Tensor (*f)(const Tensor&), const char* variant = "") {
   return {.op = op,
           .variant = variant,
-          .inputs = [low, high](Generator& g) { return std::vector{sample(g, {3, 5}, low, high)}; },
+          .inputs =
+              [low, high](Generator& g) {
+                return std::vector{sample(g, {3, 5}, low, high)};
+              },
           .f = [f](In x) { return f(x[0]); }};
 }
 
 const OpRows rows{
     row("neg", -1, 1, [](const Tensor& x) { return neg(x); }),
-    row("abs", 0.1, 2, [](const Tensor& x) { return abs(x); }, "positive"),
-    row("abs", -2, -0.1, [](const Tensor& x) { return abs(x); }, "negative"),
+    row(
+        "abs", 0.1, 2, [](const Tensor& x) { return abs(x); }, "positive"),
+    row(
+        "abs", -2, -0.1, [](const Tensor& x) { return abs(x); }, "negative"),
     row("square", -1, 1, [](const Tensor& x) { return square(x); }),
     row("sqrt", 0.2, 3, [](const Tensor& x) { return sqrt(x); }),
     row("rsqrt", 0.2, 3, [](const Tensor& x) { return rsqrt(x); }),
@@ -48,11 +53,16 @@ const OpRows rows{
     row("erf", -2, 2, [](const Tensor& x) { return erf(x); }),
     row("tanh", -2, 2, [](const Tensor& x) { return tanh(x); }),
     row("sigmoid", -2, 2, [](const Tensor& x) { return sigmoid(x); }),
-    row("pow", 0.2, 3, [](const Tensor& x) { return pow(x, 1.7); }, "exponent 1.7"),
-    row("pow", 0.2, 3, [](const Tensor& x) { return pow(x, -2); }, "exponent -2"),
-    row("pow", -2, -0.2, [](const Tensor& x) { return pow(x, 3); }, "negative base, exponent 3"),
-    row("clamp", 0.1, 0.9, [](const Tensor& x) { return clamp(x, {.min = 0, .max = 1}); }, "inside"),
-    row("clamp", -2, -0.1, [](const Tensor& x) { return x * clamp(x - 1, {.max = 0}); }, "upper bound, times x"),
+    row(
+        "pow", 0.2, 3, [](const Tensor& x) { return pow(x, 1.7); }, "exponent 1.7"),
+    row(
+        "pow", 0.2, 3, [](const Tensor& x) { return pow(x, -2); }, "exponent -2"),
+    row(
+        "pow", -2, -0.2, [](const Tensor& x) { return pow(x, 3); }, "negative base, exponent 3"),
+    row(
+        "clamp", 0.1, 0.9, [](const Tensor& x) { return clamp(x, {.min = 0, .max = 1}); }, "inside"),
+    row(
+        "clamp", -2, -0.1, [](const Tensor& x) { return x * clamp(x - 1, {.max = 0}); }, "upper bound, times x"),
 };
 
 using Op = Tensor (*)(const Tensor&);
@@ -64,7 +74,8 @@ void expect_at(const char* op, Op f, const std::vector<double>& at, const std::v
     const Tensor x = to(tensor(at, {static_cast<Index>(at.size())}, {.dtype = f64}), dtype).requires_grad(true);
     const Tensor y = f(x);
     BOOST_TEST(all_close(y, value, 1e-6), op << " in " << dtype);
-    BOOST_TEST(all_close(grad(y, x, {.grad_outputs = {ones_like(y)}}), gradient, 1e-6), op << "'s gradient in " << dtype);
+    BOOST_TEST(all_close(grad(y, x, {.grad_outputs = {ones_like(y)}}), gradient, 1e-6),
+               op << "'s gradient in " << dtype);
   }
 }
 
@@ -134,13 +145,14 @@ BOOST_AUTO_TEST_CASE(edges_have_the_values_and_gradients_of_the_contract) {
             {-inf, -inf, -0.25});
   expect_at("log", [](const Tensor& x) { return log(x); }, {0, -1, inf}, {-inf, not_a_number, inf}, {inf, -1, 0});
   expect_at("log1p", [](const Tensor& x) { return log1p(x); }, {-1, 1e-10}, {-inf, 1e-10}, {inf, 1});
-  expect_at("sigmoid", [](const Tensor& x) { return sigmoid(x); }, {-1000, 1000, -inf, inf, not_a_number}, {0, 1, 0, 1, not_a_number},
-            {0, 0, 0, 0, not_a_number});
-  expect_at("tanh", [](const Tensor& x) { return tanh(x); }, {-1000, 1000, -inf, inf, not_a_number}, {-1, 1, -1, 1, not_a_number},
-            {0, 0, 0, 0, not_a_number});
-  expect_at("exp", [](const Tensor& x) { return exp(x); }, {-inf, inf, 1000, -1000, not_a_number, 0}, {0, inf, inf, 0, not_a_number, 1},
-            {0, inf, inf, 0, not_a_number, 1});
-  expect_at("erf", [](const Tensor& x) { return erf(x); }, {-inf, inf, not_a_number}, {-1, 1, not_a_number}, {0, 0, not_a_number});
+  expect_at("sigmoid", [](const Tensor& x) { return sigmoid(x); }, {-1000, 1000, -inf, inf, not_a_number},
+            {0, 1, 0, 1, not_a_number}, {0, 0, 0, 0, not_a_number});
+  expect_at("tanh", [](const Tensor& x) { return tanh(x); }, {-1000, 1000, -inf, inf, not_a_number},
+            {-1, 1, -1, 1, not_a_number}, {0, 0, 0, 0, not_a_number});
+  expect_at("exp", [](const Tensor& x) { return exp(x); }, {-inf, inf, 1000, -1000, not_a_number, 0},
+            {0, inf, inf, 0, not_a_number, 1}, {0, inf, inf, 0, not_a_number, 1});
+  expect_at("erf", [](const Tensor& x) { return erf(x); }, {-inf, inf, not_a_number}, {-1, 1, not_a_number},
+            {0, 0, not_a_number});
 }
 
 BOOST_AUTO_TEST_CASE(sign_and_rounding_have_gradient_zero_and_round_halves_to_even) {
@@ -149,7 +161,8 @@ BOOST_AUTO_TEST_CASE(sign_and_rounding_have_gradient_zero_and_round_halves_to_ev
   BOOST_TEST(all_close(floor(x), {0, 1, 2, -1, -2}, 0));
   BOOST_TEST(all_close(ceil(x), {1, 2, 3, 0, -1}, 0));
   BOOST_TEST(all_close(sign(tensor({not_a_number, -0.0, 3.0, -2.0}, {.dtype = f64})), {0, 0, 1, -1}, 0));
-  BOOST_TEST(!grad(std::vector{round(x)}, std::vector{x}, {.grad_outputs = {ones_like(x)}, .allow_unused = true})[0].defined());
+  BOOST_TEST(!grad(std::vector{round(x)}, std::vector{x}, {.grad_outputs = {ones_like(x)}, .allow_unused = true})[0]
+                  .defined());
 }
 
 BOOST_AUTO_TEST_CASE(powers_at_zero_and_of_negative_numbers) {

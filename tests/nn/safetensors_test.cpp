@@ -1,0 +1,391 @@
+#include <support/expect.h>
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <csignal>
+#include <cstring>
+#include <limits>
+#include <thread>
+
+#include <tapestry/nn/safetensors.h>
+
+#include "temp_folder.h"
+
+using namespace tapestry;
+using namespace tapestry::test;
+using nn::FileError;
+
+BOOST_AUTO_TEST_SUITE(safetensors_test)
+
+namespace {
+
+std::string with_length(const std::string& header, const std::string& data = "") {
+  const std::uint64_t length = header.size();
+  std::string out(8, '\0');
+  std::memcpy(out.data(), &length, 8);
+  return out + header + data;
+}
+
+/// What reading these bytes says, without "x: "; "no error" when they are fine.
+std::string refusal(const std::string& file) {
+  try {
+    (void)nn::parse_tensors(bytes(file), "x");
+    return "no error";
+  } catch (const FileError& e) {
+    return std::string(e.what()).substr(3);
+  }
+}
+
+std::string header_refusal(const std::string& header, const std::string& data = "") {
+  const std::string text = refusal(with_length(header, data));
+  const std::string begin = "the header must be right: ";
+  return text.starts_with(begin) ? text.substr(begin.size()) : text;
+}
+
+/// The header of one tensor "a", f32 [2], with one field replaced.
+std::string one(const std::string& from = "", const std::string& to = "") {
+  std::string text = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+  if (!from.empty()) text.replace(text.find(from), from.size(), to);
+  return text;
+}
+
+const std::string kEight(8, '\0');
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(the_golden_file_is_written_byte_for_byte_and_read) {
+  const TempFolder folder;
+  nn::save_tensors({{"a", tensor({1.0, 2.0})}}, folder / "a.safetensors");
+  std::string expected =
+      with_length(R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}   )",
+                  std::string("\x00\x00\x80\x3f\x00\x00\x00\x40", 8));
+  BOOST_TEST(expected.size() == 104U);
+  BOOST_TEST(read_text(folder / "a.safetensors") == expected);
+  const nn::TensorFile file = nn::load_tensors(folder / "a.safetensors");
+  BOOST_TEST(values(file.tensors.at("a")) == (std::vector<double>{1, 2}), boost::test_tools::per_element());
+  BOOST_TEST(file.metadata.at("format") == "pt");
+}
+
+BOOST_AUTO_TEST_CASE(every_dtype_scalars_and_empty_tensors_survive_and_saving_again_gives_the_same_bytes) {
+  const TempFolder folder;
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  std::map<std::string, Tensor> all{{"f32", tensor({1.5, nan, -0.0})},
+                                    {"f64", tensor({1e-300, -2.0}, {.dtype = f64})},
+                                    {"i64", tensor({std::int64_t{-1}, std::int64_t{1} << 40})},
+                                    {"i32", tensor({7, -8, 9}, {.dtype = i32})},
+                                    {"u8", tensor({1, 255, 3}, {.dtype = u8})},
+                                    {"bf16", full({3}, 2.5, {.dtype = bf16})},
+                                    {"bool", tensor({true, false, true})},
+                                    {"scalar", full({}, 3, {.dtype = i64})},
+                                    {"empty", empty({0, 3})},
+                                    {"umlaut \xC3\xA4 \"quoted\" \\ \n", ones({1})}};
+  nn::save_tensors(all, folder / "1", {{"note", "a \"b\"\n\t\\ \xE2\x82\xAC"}, {"zero", ""}});
+  const nn::TensorFile file = nn::load_tensors(folder / "1");
+  BOOST_TEST(file.tensors.size() == all.size());
+  for (const auto& [name, x] : all) BOOST_TEST(same_bits(file.tensors.at(name), x), name);
+  BOOST_TEST(file.metadata.at("note") == "a \"b\"\n\t\\ \xE2\x82\xAC");
+  nn::save_tensors(file.tensors, folder / "2", file.metadata);
+  BOOST_TEST(read_text(folder / "1") == read_text(folder / "2"));
+}
+
+BOOST_AUTO_TEST_CASE(files_of_other_writers_are_read) {
+  const std::string data = kEight + kEight;
+  const std::string nothing = with_length("{} ");
+  const auto file = nn::parse_tensors(bytes(nothing), "x");
+  BOOST_TEST(file.tensors.empty());
+  const auto spaced =
+      nn::parse_tensors(bytes(with_length("{ \"b\" : { \"shape\" : [ 1 , 2 ] , \"data_offsets\" : [ 8 , 16 ] , "
+                                          "\"dtype\" : \"F32\" } ,\n"
+                                          "  \"\\u00e4\\ud83d\\ude00\\/\": "
+                                          "{\"dtype\":\"F64\",\"shape\":[],\"data_offsets\":[0,8]} }\t\r\n ",
+                                          data)),
+                        "x");
+  BOOST_TEST(spaced.tensors.at("b").shape() == (Shape{1, 2}));
+  BOOST_TEST(spaced.tensors.at("\xC3\xA4\xF0\x9F\x98\x80/").dtype() == f64);
+}
+
+BOOST_AUTO_TEST_CASE(k1_short_files_and_impossible_header_lengths) {
+  for (std::size_t n = 0; n < 8; ++n) {
+    BOOST_TEST(refusal(std::string(n, '\1')) ==
+               "it must begin with 8 bytes, the header's length; got " + std::to_string(n) + " bytes (byte 0)");
+  }
+  BOOST_TEST(refusal(std::string("\x40\0\0\0\0\0\0\0{}", 10)) ==
+             "the header must end within the file's 10 bytes; got a length of "
+             "64 (byte 0)");
+  BOOST_TEST(refusal(std::string(8, '\xff')) ==
+             "the header must have at most 16777216 bytes; got "
+             "18446744073709551615 (byte 0)");
+  BOOST_TEST(refusal(std::string("\1\0\0\1\0\0\0\0", 8)) ==
+             "the header must have at most 16777216 bytes; got 16777217 (byte 0)");
+}
+
+BOOST_AUTO_TEST_CASE(k2_headers_that_are_no_json_object) {
+  BOOST_TEST(header_refusal("") == "'{' as its first byte; got nothing (byte 8)");
+  BOOST_TEST(header_refusal(" {}") == "'{' as its first byte; got another (byte 8)");
+  BOOST_TEST(header_refusal("[]") == "'{' as its first byte; got another (byte 8)");
+  BOOST_TEST(header_refusal("{") == "'\"'; got its end (byte 9)");
+  BOOST_TEST(header_refusal("{}x") == "nothing behind the object; got 'x' (byte 10)");
+  BOOST_TEST(header_refusal("{\"a\"}") == "':'; got '}' (byte 12)");
+  BOOST_TEST(header_refusal("{\"a\":1}") == "'{'; got '1' (byte 13)");
+  BOOST_TEST(header_refusal("{\"\xC3\x28\":{}}") == "UTF-8; got other bytes (byte 10)");
+  BOOST_TEST(header_refusal("{\"\xC0\x80\":{}}") == "UTF-8; got other bytes (byte 10)");      // overlong NUL
+  BOOST_TEST(header_refusal("{\"\xED\xA0\x80\":{}}") == "UTF-8; got other bytes (byte 10)");  // a surrogate
+  BOOST_TEST(header_refusal("{\"\xF4\x90\x80\x80\":{}}") == "UTF-8; got other bytes (byte 10)");
+  BOOST_TEST(header_refusal("{\"a\nb\":{}}") ==
+             "a string without control characters, closed by '\"'; got byte "
+             "0x0a (byte 11)");
+  BOOST_TEST(header_refusal("{\"\\x\":{}}") == "an escape; got 'x' (byte 11)");
+  BOOST_TEST(header_refusal("{\"\\u12g4\":{}}") == "four hexadecimal digits; got 'g' (byte 14)");
+  BOOST_TEST(contains(header_refusal("{\"\\ud800\":{}}"), "the second half of a surrogate pair"));
+  BOOST_TEST(contains(header_refusal("{\"\\udc00\":{}}"), "half a surrogate pair"));
+  BOOST_TEST(header_refusal(R"({"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},})") == "'\"'; got '}' (byte 62)");
+}
+
+BOOST_AUTO_TEST_CASE(k3_deep_nesting_is_refused_at_its_first_level) {
+  BOOST_TEST(header_refusal("{\"a\":" + std::string(100'000, '[')) == "'{'; got '[' (byte 13)");
+  BOOST_TEST(header_refusal(R"({"a":{"shape":)" + std::string(100'000, '[')) ==
+             "an integer, at least 0; got '[' (byte 23)");
+  std::string objects;
+  for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";
+  BOOST_TEST(contains(header_refusal(objects), "fields dtype, shape and data_offsets; got a"));
+}
+
+BOOST_AUTO_TEST_CASE(k4_names_that_are_twice_there_empty_long_or_with_nul) {
+  const std::string entry = R"({"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
+  BOOST_TEST(contains(header_refusal("{\"a\":" + entry + ",\"a\":" + entry + "}"), "each name once; got a twice"));
+  BOOST_TEST(contains(header_refusal("{\"\":" + entry + "}"), "a tensor's name must not be empty"));
+  BOOST_TEST(contains(header_refusal("{\"a\\u0000\":" + entry + "}"), "a tensor's name must have no NUL"));
+  BOOST_TEST(contains(header_refusal("{\"" + std::string(1 << 20, 'a') + "\":" + entry + "}"),
+                      "a tensor's name must have at most 1024 bytes; got one of 1048576 "
+                      "bytes"));
+  BOOST_TEST(header_refusal("{\"" + std::string(1024, 'a') + "\":" + entry + "}") == "no error");
+}
+
+BOOST_AUTO_TEST_CASE(k5_dtypes_that_are_unknown_or_not_ours) {
+  for (const std::string code : {"F16", "I8", "I16", "U16", "U32", "U64", "C64", "F8_E4M3", "f32", "X"}) {
+    BOOST_TEST(contains(header_refusal(one("F32", code), kEight),
+                        "the dtype of a one of F32, F64, BF16, I64, I32, U8, BOOL; got " + code),
+               code);
+  }
+  BOOST_TEST(contains(header_refusal(one("\"F32\"", "32"), kEight), "'\"'; got '3'"));
+}
+
+BOOST_AUTO_TEST_CASE(k6_shapes_that_cannot_be) {
+  BOOST_TEST(contains(header_refusal(one("[2]", "[-2]"), kEight), "an integer, at least 0; got '-'"));
+  BOOST_TEST(contains(header_refusal(one("[2]", "[2.0]"), kEight), "an integer; got '.'"));
+  BOOST_TEST(contains(header_refusal(one("[2]", "[2e0]"), kEight), "an integer; got 'e'"));
+  BOOST_TEST(contains(header_refusal(one("[2]", "[02]"), kEight), "an integer without leading zeros"));
+  BOOST_TEST(contains(header_refusal(one("[2]", "[\"2\"]"), kEight), "an integer, at least 0; got '\"'"));
+  BOOST_TEST(contains(header_refusal(one("[2]", "2"), kEight), "'['; got '2'"));
+  BOOST_TEST(contains(header_refusal(one("[2]", "[9223372036854775808]"), kEight), "an integer below 2^63"));
+  BOOST_TEST(contains(header_refusal(one("[2]", "[4294967296,4294967296]"), kEight), "the elements of a countable"));
+  BOOST_TEST(contains(header_refusal(one("[2]", "[4611686018427387904]"), kEight), "must span the bytes of F32"));
+  BOOST_TEST(
+      contains(header_refusal(one("[2]", "[1,1,1,1,1,1,2]"), kEight), "at most 6 numbers in the shape of a; got more"));
+}
+
+BOOST_AUTO_TEST_CASE(k7_offsets_that_run_backwards_end_outside_or_are_not_two) {
+  BOOST_TEST(contains(refusal(with_length(one("[0,8]", "[8,0]"), kEight)),
+                      "data_offsets must not run backwards; got [8, 0] for a"));
+  BOOST_TEST(contains(refusal(with_length(one("[0,8]", "[0,9]"), kEight)),
+                      "must end within the 8 bytes of data; got [0, 9] for a"));
+  BOOST_TEST(contains(refusal(with_length(one("[0,8]", "[9223372036854775800,9223372036854775807]"), kEight)),
+                      "must end within"));
+  BOOST_TEST(contains(header_refusal(one("[0,8]", "[0]"), kEight), "two data_offsets for a; got 1"));
+  BOOST_TEST(contains(header_refusal(one("[0,8]", "[0,8,8]"), kEight),
+                      "at most 2 numbers in the data_offsets of a; got more"));
+}
+
+BOOST_AUTO_TEST_CASE(k8_and_k9_overlaps_holes_missing_and_trailing_bytes) {
+  const auto two = [](const std::string& a, const std::string& b) {
+    return R"({"a":{"dtype":"F32","shape":[1],"data_offsets":)" + a +
+           R"(},"b":{"dtype":"F32","shape":[1],"data_offsets":)" + b + "}}";
+  };
+  const std::string header = two("[0,4]", "[4,8]");
+  BOOST_TEST(refusal(with_length(header, kEight)) == "no error");
+  BOOST_TEST(contains(refusal(with_length(two("[0,4]", "[0,4]"), kEight)),
+                      "tensors must not share bytes; got b at data byte 0 where 4 is next"));
+  BOOST_TEST(contains(refusal(with_length(two("[0,4]", "[2,6]"), kEight)), "tensors must not share bytes"));
+  BOOST_TEST(contains(refusal(with_length(two("[0,4]", "[8,12]"), kEight + "1234")),
+                      "every byte of data must belong to a tensor"));
+  BOOST_TEST(contains(refusal(with_length(header, kEight + "x")),
+                      "the data must end with the last tensor, after 8 bytes; got 9 bytes"));
+  BOOST_TEST(contains(refusal(with_length(header, "1234567")), "must end within the 7 bytes of data"));
+  std::string many = "{";
+  for (int i = 0; i < 60'000; ++i) {
+    many += (i ? ",\"" : "\"") + std::to_string(i) + R"(":{"dtype":"U8","shape":[8],"data_offsets":[0,8]})";
+  }
+  BOOST_TEST(contains(refusal(with_length(many + "}", kEight)), "tensors must not share bytes"));
+}
+
+BOOST_AUTO_TEST_CASE(k10_bytes_that_are_not_what_the_shape_needs) {
+  BOOST_TEST(contains(refusal(with_length(one("[2]", "[3]"), kEight)),
+                      "data_offsets must span the bytes of F32 [3]; got [0, 8] for a"));
+  BOOST_TEST(contains(refusal(with_length(one("[2]", "[1]"), kEight)), "data_offsets must span the bytes of F32 [1]"));
+  BOOST_TEST(contains(refusal(with_length(R"({"a":{"dtype":"BOOL","shape":[2],"data_offsets":[0,2]}})", "\1\2")),
+                      "a bool of a must be 0 or 1; got 2 (byte 64)"));
+}
+
+BOOST_AUTO_TEST_CASE(k11_too_many_entries_and_metadata_that_is_no_string) {
+  std::string many = "{";
+  for (int i = 0; i < 65'537; ++i)
+    many += (i ? ",\"" : "\"") + std::to_string(i) + R"(":{"dtype":"U8","shape":[0],"data_offsets":[0,0]})";
+  BOOST_TEST(contains(header_refusal(many + "}"), "at most 65536 entries; got more"));
+  BOOST_TEST(contains(header_refusal(R"({"__metadata__":{"a":1}})"), "'\"'; got '1'"));
+  BOOST_TEST(contains(header_refusal(R"({"__metadata__":[]})"), "'{'; got '['"));
+  BOOST_TEST(
+      contains(header_refusal(R"({"__metadata__":{"a":"1","a":"2"}})"), "each key of the metadata once; got a twice"));
+  BOOST_TEST(header_refusal(R"({"__metadata__":{}})") == "no error");
+}
+
+BOOST_AUTO_TEST_CASE(entries_with_missing_repeated_or_foreign_fields) {
+  BOOST_TEST(contains(header_refusal(R"({"a":{"dtype":"F32","shape":[2]}})"),
+                      "dtype, shape and data_offsets for a; got 2 of them"));
+  BOOST_TEST(
+      contains(header_refusal(R"({"a":{"dtype":"F32","dtype":"F32"}})"), "each field once; got dtype twice for a"));
+  BOOST_TEST(contains(header_refusal(R"({"a":{"offset":1}})"), "fields dtype, shape and data_offsets; got offset"));
+}
+
+BOOST_AUTO_TEST_CASE(k18_other_formats_are_named) {
+  using namespace std::string_literals;
+  const auto expect = [](const std::string& file, const std::string& kind) {
+    BOOST_TEST(refusal(file) == "it must be a safetensors file; got " + kind + " (byte 0)");
+  };
+  expect("PK\x03\x04 and so on", "a zip archive (PyTorch's .pt or NumPy's .npz)");
+  expect("\x80\x02\x8a\nl\xfc\x9c\x46\xf9", "a Python pickle (an old PyTorch file)");
+  expect("\x80\x04\x95....", "a Python pickle");
+  expect("\x89HDF\r\n\x1a\n....", "an HDF5 file");
+  expect("\x1f\x8b\x08\0\0\0\0\0\0\0"s, "a gzip file");
+  expect("\x93NUMPY\x01\0v\0"s, "a NumPy .npy file");
+}
+
+// A header of 640 = 0x280 bytes begins like a pickle of protocol 2.
+BOOST_AUTO_TEST_CASE(a_header_whose_length_looks_like_a_pickle_is_read) {
+  std::string header = one();
+  header.resize(640, ' ');
+  BOOST_TEST(refusal(with_length(header, kEight)) == "no error");
+}
+
+// Every truncation, and every single changed bit, of a small file is refused or
+// read; nothing else happens. Sanitizers see to the rest.
+BOOST_AUTO_TEST_CASE(damaged_files_are_refused_or_read_but_never_worse) {
+  const std::string file = with_length(one(), kEight);
+  for (std::size_t n = 0; n < file.size(); ++n) BOOST_TEST(refusal(file.substr(0, n)) != "no error");
+  std::size_t refused = 0;
+  for (std::size_t bit = 0; bit < file.size() * 8; ++bit) {
+    std::string damaged = file;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << bit % 8));
+    refused += refusal(damaged) != "no error";
+  }
+  BOOST_TEST(refused > (file.size() - 8 - 8) * 8);  // all but the data and a letter of the name
+}
+
+BOOST_AUTO_TEST_CASE(save_refuses_names_that_load_would_refuse) {
+  const TempFolder folder;
+  const auto refused = [&](const std::string& name) {
+    return error<std::invalid_argument>([&] { nn::save_tensors({{name, ones({1})}}, folder / "a"); });
+  };
+  BOOST_TEST(refused("") == "save_tensors: a name must not be empty; got ''");
+  BOOST_TEST(refused("__metadata__") ==
+             "save_tensors: a name must not be that "
+             "of the metadata; got '__metadata__'");
+  BOOST_TEST(refused("\xff") == "save_tensors: a name must be UTF-8; got '\xff'");
+  BOOST_TEST(contains(refused(std::string(1025, 'a')), "save_tensors: a name must have at most 1024 bytes"));
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               nn::save_tensors({{"a", Tensor()}}, folder / "a");
+             }) == "save_tensors: a must be a defined tensor");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               nn::save_tensors({}, folder / "a", {{"k", "\xff"}});
+             }) == "save_tensors: metadata must be UTF-8; got other bytes at 'k'");
+  BOOST_TEST(folder.files() == 0U);
+}
+
+// --- the file system
+// --------------------------------------------------------------------------------------------------
+
+BOOST_AUTO_TEST_CASE(reading_names_what_cannot_be_read) {
+  const TempFolder folder;
+  const auto refused = [](const std::filesystem::path& path) {
+    return error<FileError>([&] { (void)nn::load_tensors(path); });
+  };
+  BOOST_TEST(refused(folder / "none") ==
+             (folder / "none").string() + ": it must be readable; got No such file or directory");
+  BOOST_TEST(refused(folder.path()) == folder.path().string() + ": it must be a regular file; got a folder");
+  BOOST_REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  BOOST_TEST(refused(folder / "pipe") ==
+             (folder / "pipe").string() + ": it must be a regular file; got something else");
+}
+
+BOOST_AUTO_TEST_CASE(k20_a_folder_that_is_missing_gives_an_error_and_leaves_nothing) {
+  const TempFolder folder;
+  const std::string text = error<FileError>([&] { nn::save_tensors({{"a", ones({1})}}, folder / "none/a"); });
+  BOOST_TEST(text == (folder / "none/a").string() +
+                         ": a file in its folder must be writable; got No such "
+                         "file or directory");
+  BOOST_TEST(folder.files() == 0U);
+}
+
+// The file may not grow beyond so many bytes, as if the disk were full: 64
+// places in it.
+BOOST_AUTO_TEST_CASE(k20_a_full_disk_leaves_the_old_file_and_no_temporary) {
+  const TempFolder folder;
+  nn::save_tensors({{"a", ones({2})}}, folder / "a");
+  const std::string before = read_text(folder / "a");
+  const Tensor big = ones({1000});
+  rlimit old = {};
+  BOOST_REQUIRE(::getrlimit(RLIMIT_FSIZE, &old) == 0);
+  auto* const handler = std::signal(SIGXFSZ, SIG_IGN);
+  int failures = 0;
+  for (rlim_t i = 0; i < 64; ++i) {
+    const rlimit limit{i * 4096 / 64, old.rlim_max};
+    BOOST_REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    try {
+      nn::save_tensors({{"a", big}}, folder / "a");
+    } catch (const FileError&) {
+      ++failures;
+    }
+    ::setrlimit(RLIMIT_FSIZE, &old);
+  }
+  std::signal(SIGXFSZ, handler);
+  BOOST_TEST(failures == 64);
+  BOOST_TEST(read_text(folder / "a") == before);
+  BOOST_TEST(folder.files() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(an_existing_file_keeps_its_mode_and_a_link_its_place) {
+  namespace fs = std::filesystem;
+  const TempFolder folder;
+  nn::save_tensors({{"a", ones({1})}}, folder / "a");
+  fs::permissions(folder / "a", fs::perms::owner_read | fs::perms::owner_write | fs::perms::others_read);
+  fs::create_symlink("a", folder / "link");
+  nn::save_tensors({{"b", ones({1})}}, folder / "link");
+  BOOST_TEST(fs::is_symlink(folder / "link"));
+  BOOST_TEST(nn::load_tensors(folder / "a").tensors.count("b") == 1U);
+  BOOST_TEST((fs::status(folder / "a").permissions() ==
+              (fs::perms::owner_read | fs::perms::owner_write | fs::perms::others_read)));
+}
+
+BOOST_AUTO_TEST_CASE(of_two_writers_one_wins_whole_and_readers_see_whole_files) {
+  const TempFolder folder;
+  const auto path = folder / "a";
+  nn::save_tensors({{"a", zeros({10'000})}}, path);
+  const auto write = [&](double value) {
+    for (int i = 0; i < 20; ++i) nn::save_tensors({{"a", full({10'000}, value)}}, path);
+  };
+  std::thread one_writer(write, 1), other_writer(write, 2);
+  bool whole = true;
+  for (int i = 0; i < 50; ++i) {
+    const Tensor a = nn::load_tensors(path).tensors.at("a");
+    const float* x = a.data<float>();
+    whole = whole && std::all_of(x, x + a.numel(), [=](float v) { return v == x[0]; });
+  }
+  one_writer.join();
+  other_writer.join();
+  BOOST_TEST(whole);
+  BOOST_TEST(folder.files() == 1U);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
