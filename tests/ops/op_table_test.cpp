@@ -181,8 +181,8 @@ BOOST_AUTO_TEST_CASE(every_number_of_threads_gives_the_same_bits) {
   }
   set_num_threads(outer);
   for (const auto& [name, results] : runs) {
-    const bool equal =
-        std::all_of(results.begin(), results.end(), [&](const Result& r) { return same(r, results[0]); });
+    const Result& first = results[0];  // clang 14 does not let a lambda capture a structured binding
+    const bool equal = std::all_of(results.begin(), results.end(), [&](const Result& r) { return same(r, first); });
     BOOST_TEST(equal, name);
   }
 }
