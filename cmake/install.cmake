@@ -8,6 +8,8 @@ configure_package_config_file(cmake/tapestryConfig.cmake.in ${PROJECT_BINARY_DIR
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/tapestryConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/tapestryConfig.cmake ${PROJECT_BINARY_DIR}/tapestryConfigVersion.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/tapestry)
+# Relative to the file itself, so that the installed tree can be moved.
+file(RELATIVE_PATH pc_to_prefix /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(cmake/tapestry.pc.in tapestry.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/tapestry.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES cmake/get_cifar.cmake DESTINATION ${CMAKE_INSTALL_DATADIR}/tapestry)

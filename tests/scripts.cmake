@@ -12,3 +12,10 @@ endif()
 add_test(NAME datasets/get_cifar
          COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/datasets/get_cifar_test.sh ${CMAKE_COMMAND}
                  ${PROJECT_SOURCE_DIR}/cmake/get_cifar.cmake)
+
+if(TAPESTRY_INSTALL)
+  add_test(NAME consumer/installed
+           COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/consumer/installed_test.sh ${CMAKE_COMMAND} ${PROJECT_BINARY_DIR}
+                   ${CMAKE_CURRENT_SOURCE_DIR}/consumer ${CMAKE_CXX_COMPILER})
+  set_tests_properties(consumer/installed PROPERTIES TIMEOUT 300)
+endif()
