@@ -52,7 +52,8 @@ void* system_allocate(std::size_t bytes) noexcept {
   return block;
 }
 
-// --- large blocks -----------------------------------------------------------------------------------------------------
+// --- large blocks
+// -----------------------------------------------------------------------------------------------------
 
 /// Size classes 12.5 % apart: the exponent and the three bits after the leading one, rounded up.
 struct SizeClass {
@@ -62,7 +63,7 @@ struct SizeClass {
 
 SizeClass size_class(std::size_t bytes) noexcept {
   const auto shift = static_cast<int>(std::bit_width(bytes - 1)) - 4;  // bytes > kSmallBytes, so shift > 0
-  const std::size_t eighths = ((bytes - 1) >> shift) + 1;  // 9 .. 16 units of 2^shift
+  const std::size_t eighths = ((bytes - 1) >> shift) + 1;              // 9 .. 16 units of 2^shift
   return {static_cast<std::size_t>(shift) * 8 + (eighths - 9), eighths << shift};
 }
 
@@ -128,7 +129,8 @@ void free_large(void* block, std::size_t bytes) noexcept {
   else std::free(block);
 }
 
-// --- small blocks -----------------------------------------------------------------------------------------------------
+// --- small blocks
+// -----------------------------------------------------------------------------------------------------
 
 struct FreeBlock {
   FreeBlock* next;
@@ -229,7 +231,8 @@ void detail::free_block(void* block, std::size_t bytes) noexcept {
   mine.lists[c] = freed;
 }
 
-// --- counters ---------------------------------------------------------------------------------------------------------
+// --- counters
+// ---------------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -42,7 +42,7 @@ struct LiveCounts {
 
 inline constinit thread_local LiveCounts live_counts;  // only this thread writes them
 
-inline void count_live(std::atomic<std::int64_t> LiveCounts::* count, std::int64_t n) noexcept {
+inline void count_live(std::atomic<std::int64_t> LiveCounts::*count, std::int64_t n) noexcept {
   LiveCounts& mine = live_counts;
   if (!mine.registered) mine.register_thread();
   (mine.*count).store((mine.*count).load(std::memory_order_relaxed) + n, std::memory_order_relaxed);

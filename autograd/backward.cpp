@@ -10,7 +10,8 @@
 
 namespace tapestry {
 
-// --- adding two gradients: the one operation the tape itself knows -----------------------------------------------------
+// --- adding two gradients: the one operation the tape itself knows
+// -----------------------------------------------------
 
 bool is_exclusive(const Tensor& x) noexcept {
   const detail::TensorImpl& impl = x.impl();
@@ -39,9 +40,8 @@ void visit_gradient(Dtype dtype, const F& f) {
 
 Tensor added(const Tensor& a, const Tensor& b) {
   Tensor sum = empty_like(a);
-  visit_gradient(a.dtype(), [&]<class T>() {
-    add_elements(a.data<T>(), b.data<T>(), sum.mutable_data<T>(), sum.numel());
-  });
+  visit_gradient(a.dtype(),
+                 [&]<class T>() { add_elements(a.data<T>(), b.data<T>(), sum.mutable_data<T>(), sum.numel()); });
   const auto pass = [](const Tensor& dy) { return dy; };
   return record("add", std::move(sum), wrt(a, pass), wrt(b, pass));
 }
@@ -66,7 +66,8 @@ void accumulate(Tensor& sum, Tensor gradient, bool create_graph) {
   }
 }
 
-// --- the sweep --------------------------------------------------------------------------------------------------------
+// --- the sweep
+// --------------------------------------------------------------------------------------------------------
 
 void Sweep::send(const Ref<Node>& to, Tensor gradient) {
   if (!to || !gradient.defined()) return;
@@ -128,8 +129,10 @@ void Sweep::play(Pending pending) {
     return;
   }
   if (node.released) {
-    throw_logic("backward: what {} recorded has been played and released; pass .retain_graph = true the first time to "
-                "play it again", node.name);
+    throw_logic(
+        "backward: what {} recorded has been played and released; pass .retain_graph = true the first time to "
+        "play it again",
+        node.name);
   }
   if (node.playing) throw_logic("backward: {} is being played already, by a sweep that called this one", node.name);
   node.playing = true;
@@ -182,7 +185,8 @@ void Sweep::abandon() noexcept {
   for (const auto& [seq, pending] : earlier_) let_go(pending);
 }
 
-// --- what a user calls ------------------------------------------------------------------------------------------------
+// --- what a user calls
+// ------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -240,8 +244,10 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
   sweep.run();
   for (std::size_t i = 0; i < inputs.size() && !options.allow_unused; ++i) {
     if (!results[i].defined()) {
-      throw_invalid("grad: every input must be reached from the outputs; input {} is not (.allow_unused = true makes "
-                    "its gradient undefined)", i);
+      throw_invalid(
+          "grad: every input must be reached from the outputs; input {} is not (.allow_unused = true makes "
+          "its gradient undefined)",
+          i);
     }
   }
   return results;

@@ -16,10 +16,10 @@ struct Here {
 
 /// What errors and the tape say about a recorded op: source line and path of the module that called it.
 struct Location {
-  const char* file = nullptr;    ///< null: unknown
+  const char* file = nullptr;  ///< null: unknown
   int line = 0;
-  const char* module = nullptr;  ///< "layer2.0.conv1", or null outside modules; never freed
-  const char* rule_of = nullptr; ///< while a gradient rule runs: the op whose rule it is
+  const char* module = nullptr;   ///< "layer2.0.conv1", or null outside modules; never freed
+  const char* rule_of = nullptr;  ///< while a gradient rule runs: the op whose rule it is
 };
 
 namespace detail {

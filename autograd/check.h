@@ -9,8 +9,8 @@
 #include <tapestry/autograd/dtype.h>
 #include <tapestry/autograd/shape.h>
 
-/// How ops refuse bad input. A message says what must hold and what came instead; `{}` stands for the arguments in turn.
-/// Where the call stands in the source follows on a line of its own:
+/// How ops refuse bad input. A message says what must hold and what came instead; `{}` stands for the arguments in
+/// turn. Where the call stands in the source follows on a line of its own:
 ///
 ///     conv2d: input has 3 channels, weight expects 4 (input [8, 32, 32, 3], weight [16, 3, 3, 4], groups 1)
 ///       at model.cpp:42 in layer2.0.conv1

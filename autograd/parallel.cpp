@@ -161,8 +161,10 @@ class Pool {
     }
     arena()->execute([&] {
       // isolate: while this thread waits for the loop's last chunk it must not pick up a stranger's long task
-      tbb::this_task_arena::isolate(
-          [&] { tbb::parallel_for(Index{0}, count, Index{1}, [&](Index i) { task(i); }, tbb::simple_partitioner{}); });
+      tbb::this_task_arena::isolate([&] {
+        tbb::parallel_for(
+            Index{0}, count, Index{1}, [&](Index i) { task(i); }, tbb::simple_partitioner{});
+      });
     });
   }
 

@@ -59,14 +59,15 @@ void parallel_for(Index n, Index grain, const F& f) {
   detail::run_tasks((n + grain - 1) / grain, detail::TaskRef(chunk));
 }
 
-/// combine(...combine(combine(identity, chunk 0), chunk 1)..., last chunk), where chunk i is f(begin, end) over the same
-/// chunks as parallel_for: the order of additions never depends on the number of threads.
+/// combine(...combine(combine(identity, chunk 0), chunk 1)..., last chunk), where chunk i is f(begin, end) over the
+/// same chunks as parallel_for: the order of additions never depends on the number of threads.
 template <class T, class F, class Combine>
 T parallel_reduce(Index n, Index grain, T identity, const F& f, const Combine& combine) {
   if (n <= 0) return identity;
   if (n <= grain) return combine(std::move(identity), f(Index{0}, n));
   std::vector<T> parts(static_cast<std::size_t>((n + grain - 1) / grain), identity);
-  parallel_for(n, grain, [&](Index begin, Index end) { parts[static_cast<std::size_t>(begin / grain)] = f(begin, end); });
+  parallel_for(n, grain,
+               [&](Index begin, Index end) { parts[static_cast<std::size_t>(begin / grain)] = f(begin, end); });
   for (T& part : parts) identity = combine(std::move(identity), std::move(part));
   return identity;
 }
@@ -79,7 +80,7 @@ class BackgroundTask {
   BackgroundTask& operator=(BackgroundTask&&) noexcept;
   ~BackgroundTask();  ///< waits; an exception that nobody waited for is dropped
 
-  void wait();        ///< returns when the work has ended; rethrows what it threw
+  void wait();  ///< returns when the work has ended; rethrows what it threw
 
  private:
   struct State;

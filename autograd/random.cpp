@@ -15,9 +15,9 @@ std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t counter_low
   constexpr std::uint64_t m1 = 0xCD9E8D57U;
   auto k0 = static_cast<std::uint32_t>(key);
   auto k1 = static_cast<std::uint32_t>(key >> 32);
-  std::array<std::uint32_t, 4> c{
-      static_cast<std::uint32_t>(counter_low), static_cast<std::uint32_t>(counter_low >> 32),
-      static_cast<std::uint32_t>(counter_high), static_cast<std::uint32_t>(counter_high >> 32)};
+  std::array<std::uint32_t, 4> c{static_cast<std::uint32_t>(counter_low), static_cast<std::uint32_t>(counter_low >> 32),
+                                 static_cast<std::uint32_t>(counter_high),
+                                 static_cast<std::uint32_t>(counter_high >> 32)};
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t p0 = m0 * c[0];
     const std::uint64_t p1 = m1 * c[2];
@@ -191,8 +191,8 @@ Tensor randint(Index low, Index high, const Shape& shape, const RandomOptions& o
     T* out = y.mutable_data<T>();
     draw(generator_of(options), y.numel(), 2, [=](const auto& words, Index at, Index count) {
       for (Index i = 0; i < count; ++i) {
-        const auto value = static_cast<Index>(static_cast<std::uint64_t>(low) +
-                                              below(range, word64(words, static_cast<int>(i))));
+        const auto value =
+            static_cast<Index>(static_cast<std::uint64_t>(low) + below(range, word64(words, static_cast<int>(i))));
         if constexpr (std::is_same_v<T, BFloat16>) out[at + i] = BFloat16(static_cast<float>(value));
         else out[at + i] = static_cast<T>(value);
       }

@@ -38,9 +38,9 @@ class Generator {
 
   // Single draws; each moves on by one block.
   [[nodiscard]] std::uint64_t next_u64();
-  [[nodiscard]] double uniform(double low = 0, double high = 1);        ///< [low, high), 53 bits
+  [[nodiscard]] double uniform(double low = 0, double high = 1);            ///< [low, high), 53 bits
   [[nodiscard]] std::int64_t randint(std::int64_t low, std::int64_t high);  ///< [low, high)
-  [[nodiscard]] double normal();                                        ///< mean 0, deviation 1 (Box and Muller)
+  [[nodiscard]] double normal();                                            ///< mean 0, deviation 1 (Box and Muller)
 
  private:
   struct Shared;
@@ -54,7 +54,7 @@ void manual_seed(std::uint64_t seed);
 struct RandomOptions {
   std::optional<Dtype> dtype = {};  ///< f32; i64 for randint and randperm
   bool requires_grad = false;
-  Generator* generator = nullptr;   ///< null: default_generator()
+  Generator* generator = nullptr;  ///< null: default_generator()
 };
 
 [[nodiscard]] Tensor rand(const Shape& shape, const RandomOptions& options = {});   ///< [0, 1)

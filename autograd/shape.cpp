@@ -103,7 +103,8 @@ const char* name_of(Dtype dtype) noexcept {
 }
 
 #define TAPESTRY_TEXT(x) #x
-#define TAPESTRY_VERSION_TEXT(major, minor, patch) TAPESTRY_TEXT(major) "." TAPESTRY_TEXT(minor) "." TAPESTRY_TEXT(patch)
+#define TAPESTRY_VERSION_TEXT(major, minor, patch) \
+  TAPESTRY_TEXT(major) "." TAPESTRY_TEXT(minor) "." TAPESTRY_TEXT(patch)
 
 const char* version() noexcept {
   return TAPESTRY_VERSION_TEXT(TAPESTRY_VERSION_MAJOR, TAPESTRY_VERSION_MINOR, TAPESTRY_VERSION_PATCH);

@@ -44,8 +44,8 @@ class Sweep {
   Options options_;
   // The latest node waits in a slot of its own: a chain never touches the map.
   Pending latest_;
-  std::map<std::uint64_t, Pending, std::less<>,
-           detail::BlockAllocator<std::pair<const std::uint64_t, Pending>>> earlier_;
+  std::map<std::uint64_t, Pending, std::less<>, detail::BlockAllocator<std::pair<const std::uint64_t, Pending>>>
+      earlier_;
   std::vector<std::pair<const Node*, Tensor*>> captures_;
 };
 

@@ -44,8 +44,7 @@ std::int64_t Tape::bytes_kept() const noexcept {
 }
 
 std::string Tape::to_dot() const {
-  std::string dot =
-      "digraph tape {\n  rankdir = BT;\n  node [fontname = \"Helvetica\", fontsize = 11];\n";
+  std::string dot = "digraph tape {\n  rankdir = BT;\n  node [fontname = \"Helvetica\", fontsize = 11];\n";
   for (const Entry& e : entries_) {
     const bool leaf = e.inputs.empty();
     std::string label = fmt::format("{}\\n{} {}", e.op, name_of(e.dtype), to_string(e.shape));
@@ -59,7 +58,8 @@ std::string Tape::to_dot() const {
 }
 
 std::ostream& operator<<(std::ostream& out, const Tape& tape) {
-  out << fmt::format("{:>8}  {:<20} {:<24} {:>14}  {:<20} {}\n", "seq", "op", "output", "bytes kept", "inputs", "where");
+  out << fmt::format("{:>8}  {:<20} {:<24} {:>14}  {:<20} {}\n", "seq", "op", "output", "bytes kept", "inputs",
+                     "where");
   for (const Tape::Entry& e : tape.entries()) {
     std::string inputs;
     for (const std::uint64_t input : e.inputs) inputs += (inputs.empty() ? "" : " ") + std::to_string(input);

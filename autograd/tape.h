@@ -17,14 +17,14 @@ namespace tapestry {
 class Tape {
  public:
   struct Entry {
-    std::uint64_t seq = 0;                ///< position on the tape
-    std::string op;                       ///< "conv2d"; "leaf" for a tensor that requires grad
-    Shape shape;                          ///< of the output
+    std::uint64_t seq = 0;  ///< position on the tape
+    std::string op;         ///< "conv2d"; "leaf" for a tensor that requires grad
+    Shape shape;            ///< of the output
     Dtype dtype = f32;
-    std::int64_t bytes_kept = 0;          ///< saved for backward; a tensor saved by two ops counts twice
-    std::string where;                    ///< "model.cpp:42 in layer2.0.conv1", empty when unknown
-    std::vector<std::uint64_t> inputs;    ///< seq of the entries it was computed from
-    bool released = false;                ///< played and let go
+    std::int64_t bytes_kept = 0;        ///< saved for backward; a tensor saved by two ops counts twice
+    std::string where;                  ///< "model.cpp:42 in layer2.0.conv1", empty when unknown
+    std::vector<std::uint64_t> inputs;  ///< seq of the entries it was computed from
+    bool released = false;              ///< played and let go
   };
 
   /// Everything that x's gradient depends on; empty when x does not require grad.

@@ -15,7 +15,8 @@
 
 namespace tapestry {
 
-// --- the parts --------------------------------------------------------------------------------------------------------
+// --- the parts
+// --------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -122,7 +123,8 @@ void Tensor::check_single() const {
   if (numel() != 1) throw_invalid("item: the tensor must have one element; got shape {}", shape());
 }
 
-// --- making tensors ---------------------------------------------------------------------------------------------------
+// --- making tensors
+// ---------------------------------------------------------------------------------------------------
 
 Tensor empty(const Shape& shape, Dtype dtype) {
   Ref<Storage> storage = Storage::allocate(shape.numel() * item_bytes(dtype));
@@ -237,7 +239,8 @@ template Tensor tensor(std::span<const std::int64_t>, const Shape&, const Tensor
 template Tensor tensor(std::span<const std::uint8_t>, const Shape&, const TensorOptions&);
 template Tensor tensor(std::span<const bool>, const Shape&, const TensorOptions&);
 
-// --- printing ---------------------------------------------------------------------------------------------------------
+// --- printing
+// ---------------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -49,9 +49,9 @@ class Tensor {
   [[nodiscard]] bool defined() const noexcept { return static_cast<bool>(impl_); }
   [[nodiscard]] const Shape& shape() const { return impl().shape; }
   [[nodiscard]] Dtype dtype() const { return impl().dtype; }
-  [[nodiscard]] Index dim() const { return impl().shape.rank(); }            ///< number of dimensions
-  [[nodiscard]] Index size(Index d) const;                                   ///< extent; d may count from the end
-  [[nodiscard]] Index numel() const { return impl().shape.numel(); }         ///< number of elements
+  [[nodiscard]] Index dim() const { return impl().shape.rank(); }     ///< number of dimensions
+  [[nodiscard]] Index size(Index d) const;                            ///< extent; d may count from the end
+  [[nodiscard]] Index numel() const { return impl().shape.numel(); }  ///< number of elements
 
   /// The elements. T must store the dtype (float for f32, ...), else std::invalid_argument.
   template <class T>
@@ -134,7 +134,8 @@ class Tensor {
   Ref<detail::TensorImpl> impl_;
 };
 
-// --- making tensors ---------------------------------------------------------------------------------------------------
+// --- making tensors
+// ---------------------------------------------------------------------------------------------------
 
 struct TensorOptions {
   std::optional<Dtype> dtype = {};  ///< f32 where none is given; i64 for integer values in tensor, full and arange

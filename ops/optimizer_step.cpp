@@ -22,9 +22,14 @@ void sgd_step(Tensor& parameter, const Tensor& gradient, Tensor& momentum_buffer
   if (has_buffer) check_same("sgd_step", "the momentum buffer", momentum_buffer, parameter);
   visit_float(parameter.dtype(), [&]<class T>() {
     const auto as = [](double value) { return static_cast<T>(value); };
-    const kernels::SgdStep<T> step{.lr = as(o.lr), .momentum = as(o.momentum), .keep = as(1 - o.dampening),
-                                   .weight_decay = as(o.weight_decay), .sign = as(o.maximize ? -1 : 1), .first = first,
-                                   .nesterov = o.nesterov, .has_buffer = has_buffer};
+    const kernels::SgdStep<T> step{.lr = as(o.lr),
+                                   .momentum = as(o.momentum),
+                                   .keep = as(1 - o.dampening),
+                                   .weight_decay = as(o.weight_decay),
+                                   .sign = as(o.maximize ? -1 : 1),
+                                   .first = first,
+                                   .nesterov = o.nesterov,
+                                   .has_buffer = has_buffer};
     kernels::sgd_step<T>(step, parameter.mutable_data<T>(), gradient.data<T>(),
                          has_buffer ? momentum_buffer.mutable_data<T>() : nullptr, parameter.numel());
   });

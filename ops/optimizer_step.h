@@ -15,9 +15,10 @@ struct SgdStepOptions {
   bool maximize = false;
 };
 
-/// g += weight_decay p; b = g at the first step, then momentum b + (1 - dampening) g; p -= lr (nesterov ? g + momentum b
-/// : b), or lr g without momentum; then b may be undefined.
-void sgd_step(Tensor& parameter, const Tensor& gradient, Tensor& momentum_buffer, bool first, const SgdStepOptions& options);
+/// g += weight_decay p; b = g at the first step, then momentum b + (1 - dampening) g; p -= lr (nesterov ? g + momentum
+/// b : b), or lr g without momentum; then b may be undefined.
+void sgd_step(Tensor& parameter, const Tensor& gradient, Tensor& momentum_buffer, bool first,
+              const SgdStepOptions& options);
 
 struct AdamStepOptions {
   double lr = 1e-3;
@@ -30,8 +31,8 @@ struct AdamStepOptions {
 };
 
 /// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
-/// p -= lr / (1 - beta1^step) m / (sqrt(v) / sqrt(1 - beta2^step) + eps). With max_v defined (amsgrad), the largest v so far
-/// stands for v.
+/// p -= lr / (1 - beta1^step) m / (sqrt(v) / sqrt(1 - beta2^step) + eps). With max_v defined (amsgrad), the largest v
+/// so far stands for v.
 void adam_step(Tensor& parameter, const Tensor& gradient, Tensor& m, Tensor& v, Tensor& max_v, Index step,
                const AdamStepOptions& options);
 

@@ -90,14 +90,16 @@ void sgd_step(const SgdStep<double>& s, double* p, const double* g, double* b, I
 template <>
 void adam_step(const AdamStep<float>& s, float* p, const float* g, float* m, float* v, float* max_v, Index n) {
   parallel_for(n, kGrain, [&](Index begin, Index end) {
-    HWY_DYNAMIC_DISPATCH(adam_f32)(s, p + begin, g + begin, m + begin, v + begin, max_v ? max_v + begin : nullptr, end - begin);
+    HWY_DYNAMIC_DISPATCH(adam_f32)
+    (s, p + begin, g + begin, m + begin, v + begin, max_v ? max_v + begin : nullptr, end - begin);
   });
 }
 
 template <>
 void adam_step(const AdamStep<double>& s, double* p, const double* g, double* m, double* v, double* max_v, Index n) {
   parallel_for(n, kGrain, [&](Index begin, Index end) {
-    HWY_DYNAMIC_DISPATCH(adam_f64)(s, p + begin, g + begin, m + begin, v + begin, max_v ? max_v + begin : nullptr, end - begin);
+    HWY_DYNAMIC_DISPATCH(adam_f64)
+    (s, p + begin, g + begin, m + begin, v + begin, max_v ? max_v + begin : nullptr, end - begin);
   });
 }
 

@@ -19,7 +19,8 @@ struct AdamStep {
   T rate, beta1, beta2, one_minus_beta1, one_minus_beta2, root_correction2, eps, shrink, weight_decay, sign;
 };
 
-/// rate: lr / (1 - beta1^t); root_correction2: sqrt(1 - beta2^t); shrink: what p is first multiplied by. max_v: or null.
+/// rate: lr / (1 - beta1^t); root_correction2: sqrt(1 - beta2^t); shrink: what p is first multiplied by. max_v: or
+/// null.
 template <class T>
 void adam_step(const AdamStep<T>& step, T* parameter, const T* gradient, T* m, T* v, T* max_v, Index n);
 

@@ -493,7 +493,7 @@ BOOST_AUTO_TEST_CASE(after_a_sweep_only_leaves_and_gradients_live) {
   y.backward();
   const Live after;
   BOOST_TEST(after.bytes - leaf_only.bytes <= 64 * 64 * 8 * 9 / 8);  // the gradient, by size class
-  BOOST_TEST(after.storages == leaf_only.storages + 2);  // the gradient and y
+  BOOST_TEST(after.storages == leaf_only.storages + 2);              // the gradient and y
 }
 
 BOOST_AUTO_TEST_CASE(a_forward_without_backward_leaks_nothing) {

@@ -14,13 +14,13 @@
 namespace tapestry::test {
 
 struct OpSpec {
-  std::string op;                                                 ///< the exported name: "conv2d"
-  std::string variant;                                            ///< what this row adds: "stride 2, groups 2"
-  std::function<std::vector<Tensor>(Generator&)> inputs;          ///< f64 samples, away from kinks and ties
-  std::function<Tensor(const std::vector<Tensor>&)> f;            ///< the op; must work in f32 and f64
-  double rtol = 1e-6;                                             ///< of check_grads
-  double f32_tolerance = 1e-5;                                    ///< |f32 - f64| <= this * max(1, largest |f64|)
-  bool first_order_linear = false;                                ///< second derivatives are zero: nothing to compare
+  std::string op;                                         ///< the exported name: "conv2d"
+  std::string variant;                                    ///< what this row adds: "stride 2, groups 2"
+  std::function<std::vector<Tensor>(Generator&)> inputs;  ///< f64 samples, away from kinks and ties
+  std::function<Tensor(const std::vector<Tensor>&)> f;    ///< the op; must work in f32 and f64
+  double rtol = 1e-6;                                     ///< of check_grads
+  double f32_tolerance = 1e-5;                            ///< |f32 - f64| <= this * max(1, largest |f64|)
+  bool first_order_linear = false;                        ///< second derivatives are zero: nothing to compare
 };
 
 /// Adds rows at static initialisation: `const OpRows rows{{...}, {...}};`

@@ -14,7 +14,8 @@ int main(int argc, char** argv) {
   twin::print(options, "tiny op", "not recorded", per_op([&] {
                 const torch::NoGradGuard guard;
                 chain(w);
-              }), "ns");
+              }),
+              "ns");
   twin::print(options, "tiny op", "recorded", per_op([&] { chain(x); }), "ns");
   twin::print(options, "tiny op", "recorded, played", per_op([&] { chain(x).backward(w); }), "ns");
 }

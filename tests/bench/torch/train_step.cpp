@@ -118,19 +118,23 @@ int main(int argc, char** argv) {
       }
       const torch::Tensor labels = torch::randint(0, 100, {batch}, torch::kLong);
       torch::optim::SGD sgd(net->parameters(), torch::optim::SGDOptions(0.01).momentum(0.9).weight_decay(5e-4));
-      const double step = twin::median_seconds([&] {
-        sgd.zero_grad();
-        torch::nn::functional::cross_entropy(net->forward(images), labels).backward();
-        sgd.step();
-      }, budget);
+      const double step = twin::median_seconds(
+          [&] {
+            sgd.zero_grad();
+            torch::nn::functional::cross_entropy(net->forward(images), labels).backward();
+            sgd.step();
+          },
+          budget);
       const char* layout = channels_last ? "channels last" : "NCHW";
       twin::print(options, name + " step", layout, step * 1e3, "ms");
-      const double inference = twin::median_seconds([&] {
-        const torch::NoGradGuard guard;
-        net->eval();
-        net->forward(images);
-        net->train();
-      }, budget / 2);
+      const double inference = twin::median_seconds(
+          [&] {
+            const torch::NoGradGuard guard;
+            net->eval();
+            net->forward(images);
+            net->train();
+          },
+          budget / 2);
       twin::print(options, name + " inference", layout, inference * 1e3, "ms");
     }
   }

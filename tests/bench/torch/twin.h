@@ -55,9 +55,10 @@ double median_seconds(const F& f, double budget, int warm_up = 2) {
 inline void print(const Options& options, const std::string& name, const std::string& layout, double value,
                   const char* unit) {
   if (options.json) {
-    std::printf("{\"name\": \"%s\", \"layout\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"threads\": %d, "
-                "\"library\": \"LibTorch %s\"}\n",
-                name.c_str(), layout.c_str(), value, unit, options.threads, TORCH_VERSION);
+    std::printf(
+        "{\"name\": \"%s\", \"layout\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"threads\": %d, "
+        "\"library\": \"LibTorch %s\"}\n",
+        name.c_str(), layout.c_str(), value, unit, options.threads, TORCH_VERSION);
   } else {
     std::printf("%-32s %-14s %12.4g %s\n", name.c_str(), layout.c_str(), value, unit);
   }
