@@ -61,7 +61,9 @@ void Leaf::set_grad(Tensor grad) {
   std::swap(grad_, grad);  // the old one ends after the lock
 }
 
-void send(Sweep& sweep, const Ref<Node>& to, Tensor gradient) { sweep.send(to, std::move(gradient)); }
+void send(Sweep& sweep, Ref<Node> to, Tensor gradient) { sweep.send(std::move(to), std::move(gradient)); }
+
+bool keeps_graph(const Sweep& sweep) noexcept { return sweep.options().retain_graph; }
 
 Tensor detail::fresh(Tensor y) {
   if (y.impl().node || y.impl().use_count() > 1) return y.detach();

@@ -9,7 +9,7 @@ namespace tapestry {
 Ref<Storage> Storage::allocate(std::int64_t bytes) {
   void* block = detail::allocate_block(sizeof(Storage) + static_cast<std::size_t>(bytes));
   detail::count_live(&detail::LiveCounts::storages, 1);
-  return Ref<Storage>(new (block) Storage(bytes));
+  return Ref<Storage>::adopt(new (block) Storage(bytes));
 }
 
 void Storage::destroy(Storage* storage) noexcept {

@@ -22,7 +22,7 @@ namespace {
 
 Tensor make(const Shape& shape, Dtype dtype, Ref<Storage> storage, std::byte* data) {
   void* block = detail::allocate_block(sizeof(detail::TensorImpl));
-  return Tensor(Ref<detail::TensorImpl>(new (block) detail::TensorImpl(shape, dtype, std::move(storage), data)));
+  return Tensor(Ref<detail::TensorImpl>::adopt(new (block) detail::TensorImpl(shape, dtype, std::move(storage), data)));
 }
 
 Leaf* leaf_of(const Tensor& x) {
@@ -56,7 +56,7 @@ Tensor& Tensor::requires_grad(bool wanted) {
   }
   if (!wanted) impl().node = {};
   else if (!is_float(dtype())) throw_invalid("requires_grad: the dtype must be a float; got {}", dtype());
-  else if (!impl().node) impl().node = Ref<Node>(new Leaf(shape(), dtype()));
+  else if (!impl().node) impl().node = Ref<Node>::adopt(new Leaf(shape(), dtype()));
   return *this;
 }
 
@@ -98,7 +98,7 @@ void Tensor::set_data(const Tensor& other) {
   mine.data = theirs.data;
   if (leaf) {
     const Location where = mine.node->where;
-    mine.node = Ref<Node>(new Leaf(mine.shape, mine.dtype));
+    mine.node = Ref<Node>::adopt(new Leaf(mine.shape, mine.dtype));
     mine.node->where = where;
   }
 }

@@ -105,7 +105,7 @@ void copy_pieces(const std::byte* in, std::byte* out, Index piece, Index count, 
 
 Tensor reshape_checked(const Tensor& x, const Shape& shape) {
   return record("reshape", detail::alias(x, shape),
-                wrt(x, [shape = x.shape()](const Tensor& dy) { return reshape(dy, shape); }));
+                wrt(x, [](const Tensor& dy, const Shape& before) { return reshape(dy, before); }));
 }
 
 /// Positions of the source of each element along a reflected dimension.
