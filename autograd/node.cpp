@@ -47,7 +47,7 @@ void Leaf::backward(const Tensor& dy, Sweep& sweep) {
     grad_ = dy;
   } else {  // somebody else holds dy: leaves never share storage
     grad_ = empty(shape, dtype);
-    std::memcpy(grad_.impl().data, dy.impl().data, static_cast<std::size_t>(dy.numel() * item_bytes(dtype)));
+    std::memcpy(grad_.impl().bytes(), dy.impl().bytes(), static_cast<std::size_t>(dy.numel() * item_bytes(dtype)));
   }
 }
 

@@ -65,8 +65,8 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape, Here here) {
   if (y.numel() > 0) {
     const Index bytes = item_bytes(x.dtype());
     const kernels::Broadcast plan(shape.begin(), shape.rank(), x.shape().begin(), x.dim(), x.shape().begin(), x.dim());
-    const std::byte* in = x.impl().data;
-    std::byte* out = y.impl().data;
+    const std::byte* in = x.impl().bytes();
+    std::byte* out = y.impl().bytes();
     parallel_for(plan.rows, std::max<Index>(1, kGrain / plan.length), [&](Index begin, Index end) {
       plan.for_rows(begin, end, [&](Index from, Index, Index to) {
         fill_row(out + to * bytes, in + from * bytes, plan.length, plan.a_step, bytes);
