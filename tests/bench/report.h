@@ -111,6 +111,14 @@ inline Options parse_common(int argc, char** argv, double budget) {
   return options;
 }
 
+/// Whether a flag without value was given, which is then taken off the rest.
+inline bool take_flag(Options& options, const std::string& flag) {
+  const auto at = std::find(options.rest.begin(), options.rest.end(), flag);
+  if (at == options.rest.end()) return false;
+  options.rest.erase(at);
+  return true;
+}
+
 /// For programs without arguments of their own.
 inline void expect_no_more(const Options& options) {
   if (!options.rest.empty()) usage_error(std::string("takes ") + kCommonFlags + "; got " + options.rest.front());
@@ -253,7 +261,9 @@ class Report {
     std::string unit;  ///< "" for ratios
   };
 
-  explicit Report(Options options, int field_width = 24) : options_(std::move(options)), field_width_(field_width) {}
+  /// `of_all` stands in every JSON object, and in no table.
+  explicit Report(Options options, int field_width = 24, std::vector<Field> of_all = {})
+      : options_(std::move(options)), field_width_(field_width), of_all_(std::move(of_all)) {}
 
   /// Prints one row; the header is printed whenever the names of the columns change.
   void row(const std::vector<Field>& fields, const std::vector<Value>& values) {
@@ -291,7 +301,9 @@ class Report {
     for (const Value& v : values) {
       std::printf("{\"name\": \"%s\", \"value\": %.9g, \"unit\": \"%s\", \"threads\": %d", v.name.c_str(), v.value,
                   v.unit.c_str(), options_.threads);
-      for (const auto& [key, text] : fields) std::printf(", \"%s\": \"%s\"", key.c_str(), text.c_str());
+      for (const auto* list : {&fields, &of_all_}) {
+        for (const auto& [key, text] : *list) std::printf(", \"%s\": \"%s\"", key.c_str(), text.c_str());
+      }
       std::printf("}\n");
     }
   }
@@ -303,6 +315,7 @@ class Report {
 
   Options options_;
   int field_width_;
+  std::vector<Field> of_all_;
   std::string header_;
 };
 
