@@ -76,9 +76,11 @@ class Tensor {
     return reinterpret_cast<const T*>(impl_->bytes());
   }
   template <class T>
-  [[nodiscard]] std::span<const T> span() const {
+  [[nodiscard]] std::span<const T> span() const& {
     return {data<T>(), static_cast<std::size_t>(numel())};
   }
+  template <class T>
+  std::span<const T> span() const&& = delete;  ///< of a temporary it would outlive the elements: name the tensor
   template <class T>
   [[nodiscard]] std::vector<T> to_vector() const {
     return {data<T>(), data<T>() + numel()};

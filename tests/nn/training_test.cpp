@@ -43,7 +43,12 @@ std::vector<Tensor> train(const std::string& name, bool adamw) {
     optimizer = std::make_unique<optim::SGD>(
         model.parameters(), optim::SGDOptions{.lr = .05, .momentum = .9, .weight_decay = 5e-4, .nesterov = true});
   std::vector<Tensor> out;
-  for (int step = 0; step < 20; ++step) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  constexpr int kSteps = 2;  // each takes twenty times as long
+#else
+  constexpr int kSteps = 20;
+#endif
+  for (int step = 0; step < kSteps; ++step) {
     const Tensor loss = cross_entropy(model(dropout(randn({12, 32, 32, 3}))), randint(0, 10, {12}));
     optimizer->zero_grad();
     loss.backward();
