@@ -129,6 +129,52 @@ inline std::string text(const ConvCase& c) {
          std::to_string(c.kernel) + "/" + std::to_string(c.stride) + " @" + std::to_string(c.size);
 }
 
+// --- ops bound by memory
+
+/// Images [128, 32, 32, 64] f32: more than the caches of a core hold, and what ResNet-18's first stage works on.
+constexpr long kImages = 128, kImageSize = 32, kImageChannels = 64;
+constexpr double kTensorBytes = 4.0 * kImages * kImageSize * kImageSize * kImageChannels;  // 33.5 MB
+constexpr long kLogitClasses = 100, kLogitRows = 83886;                                    // the same size as logits
+
+struct MemoryCase {
+  const char* op;
+  const char* pass;
+  double traffic;  ///< what must be read and written at least, in tensors of kTensorBytes
+};
+
+/// Every tensor that an algorithm needs is read and every result written once; [C] and [N] tensors count nothing. Fewer
+/// passes are impossible where the result of one must be known before the next: batch statistics.
+constexpr MemoryCase kMemoryCases[] = {
+    {"relu", "forward", 2},                     // x; y
+    {"relu", "backward", 3},                    // dy, y; dx
+    {"add", "forward", 3},                      // a, b; y
+    {"mul", "forward", 3},                      // a, b; y
+    {"max_pool2d", "forward", 1.3125},          // x; a quarter of values, and a byte for each that says where it was
+    {"max_pool2d", "backward", 1.3125},         // the quarter of dy and its bytes; dx
+    {"batch_norm", "forward", 3},               // x for its moments, x; y
+    {"batch_norm", "backward", 5},              // dy, x for two sums, dy, x; dx
+    {"batch_norm, relu", "forward", 3},         // as without relu,
+    {"batch_norm, relu", "backward", 5},        // whose sign can be computed again from x
+    {"global_avg_pool2d", "forward", 1},        // x
+    {"global_avg_pool2d", "backward", 1},       // dx
+    {"sum", "forward", 1},                      // x
+    {"softmax", "forward", 2},                  // x; y (rows of 64 stay in the L1)
+    {"softmax", "backward", 3},                 // dy, y; dx
+    {"cross_entropy", "forward, backward", 3},  // logits; logits, and their gradient
+    {"dropout", "forward", 2.25},               // x; y, and a byte per element
+    {"dropout", "backward", 2.25},              // dy, the bytes; dx
+    {"cast to f64", "forward", 3},              // x; y, twice as large
+    {"SGD, momentum", "step", 5},               // w, g, b; w, b
+    {"AdamW", "step", 7},                       // w, g, m, v; w, m, v
+};
+
+inline double traffic_bytes(std::string_view op, std::string_view pass) {
+  for (const MemoryCase& c : kMemoryCases) {
+    if (op == c.op && pass == c.pass) return c.traffic * kTensorBytes;
+  }
+  return 0;
+}
+
 // --- models
 
 /// Convolutions and linear layers of a model of the zoo with 100 classes, in order; a linear layer is a 1x1 convolution
