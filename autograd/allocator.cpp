@@ -14,22 +14,10 @@
 
 #include <tapestry/autograd/check.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TAPESTRY_NO_BLOCK_CACHE 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define TAPESTRY_NO_BLOCK_CACHE 1
-#endif
-#endif
-
 namespace tapestry {
 namespace {
 
-#if defined(TAPESTRY_NO_BLOCK_CACHE)
-constexpr bool kCache = false;  // a recycled block would hide use after free and races from the sanitizer
-#else
-constexpr bool kCache = true;
-#endif
+constexpr bool kCache = !detail::kUnderSanitizer;
 
 constexpr std::size_t kAlign = 64;                      // a cache line and the widest vector
 constexpr std::size_t kLargest = std::size_t{1} << 62;  // bytes; rounding up to a size class does not overflow
@@ -79,7 +67,6 @@ void system_free_large(void* block, std::size_t bytes) noexcept {
 }
 
 // --- large blocks
-// -----------------------------------------------------------------------------------------------------
 
 /// Size classes 12.5 % apart: the exponent and the three bits after the leading one, rounded up.
 struct SizeClass {
@@ -177,7 +164,6 @@ void free_large(void* block, std::size_t bytes) noexcept {
 }
 
 // --- small blocks
-// -----------------------------------------------------------------------------------------------------
 
 struct FreeBlock {
   FreeBlock* next;
@@ -279,7 +265,6 @@ void detail::free_block(void* block, std::size_t bytes) noexcept {
 }
 
 // --- counters
-// ---------------------------------------------------------------------------------------------------------
 
 namespace {
 

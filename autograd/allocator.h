@@ -46,6 +46,19 @@ class OutOfMemory : public std::bad_alloc {
 
 namespace detail {
 
+/// Sanitizers see every block come and go: a recycled one would hide use after free and races from them.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kUnderSanitizer = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool kUnderSanitizer = true;
+#else
+inline constexpr bool kUnderSanitizer = false;
+#endif
+#else
+inline constexpr bool kUnderSanitizer = false;
+#endif
+
 /// A block of at least `bytes` bytes, aligned to 64. Small ones come from lists of this thread, large ones from shared
 /// bins. Throws OutOfMemory after having emptied the cache and tried again.
 [[nodiscard]] void* allocate_block(std::size_t bytes);

@@ -11,7 +11,6 @@
 namespace tapestry {
 
 // --- adding two gradients: the one operation the tape itself knows
-// -----------------------------------------------------
 
 bool is_exclusive(const Tensor& x) noexcept {
   const detail::TensorImpl& impl = x.impl();
@@ -67,7 +66,6 @@ void accumulate(Tensor& sum, Tensor gradient, bool create_graph) {
 }
 
 // --- the sweep
-// --------------------------------------------------------------------------------------------------------
 
 void Sweep::send(Ref<Node> to, Tensor gradient) {
   if (!to || !gradient.defined()) return;
@@ -187,7 +185,6 @@ void Sweep::abandon() noexcept {
 }
 
 // --- what a user calls
-// ------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -26,11 +26,10 @@ void Deferred::finish() noexcept {
 
 Tensor defer(const Shape& shape, Dtype dtype, Ref<Deferred> computation) {
   Tensor y = empty(shape, dtype);
-  Storage& target = *y.impl().storage;
   Deferred& waiting = *computation;
+  waiting.target_ = y.impl().storage.get();
+  waiting.target_->set_pending(computation);  // from now on y's end cancels it, whatever is thrown below
   for (const Tensor& x : waiting.inputs_) x.impl().storage->watch(computation);
-  waiting.target_ = &target;
-  target.set_pending(std::move(computation));
   return y;
 }
 

@@ -137,23 +137,13 @@ class RuleNode final : public Node {
     const auto& rule = std::get<I>(rules_);
     if (!rule) return;
     using Rule = std::tuple_element_t<I, std::tuple<Rules...>>;
-    if constexpr (wants_output<Rule>) {
-      Tensor gradient = (*rule)(dy, output());
-      send(sweep, input<I>(sweep), std::move(gradient));
-    } else if constexpr (wants_shape<Rule>) {
-      Tensor gradient = (*rule)(dy, inputs_[I]->shape);
-      send(sweep, input<I>(sweep), std::move(gradient));
-    } else {
-      Tensor gradient = (*rule)(dy);
-      send(sweep, input<I>(sweep), std::move(gradient));
-    }
-  }
-
-  /// Where the gradient goes: the reference itself when this node will not be played again.
-  template <std::size_t I>
-  [[nodiscard]] Ref<Node> input(const Sweep& sweep) {
-    if (keeps_graph(sweep)) return inputs_[I];
-    return std::move(inputs_[I]);
+    Tensor gradient = [&] {
+      if constexpr (wants_output<Rule>) return (*rule)(dy, output());
+      else if constexpr (wants_shape<Rule>) return (*rule)(dy, inputs_[I]->shape);
+      else return (*rule)(dy);
+    }();
+    // The reference itself goes along when this node will not be played again.
+    send(sweep, keeps_graph(sweep) ? inputs_[I] : std::move(inputs_[I]), std::move(gradient));
   }
 
   /// y as rules see it: with its node while a graph is being created, so that its own dependence on x counts.

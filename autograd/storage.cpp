@@ -52,6 +52,7 @@ void Storage::watch(const Ref<Deferred>& computation) {
 
 void Storage::unwatch(const Deferred* computation) noexcept {
   const std::scoped_lock lock(watchers_mutex());
+  if (!watchers_) return;
   std::erase_if(*watchers_, [&](const Ref<Deferred>& watcher) { return watcher.get() == computation; });
   watched_.store(!watchers_->empty(), std::memory_order_release);
 }

@@ -16,7 +16,6 @@
 namespace tapestry {
 
 // --- the parts
-// --------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -121,7 +120,6 @@ void Tensor::check_single() const {
 }
 
 // --- making tensors
-// ---------------------------------------------------------------------------------------------------
 
 Tensor empty(const Shape& shape, Dtype dtype) {
   Ref<Storage> storage = Storage::allocate(shape.numel() * item_bytes(dtype));
@@ -237,7 +235,6 @@ template Tensor tensor(std::span<const std::uint8_t>, const Shape&, const Tensor
 template Tensor tensor(std::span<const bool>, const Shape&, const TensorOptions&);
 
 // --- printing
-// ---------------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -154,7 +154,6 @@ class Tensor {
 };
 
 // --- making tensors
-// ---------------------------------------------------------------------------------------------------
 
 struct TensorOptions {
   std::optional<Dtype> dtype = {};  ///< f32 where none is given; i64 for integer values in tensor, full and arange

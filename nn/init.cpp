@@ -38,7 +38,6 @@ Tensor normal(const Shape& shape, double mean, double std, const InitOptions& op
 }
 
 // --- by fans
-// ----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -82,7 +81,6 @@ Tensor fan_in_uniform(const Shape& shape, Index fan_in, const InitOptions& optio
 }
 
 // --- truncated normal
-// -------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -126,7 +124,6 @@ Tensor trunc_normal(const Shape& shape, const TruncNormalOptions& options) {
 }
 
 // --- matrices and kernels of a given form
-// -----------------------------------------------------------------------------
 
 namespace {
 

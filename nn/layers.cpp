@@ -26,7 +26,6 @@ std::string text(const Pair2& pair) { return fmt::format("{}x{}", pair.h, pair.w
 }  // namespace
 
 // --- convolution
-// ------------------------------------------------------------------------------------------------------
 
 Conv2d::Conv2d(Index in, Index out, const Conv2dOptions& options)
     : options_{.stride = options.stride,
@@ -58,7 +57,6 @@ Tensor Conv2d::operator()(const Tensor& x, Here here) const {
 }
 
 // --- linear
-// -----------------------------------------------------------------------------------------------------------
 
 Linear::Linear(Index in, Index out, const LinearOptions& options) {
   check_positive("Linear", "in", in);
@@ -80,7 +78,6 @@ Tensor Linear::operator()(const Tensor& x, Here here) const {
 }
 
 // --- normalisation
-// ----------------------------------------------------------------------------------------------------
 
 BatchNorm2d::BatchNorm2d(Index channels, const BatchNormOptions& options) : channels_(channels), options_(options) {
   check_positive("BatchNorm2d", "channels", channels);
@@ -125,7 +122,6 @@ Tensor LayerNorm::operator()(const Tensor& x, Here here) const {
 }
 
 // --- dropout
-// ----------------------------------------------------------------------------------------------------------
 
 Dropout::Dropout(double p) : p_(p) {
   if (!(p >= 0 && p <= 1)) throw_invalid("Dropout: p must be in [0, 1]; got {}", p);
@@ -139,7 +135,6 @@ Tensor Dropout::operator()(const Tensor& x, Here here) const {
 }
 
 // --- pooling
-// ----------------------------------------------------------------------------------------------------------
 
 MaxPool2d::MaxPool2d(const MaxPool2dOptions& options) : options_(options) {
   describe(fmt::format("MaxPool2d {}, stride {}", text(options.kernel), text(options.stride.value_or(options.kernel))));
@@ -181,7 +176,6 @@ Tensor GlobalAvgPool2d::operator()(const Tensor& x, Here here) const {
 }
 
 // --- activations
-// ------------------------------------------------------------------------------------------------------
 
 ReLU::ReLU() { describe("ReLU"); }
 Sigmoid::Sigmoid() { describe("Sigmoid"); }
@@ -231,7 +225,6 @@ Tensor LeakyReLU::operator()(const Tensor& x, Here here) const {
 }
 
 // --- shape
-// ------------------------------------------------------------------------------------------------------------
 
 Flatten::Flatten(const FlattenOptions& options) : options_(options) { describe("Flatten"); }
 

@@ -38,7 +38,6 @@ std::string name_fault(std::string_view name) {
 }
 
 // --- reading
-// ----------------------------------------------------------------------------------------------------------
 
 struct Entry {
   std::string name;
@@ -241,7 +240,6 @@ TensorFile parse_tensors(std::span<const std::byte> bytes, const std::filesystem
 TensorFile load_tensors(const std::filesystem::path& path) { return parse_tensors(read_file(path), path); }
 
 // --- writing
-// ----------------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -40,7 +40,6 @@ struct Plan {
 using SharedPlan = std::shared_ptr<const Plan>;
 
 // --- checks
-// -----------------------------------------------------------------------------------------------------------
 
 void check_image(const char* op, const Tensor& x) {
   check_float(op, x);
@@ -74,7 +73,6 @@ struct Window {
 };
 
 // --- windows
-// ----------------------------------------------------------------------------------------------------------
 
 Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
 
@@ -144,7 +142,6 @@ Plan plan_bins(const char* op, const Tensor& x, const Pair2& output) {
 }
 
 // --- max
-// --------------------------------------------------------------------------------------------------------------
 
 /// Calls f.operator()<Tap>() with the type that stores tap numbers as `dtype`.
 template <class F>
@@ -196,7 +193,6 @@ Tensor max_over(const char* op, const Tensor& x, Plan windows) {
 }
 
 // --- average
-// ----------------------------------------------------------------------------------------------------------
 
 Tensor avg_spread(const Tensor& dy, const SharedPlan& plan);
 

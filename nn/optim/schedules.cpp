@@ -137,7 +137,6 @@ SequentialLR::SequentialLR(Optimizer& optimizer, std::vector<Schedule> schedules
       }) {}
 
 // --- one cycle
-// --------------------------------------------------------------------------------------------------------
 
 namespace {
 

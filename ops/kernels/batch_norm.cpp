@@ -102,6 +102,13 @@ void merge_block(const T* HWY_RESTRICT x, const T* HWY_RESTRICT sum, const T* HW
   }
 }
 
+/// The gradient behind a relu whose output is v. Both are loaded before one is chosen: the compiler then blends
+/// vectors.
+template <class T>
+HWY_INLINE T where_counts(T v, T gradient) {
+  return v <= 0 ? T{0} : gradient;
+}
+
 /// f(g), where g(at, w) is the gradient that counts at element `at`, of column w: one loop for every kind of mask.
 template <class T, class F>
 HWY_INLINE void with_mask(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, const T* HWY_RESTRICT mean,
@@ -110,9 +117,9 @@ HWY_INLINE void with_mask(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, con
   const T* HWY_RESTRICT scale = mask.scale;
   const T* HWY_RESTRICT shift = mask.shift;
   if (y != nullptr) {
-    f([=](Index at, Index) HWY_ATTR { return y[at] <= 0 ? T{0} : dy[at]; });
+    f([=](Index at, Index) HWY_ATTR { return where_counts(y[at], dy[at]); });
   } else if (scale != nullptr) {
-    f([=](Index at, Index w) HWY_ATTR { return (x[at] - mean[w]) * scale[w] + shift[w] <= 0 ? T{0} : dy[at]; });
+    f([=](Index at, Index w) HWY_ATTR { return where_counts((x[at] - mean[w]) * scale[w] + shift[w], dy[at]); });
   } else {
     f([=](Index at, Index) HWY_ATTR { return dy[at]; });
   }
@@ -128,7 +135,7 @@ void gradient_sums(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, Index rows
   if (mask.masked != nullptr) {  // a block is small enough to still be in the cache below
     const T* HWY_RESTRICT y = mask.y;
     T* HWY_RESTRICT masked = mask.masked;
-    for (Index i = 0; i < rows * width; ++i) masked[i] = y[i] <= 0 ? T{0} : dy[i];
+    for (Index i = 0; i < rows * width; ++i) masked[i] = where_counts(y[i], dy[i]);
     counted = masked;
   }
   const auto add = [=](const auto& g) HWY_ATTR {

@@ -4,6 +4,7 @@
 
 #include <hwy/targets.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -13,53 +14,44 @@
 namespace tapestry::kernels {
 namespace {
 
-InstructionSet best_of(std::int64_t targets) {
-  if ((targets & HWY_AVX3) != 0) return InstructionSet::avx512;
-  return (targets & HWY_AVX2) != 0 ? InstructionSet::avx2 : InstructionSet::portable;
-}
+// Highway's bit of each of kInstructionSets; better sets have lower bits.
+constexpr std::array<std::int64_t, 3> kTargets = {HWY_SSE4, HWY_AVX2, HWY_AVX3};
 
-// -1: nobody has chosen. Not asked of Highway, whose SupportedTargets() forgets on the way what was disabled.
+// Position of what was chosen; -1: nobody has. Not asked of Highway, whose SupportedTargets() forgets on the way what
+// was disabled.
 std::atomic<int> chosen{-1};
-
-void allow_all_but(std::int64_t targets) {
-  hwy::DisableTargets(targets);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-}
 
 }  // namespace
 
-InstructionSet best_instruction_set() {
-  static const InstructionSet best = best_of(hwy::SupportedTargets());
+std::size_t best_instruction_set() {
+  static const std::size_t best = [] {
+    std::size_t i = kTargets.size() - 1;
+    while (i > 0 && (hwy::SupportedTargets() & kTargets[i]) == 0) --i;
+    return i;
+  }();
   return best;
 }
 
-InstructionSet instruction_set() {
+std::string_view instruction_set() {
   const int set = chosen.load();
-  return set < 0 ? best_instruction_set() : static_cast<InstructionSet>(set);
+  return kInstructionSets[set < 0 ? best_instruction_set() : static_cast<std::size_t>(set)];
 }
 
-void use_instruction_set(InstructionSet set) {
-  static_cast<void>(best_instruction_set());  // before anything is taken away
+bool use_instruction_set(std::string_view name) {
+  const auto at = std::find(kInstructionSets.begin(), kInstructionSets.end(), name);
+  const auto set = static_cast<std::size_t>(at - kInstructionSets.begin());
+  if (set > best_instruction_set()) return false;
   chosen = static_cast<int>(set);
-  // Highway numbers better sets lower: what is better than a set are the bits below its own.
-  switch (set) {
-    case InstructionSet::avx512: return allow_all_but(0);
-    case InstructionSet::avx2: return allow_all_but(HWY_AVX2 - 1);
-    case InstructionSet::portable: return allow_all_but(2 * static_cast<std::int64_t>(HWY_AVX2) - 1);
-  }
+  hwy::DisableTargets(set + 1 < kTargets.size() ? 2 * kTargets[set + 1] - 1 : 0);  // all better ones
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  return true;
 }
 
 bool obey_environment() noexcept {
   const char* const name = std::getenv("TAPESTRY_INSTRUCTION_SET");
-  if (name == nullptr) return true;
-  const auto best = static_cast<std::size_t>(best_instruction_set());
-  for (std::size_t i = 0; i <= best; ++i) {
-    if (kInstructionSetNames[i] != name) continue;
-    use_instruction_set(static_cast<InstructionSet>(i));
-    return true;
-  }
+  if (name == nullptr || use_instruction_set(name)) return true;
   std::fprintf(stderr, "TAPESTRY_INSTRUCTION_SET must be one of those that this CPU offers:");
-  for (std::size_t i = best + 1; i-- > 0;) std::fprintf(stderr, " %s", kInstructionSetNames[i].data());
+  for (std::size_t i = best_instruction_set() + 1; i-- > 0;) std::fprintf(stderr, " %s", kInstructionSets[i].data());
   std::fprintf(stderr, "; got \"%s\"\n", name);
   std::exit(2);
 }

@@ -1,19 +1,20 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <string_view>
 
 /// Which of the instruction sets that kernels are compiled for is in use. Private to ops.
 namespace tapestry::kernels {
 
-enum class InstructionSet { portable, avx2, avx512 };
-inline constexpr std::array<std::string_view, 3> kInstructionSetNames = {"portable", "avx2", "avx512"};
+/// Worst first.
+inline constexpr std::array<std::string_view, 3> kInstructionSets = {"portable", "avx2", "avx512"};
 
-/// The best that this CPU has.
-[[nodiscard]] InstructionSet best_instruction_set();
-[[nodiscard]] InstructionSet instruction_set();
+/// Position in kInstructionSets of the best that this CPU has; it has all before it as well.
+[[nodiscard]] std::size_t best_instruction_set();
+[[nodiscard]] std::string_view instruction_set();
 
-/// At most best_instruction_set().
-void use_instruction_set(InstructionSet set);
+/// False, and nothing has changed, for a name that is unknown or better than this CPU.
+bool use_instruction_set(std::string_view name);
 
 }  // namespace tapestry::kernels

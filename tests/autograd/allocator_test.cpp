@@ -18,11 +18,7 @@ struct Unlimited {
   ~Unlimited() { set_memory_limit(kNoMemoryLimit); }
 };
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kCache = false;  // the sanitizers see every block come and go
-#else
-constexpr bool kCache = true;
-#endif
+constexpr bool kCache = !detail::kUnderSanitizer;
 
 }  // namespace
 

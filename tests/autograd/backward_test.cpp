@@ -71,7 +71,6 @@ struct Live {
 }  // namespace
 
 // --- 1: what backward needs, and accumulation
-// -------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(gradients_accumulate_until_they_are_cleared) {
   const Tensor x = leaf(3);
@@ -122,7 +121,6 @@ BOOST_AUTO_TEST_CASE(gradients_of_different_leaves_never_share_storage) {
 }
 
 // --- 2: playing twice
-// -------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(a_second_backward_throws_unless_the_graph_was_retained) {
   const Tensor x = leaf({1, 2});
@@ -154,7 +152,6 @@ BOOST_AUTO_TEST_CASE(a_part_that_was_released_through_another_output_cannot_be_p
 }
 
 // --- 3: grad
-// ----------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(grad_leaves_the_gradients_of_leaves_alone) {
   const Tensor x = leaf(3);
@@ -201,7 +198,6 @@ BOOST_AUTO_TEST_CASE(grad_of_several_outputs_adds_them_up) {
 }
 
 // --- 4: undefined gradients
-// -------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(a_rule_may_return_nothing_and_the_leaf_has_no_gradient) {
   const Tensor x = leaf(3);
@@ -210,7 +206,6 @@ BOOST_AUTO_TEST_CASE(a_rule_may_return_nothing_and_the_leaf_has_no_gradient) {
 }
 
 // --- 5: order
-// ---------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(a_node_plays_once_with_all_contributions) {
   const Tensor x = leaf(3);
@@ -280,7 +275,6 @@ BOOST_AUTO_TEST_CASE(a_million_ops_are_built_played_and_dropped_on_a_stack_of_25
 }
 
 // --- 6: grad mode
-// -----------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(guards_nest_and_exceptions_restore_them) {
   BOOST_TEST(is_grad_enabled());
@@ -314,7 +308,6 @@ BOOST_AUTO_TEST_CASE(nothing_is_kept_while_nothing_is_recorded) {
 }
 
 // --- 8: exceptions in rules
-// -------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(an_exception_in_a_rule_passes_unchanged_and_leaves_all_else_usable) {
   struct Mine : std::exception {};
@@ -344,7 +337,6 @@ BOOST_AUTO_TEST_CASE(leaves_played_before_an_exception_keep_what_they_received) 
 }
 
 // --- 9: backward inside a rule
-// ----------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(a_rule_may_play_another_graph) {
   const Tensor x = leaf(3);
@@ -371,7 +363,6 @@ BOOST_AUTO_TEST_CASE(a_rule_cannot_play_the_node_it_belongs_to) {
 }
 
 // --- 10: saved tensors
-// ------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(a_saved_tensor_that_was_written_since_is_refused_by_name_and_version) {
   const std::string text = "mul: an input saved for backward was modified in place (saved at version 1, now 2)";
@@ -411,7 +402,6 @@ BOOST_AUTO_TEST_CASE(what_the_rules_do_not_need_may_be_written) {
 }
 
 // --- 11: shapes of gradients
-// ------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(a_rule_must_return_the_shape_and_dtype_of_its_input) {
   const Tensor x = leaf({1, 2});
@@ -439,7 +429,6 @@ BOOST_AUTO_TEST_CASE(an_error_in_a_rule_names_the_line_where_the_op_was_recorded
 }
 
 // --- 12, 13: gradients of gradients
-// -----------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(a_rule_that_leaves_the_graph_is_refused_while_one_is_created) {
   const Tensor x = leaf({1, 2});
@@ -483,7 +472,6 @@ BOOST_AUTO_TEST_CASE(a_penalty_on_a_gradient_is_trained_through) {
 }
 
 // --- 17: nothing stays
-// ------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(after_a_sweep_only_leaves_and_gradients_live) {
   const Tensor x = rand({64, 64}, {.dtype = f64, .requires_grad = true});
@@ -526,7 +514,6 @@ BOOST_AUTO_TEST_CASE(a_frozen_input_saves_nothing) {
 }
 
 // --- records
-// ----------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(a_joint_rule_serves_the_inputs_that_are_wanted) {
   const Tensor a = leaf({1, 2});

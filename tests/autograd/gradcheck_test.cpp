@@ -88,7 +88,6 @@ boost::test_tools::predicate_result says(const std::string& text, std::string_vi
 }  // namespace
 
 // --- what is right passes
-// ---------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(right_gradients_of_first_and_second_order_pass) {
   BOOST_CHECK_NO_THROW(check_grads([](const Tensor& x) { return x * x * x; }, {random({3, 4})}, {.order = 2}));
@@ -151,7 +150,6 @@ BOOST_AUTO_TEST_CASE(the_inputs_of_the_caller_stay_as_they_are) {
 }
 
 // --- sixteen planted faults
-// -------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(fault_1_a_wrong_sign) {
   const auto f = [](const Tensor& x) {
@@ -379,7 +377,6 @@ BOOST_AUTO_TEST_CASE(fault_16_a_second_derivative_that_is_silently_zero) {
 }
 
 // --- more that it reports
-// ---------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(an_op_without_a_second_derivative_is_named) {
   const auto f = [](const Tensor& x) {

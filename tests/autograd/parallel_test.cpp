@@ -120,7 +120,6 @@ BOOST_AUTO_TEST_CASE(background_work_ends_before_its_handle_and_rethrows) {
 }
 
 // --- grad mode
-// --------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(grad_mode_belongs_to_the_thread) {
   const NoGradGuard off;
@@ -131,7 +130,6 @@ BOOST_AUTO_TEST_CASE(grad_mode_belongs_to_the_thread) {
 }
 
 // --- threads that record and play
-// -------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(eight_threads_play_their_own_graphs_over_shared_leaves_and_lose_nothing) {
   constexpr int kThreads = 8;

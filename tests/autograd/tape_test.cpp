@@ -94,7 +94,6 @@ BOOST_AUTO_TEST_CASE(looking_at_the_tape_owns_nothing) {
 }
 
 // --- the allocator's counters
-// -----------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(large_blocks_are_counted_and_given_back) {
   const MemoryStats before = memory_stats();

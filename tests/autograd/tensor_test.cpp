@@ -16,7 +16,6 @@ using namespace tapestry;
 using namespace tapestry::test;
 
 // --- making
-// -----------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(values_choose_the_dtype_unless_options_say_otherwise) {
   BOOST_TEST(tensor({1.5, 2.5}).dtype() == f32);
@@ -79,7 +78,6 @@ BOOST_AUTO_TEST_CASE(bf16_tensors_hold_rounded_values) {
 }
 
 // --- reading and writing
-// ----------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(an_undefined_tensor_says_so) {
   const Tensor x;
@@ -174,7 +172,6 @@ BOOST_AUTO_TEST_CASE(set_data_changes_the_tensor_behind_every_handle) {
 }
 
 // --- printing
-// ---------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(tensors_print_as_nested_lists) {
   BOOST_TEST(to_string(tensor({{1.5, 2.}, {3., 4.}})) == "[[1.5, 2],\n [3, 4]] f32 [2, 2]");
@@ -191,7 +188,6 @@ BOOST_AUTO_TEST_CASE(long_tensors_are_shortened_in_the_middle) {
 }
 
 // --- where errors point
-// -----------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(an_error_names_the_line_of_the_caller) {
   const int line = __LINE__ + 2;

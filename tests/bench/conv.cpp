@@ -1,13 +1,12 @@
 // bench_conv: f32 convolutions and their gradients through the public API, outputs allocated by the op, batch 128
-// unless
-// --batch or the case says otherwise: milliseconds, GFLOP/s, and the fraction of the multiply-add peak measured right
-// before each row. Nominal rates count taps that fall on padding, real ones do not; a kernel that leaves such taps out
-// can exceed the peak nominally, never really. The traffic counts images, weights and outputs once: depthwise layers
-// and stems are bound by it.
+// unless --batch or the case says otherwise: milliseconds, GFLOP/s, and the fraction of the multiply-add peak measured
+// right before each row. Nominal rates count taps that fall on padding, real ones do not; a kernel that leaves such
+// taps out can exceed the peak nominally, never really. The traffic counts images, weights and outputs once: depthwise
+// layers and stems are bound by it.
 //   bench_conv [--threads N] [--json] [--budget SECONDS] [--batch N] [--only TEXT]
 
 #include <tapestry/ops/conv2d.h>
-#include <tapestry/ops/kernels/gemm.h>
+#include <tapestry/ops/instruction_set.h>
 
 #include "bench.h"
 #include "cases.h"
@@ -43,7 +42,7 @@ int main(int argc, char** argv) {
   const bench::Options options = bench::parse_options(argc, argv);
   const bench::ConvChoice choice = bench::parse_conv_choice(options);
   bench::Report report(options);
-  report.note(std::string("f32 convolutions, ") + kernels::simd_target() + ", " + std::to_string(options.threads) +
+  report.note("f32 convolutions, " + std::string(instruction_set()) + ", " + std::to_string(options.threads) +
               " threads");
   for (const bench::ConvCase& c : bench::kConvCases) {
     if (std::string_view(c.name).find(choice.only) == std::string_view::npos) continue;

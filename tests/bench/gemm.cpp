@@ -3,7 +3,7 @@
 // products of few rows are bound by it.
 //   bench_gemm [--threads N] [--json] [--budget SECONDS] [--only TEXT]
 
-#include <tapestry/ops/kernels/gemm.h>
+#include <tapestry/ops/instruction_set.h>
 #include <tapestry/ops/matmul.h>
 
 #include "bench.h"
@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
   const bench::Options options = bench::parse_options(argc, argv);
   const std::string only = bench::parse_only(options);
   bench::Report report(options);
-  report.note(std::string("f32 matrix products, ") + kernels::simd_target() + ", " + std::to_string(options.threads) +
+  report.note("f32 matrix products, " + std::string(instruction_set()) + ", " + std::to_string(options.threads) +
               " threads");
   for (const bench::GemmCase& c : bench::kGemmCases) {
     if (std::string_view(c.name).find(only) != std::string_view::npos) run(c, options, report);

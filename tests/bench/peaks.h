@@ -54,6 +54,45 @@ double seconds_together(int threads, const F& f) {
 
 #if defined(__x86_64__)
 
+/// The few instructions that differ between element types.
+template <class T>
+struct Avx512;
+template <>
+struct Avx512<float> {
+  using Vector = __m512;
+  __attribute__((target("avx512f"), always_inline)) static Vector set(float x) { return _mm512_set1_ps(x); }
+  __attribute__((target("avx512f"), always_inline)) static Vector fma(Vector a, Vector b, Vector c) {
+    return _mm512_fmadd_ps(a, b, c);
+  }
+};
+template <>
+struct Avx512<double> {
+  using Vector = __m512d;
+  __attribute__((target("avx512f"), always_inline)) static Vector set(double x) { return _mm512_set1_pd(x); }
+  __attribute__((target("avx512f"), always_inline)) static Vector fma(Vector a, Vector b, Vector c) {
+    return _mm512_fmadd_pd(a, b, c);
+  }
+};
+
+template <class T>
+struct Avx2;
+template <>
+struct Avx2<float> {
+  using Vector = __m256;
+  __attribute__((target("avx2,fma"), always_inline)) static Vector set(float x) { return _mm256_set1_ps(x); }
+  __attribute__((target("avx2,fma"), always_inline)) static Vector fma(Vector a, Vector b, Vector c) {
+    return _mm256_fmadd_ps(a, b, c);
+  }
+};
+template <>
+struct Avx2<double> {
+  using Vector = __m256d;
+  __attribute__((target("avx2,fma"), always_inline)) static Vector set(double x) { return _mm256_set1_pd(x); }
+  __attribute__((target("avx2,fma"), always_inline)) static Vector fma(Vector a, Vector b, Vector c) {
+    return _mm256_fmadd_pd(a, b, c);
+  }
+};
+
 // In all loops there are enough independent chains for two units of latency 4 to 6, and few enough for the registers.
 // Chains begin with different numbers, or they would be merged; the sum is kept, not the array, because an array whose
 // address is taken would live in memory all along.
@@ -61,58 +100,34 @@ double seconds_together(int threads, const F& f) {
 template <class T>
 __attribute__((target("avx512f"))) double fma_flops_avx512(long rounds) {
   constexpr int kChains = 16;
-  if constexpr (std::is_same_v<T, float>) {
-    __m512 sum[kChains];
-    for (int i = 0; i < kChains; ++i) sum[i] = _mm512_set1_ps(static_cast<float>(i));
-    const __m512 a = _mm512_set1_ps(0.5F);
-    for (long round = 0; round < rounds; ++round) {
+  using Lanes = Avx512<T>;
+  typename Lanes::Vector sum[kChains];
+  for (int i = 0; i < kChains; ++i) sum[i] = Lanes::set(static_cast<T>(i));
+  const auto a = Lanes::set(T{0.5});
+  for (long round = 0; round < rounds; ++round) {
 #pragma GCC unroll 16
-      for (int i = 0; i < kChains; ++i) sum[i] = _mm512_fmadd_ps(sum[i], a, a);
-    }
-    for (int i = 1; i < kChains; ++i) sum[0] = _mm512_add_ps(sum[0], sum[i]);
-    const __m512 total = sum[0];
-    keep(total);
-  } else {
-    __m512d sum[kChains];
-    for (int i = 0; i < kChains; ++i) sum[i] = _mm512_set1_pd(static_cast<double>(i));
-    const __m512d a = _mm512_set1_pd(0.5);
-    for (long round = 0; round < rounds; ++round) {
-#pragma GCC unroll 16
-      for (int i = 0; i < kChains; ++i) sum[i] = _mm512_fmadd_pd(sum[i], a, a);
-    }
-    for (int i = 1; i < kChains; ++i) sum[0] = _mm512_add_pd(sum[0], sum[i]);
-    const __m512d total = sum[0];
-    keep(total);
+    for (int i = 0; i < kChains; ++i) sum[i] = Lanes::fma(sum[i], a, a);
   }
+  for (int i = 1; i < kChains; ++i) sum[0] += sum[i];
+  const auto total = sum[0];
+  keep(total);
   return 2.0 * kChains * (64 / sizeof(T)) * static_cast<double>(rounds);
 }
 
 template <class T>
 __attribute__((target("avx2,fma"))) double fma_flops_avx2(long rounds) {
   constexpr int kChains = 12;
-  if constexpr (std::is_same_v<T, float>) {
-    __m256 sum[kChains];
-    for (int i = 0; i < kChains; ++i) sum[i] = _mm256_set1_ps(static_cast<float>(i));
-    const __m256 a = _mm256_set1_ps(0.5F);
-    for (long round = 0; round < rounds; ++round) {
+  using Lanes = Avx2<T>;
+  typename Lanes::Vector sum[kChains];
+  for (int i = 0; i < kChains; ++i) sum[i] = Lanes::set(static_cast<T>(i));
+  const auto a = Lanes::set(T{0.5});
+  for (long round = 0; round < rounds; ++round) {
 #pragma GCC unroll 16
-      for (int i = 0; i < kChains; ++i) sum[i] = _mm256_fmadd_ps(sum[i], a, a);
-    }
-    for (int i = 1; i < kChains; ++i) sum[0] = _mm256_add_ps(sum[0], sum[i]);
-    const __m256 total = sum[0];
-    keep(total);
-  } else {
-    __m256d sum[kChains];
-    for (int i = 0; i < kChains; ++i) sum[i] = _mm256_set1_pd(static_cast<double>(i));
-    const __m256d a = _mm256_set1_pd(0.5);
-    for (long round = 0; round < rounds; ++round) {
-#pragma GCC unroll 16
-      for (int i = 0; i < kChains; ++i) sum[i] = _mm256_fmadd_pd(sum[i], a, a);
-    }
-    for (int i = 1; i < kChains; ++i) sum[0] = _mm256_add_pd(sum[0], sum[i]);
-    const __m256d total = sum[0];
-    keep(total);
+    for (int i = 0; i < kChains; ++i) sum[i] = Lanes::fma(sum[i], a, a);
   }
+  for (int i = 1; i < kChains; ++i) sum[0] += sum[i];
+  const auto total = sum[0];
+  keep(total);
   return 2.0 * kChains * (32 / sizeof(T)) * static_cast<double>(rounds);
 }
 

@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(every_coarse_class_has_five_fine_ones) {
   BOOST_TEST(int{CIFAR100::coarse_of_fine()[19]} == 11);  // cattle
 }
 
-// --- files that are not what they should be; the numbers are those of the list of malformed inputs ------------------
+// --- files that are not what they should be; the numbers are those of the list of malformed inputs
 
 BOOST_AUTO_TEST_CASE(c1_a_missing_folder_file_or_name_list_is_named_with_the_command_that_fetches_it) {
   const Folder100 folder;
@@ -295,7 +295,6 @@ BOOST_AUTO_TEST_CASE(c16_names_are_never_cut_short) {
 }
 
 // --- CIFAR-10
-// ---------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(cifar10_joins_its_five_training_files_in_order) {
   const Folder10 folder;
@@ -322,7 +321,6 @@ BOOST_AUTO_TEST_CASE(cifar10_refuses_labels_above_nine) {
 }
 
 // --- the real files
-// ---------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(the_real_cifar100_has_its_published_sums_and_counts) {
   const char* folder = std::getenv("TAPESTRY_CIFAR100");

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <support/temporary_folder.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -10,33 +12,9 @@
 #include <string>
 #include <vector>
 
-#include <stdlib.h>
-
 #include <tapestry/datasets/cifar.h>
 
 namespace tapestry::test {
-
-/// A new folder, removed with all it holds.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "tapestry-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  [[nodiscard]] std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
 
 using ByteVector = std::vector<std::uint8_t>;
 

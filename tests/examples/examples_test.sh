@@ -108,14 +108,9 @@ case $case in
     ;;
 
   instruction_set)
-    for set in avx2 portable; do
-      export TAPESTRY_INSTRUCTION_SET=$set
-      "$bin/quickstart" >/dev/null 2>&1 || [ "$set" = avx2 ] || fail "quickstart must run on $set"
-      if "$bin/quickstart" >/dev/null 2>&1; then
-        expect 0 train_cifar100 --epochs 1 $small --out "$set"
-        says "$set vectors"
-      fi
-    done
+    export TAPESTRY_INSTRUCTION_SET=portable
+    expect 0 train_cifar100 --epochs 1 $small --out portable
+    says "portable vectors"
     export TAPESTRY_INSTRUCTION_SET=sse9
     expect 2 train_cifar100 --epochs 1 $small --out unknown
     complains 'TAPESTRY_INSTRUCTION_SET must be one of those that this CPU offers:'

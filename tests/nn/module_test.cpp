@@ -226,7 +226,6 @@ BOOST_AUTO_TEST_CASE(the_summary_lists_layers_shapes_counts_and_the_total) {
 }
 
 // --- Sequential and AnyModule
-// -----------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(sequential_takes_anything_callable_and_keys_are_positions) {
   nn::Sequential model{nn::Linear{2, 3}, [](const Tensor& x) { return x * 2; }, nn::Linear{3, 1}};

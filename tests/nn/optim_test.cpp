@@ -187,7 +187,6 @@ BOOST_AUTO_TEST_CASE(a_step_is_seen_by_values_saved_for_backward) {
 }
 
 // --- state
-// ------------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(state_is_keyed_by_name_and_resumes_bit_for_bit) {
   manual_seed(4);
@@ -237,7 +236,6 @@ BOOST_AUTO_TEST_CASE(a_state_that_does_not_fit_is_refused_with_a_list_and_change
 }
 
 // --- clipping
-// ---------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(clip_grad_norm_returns_the_norm_and_scales_only_what_is_longer) {
   const Tensor a = leaf({1}, f64), b = leaf({1}, f64), none = leaf({1}, f64);

@@ -10,7 +10,7 @@
 
 #include <tapestry/nn/safetensors.h>
 
-#include "temp_folder.h"
+#include "text_files.h"
 
 using namespace tapestry;
 using namespace tapestry::test;
@@ -57,7 +57,7 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(the_golden_file_is_written_byte_for_byte_and_read) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   nn::save_tensors({{"a", tensor({1.0, 2.0})}}, folder / "a.safetensors");
   std::string expected =
       with_length(R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}   )",
@@ -70,7 +70,7 @@ BOOST_AUTO_TEST_CASE(the_golden_file_is_written_byte_for_byte_and_read) {
 }
 
 BOOST_AUTO_TEST_CASE(every_dtype_scalars_and_empty_tensors_survive_and_saving_again_gives_the_same_bytes) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const double nan = std::numeric_limits<double>::quiet_NaN();
   std::map<std::string, Tensor> all{{"f32", tensor({1.5, nan, -0.0})},
                                     {"f64", tensor({1e-300, -2.0}, {.dtype = f64})},
@@ -284,7 +284,7 @@ BOOST_AUTO_TEST_CASE(damaged_files_are_refused_or_read_but_never_worse) {
 }
 
 BOOST_AUTO_TEST_CASE(save_refuses_names_that_load_would_refuse) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const auto refused = [&](const std::string& name) {
     return error<std::invalid_argument>([&] { nn::save_tensors({{name, ones({1})}}, folder / "a"); });
   };
@@ -304,10 +304,9 @@ BOOST_AUTO_TEST_CASE(save_refuses_names_that_load_would_refuse) {
 }
 
 // --- the file system
-// --------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(reading_names_what_cannot_be_read) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const auto refused = [](const std::filesystem::path& path) {
     return error<FileError>([&] { (void)nn::load_tensors(path); });
   };
@@ -320,7 +319,7 @@ BOOST_AUTO_TEST_CASE(reading_names_what_cannot_be_read) {
 }
 
 BOOST_AUTO_TEST_CASE(k20_a_folder_that_is_missing_gives_an_error_and_leaves_nothing) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string text = error<FileError>([&] { nn::save_tensors({{"a", ones({1})}}, folder / "none/a"); });
   BOOST_TEST(text == (folder / "none/a").string() +
                          ": a file in its folder must be writable; got No such "
@@ -331,7 +330,7 @@ BOOST_AUTO_TEST_CASE(k20_a_folder_that_is_missing_gives_an_error_and_leaves_noth
 // The file may not grow beyond so many bytes, as if the disk were full: 64
 // places in it.
 BOOST_AUTO_TEST_CASE(k20_a_full_disk_leaves_the_old_file_and_no_temporary) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   nn::save_tensors({{"a", ones({2})}}, folder / "a");
   const std::string before = read_text(folder / "a");
   const Tensor big = ones({1000});
@@ -357,7 +356,7 @@ BOOST_AUTO_TEST_CASE(k20_a_full_disk_leaves_the_old_file_and_no_temporary) {
 
 BOOST_AUTO_TEST_CASE(an_existing_file_keeps_its_mode_and_a_link_its_place) {
   namespace fs = std::filesystem;
-  const TempFolder folder;
+  const TemporaryFolder folder;
   nn::save_tensors({{"a", ones({1})}}, folder / "a");
   fs::permissions(folder / "a", fs::perms::owner_read | fs::perms::owner_write | fs::perms::others_read);
   fs::create_symlink("a", folder / "link");
@@ -369,7 +368,7 @@ BOOST_AUTO_TEST_CASE(an_existing_file_keeps_its_mode_and_a_link_its_place) {
 }
 
 BOOST_AUTO_TEST_CASE(of_two_writers_one_wins_whole_and_readers_see_whole_files) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const auto path = folder / "a";
   nn::save_tensors({{"a", zeros({10'000})}}, path);
   const auto write = [&](double value) {

@@ -11,7 +11,7 @@
 #include <tapestry/nn/sequential.h>
 #include <tapestry/nn/serialize.h>
 
-#include "temp_folder.h"
+#include "text_files.h"
 
 using namespace tapestry;
 using namespace tapestry::test;
@@ -42,7 +42,7 @@ bool equal(const nn::Module& a, const nn::Module& b) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(saving_and_loading_is_bit_exact_and_saving_again_gives_the_same_bytes) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   manual_seed(1);
   for (const Dtype dtype : {f32, f64}) {
     nn::Sequential a = small_model();
@@ -104,7 +104,7 @@ BOOST_AUTO_TEST_CASE(columns_behind_a_flatten_are_in_pytorchs_order_in_the_file)
 }
 
 BOOST_AUTO_TEST_CASE(k14_all_missing_unexpected_and_misshapen_tensors_are_listed_at_once_and_nothing_changes) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   nn::Sequential model = small_model();
   auto state = nn::file_state(model);
   const auto before = nn::file_state(model);

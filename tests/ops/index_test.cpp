@@ -93,7 +93,6 @@ const OpRows rows{
 BOOST_AUTO_TEST_SUITE(index_test)
 
 // --- gather, scatter_add
-// ----------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(gather_takes_the_named_elements_of_every_dtype) {
   for (const Dtype dtype : kDtypes) {
@@ -200,7 +199,6 @@ BOOST_AUTO_TEST_CASE(index_ops_refuse_shapes_and_dtypes_that_do_not_fit) {
 }
 
 // --- index_select, embedding, one_hot
-// ---------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(index_select_takes_slices_of_every_dtype) {
   for (const Dtype dtype : kDtypes) {
@@ -258,7 +256,6 @@ BOOST_AUTO_TEST_CASE(one_hot_marks_the_class_in_any_dtype) {
 }
 
 // --- sort, topk
-// -------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(sort_puts_nan_last_and_topk_first) {
   const Tensor x = tensor<double>({kNan, 1, kInf}, {.dtype = f64});

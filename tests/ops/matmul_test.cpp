@@ -240,7 +240,6 @@ BOOST_AUTO_TEST_CASE(matmul_and_its_gradients_are_the_same_on_any_number_of_thre
 }
 
 // --- linear
-// -----------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(linear_is_a_product_with_the_transposed_weight_plus_bias) {
   Generator g(5);

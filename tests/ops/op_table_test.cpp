@@ -200,7 +200,6 @@ BOOST_AUTO_TEST_CASE(samples_are_not_vacuous) {
 }
 
 // --- the table against the headers and the README
-// ---------------------------------------------------------------------
 
 namespace {
 

@@ -187,7 +187,6 @@ const OpRows rows{
 BOOST_AUTO_TEST_SUITE(pool2d_test)
 
 // --- against naive loops
-// ----------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(max_pooling_equals_a_naive_loop_for_channels_around_the_vector_length) {
   Generator g(1);
@@ -287,7 +286,6 @@ BOOST_AUTO_TEST_CASE(pooling_gives_the_same_bits_on_any_number_of_threads) {
 }
 
 // --- max
-// --------------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(output_extents_of_max_pooling_are_pytorchs) {
   const auto extent = [](Index size, const MaxPool2dOptions& options) {
@@ -359,7 +357,6 @@ BOOST_AUTO_TEST_CASE(an_empty_batch_or_no_channels_are_pooled_to_nothing) {
 }
 
 // --- average
-// ----------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(average_pooling_counts_padding_unless_told_otherwise) {
   const Tensor x = ones({1, 2, 2, 1}, {.dtype = f64});
@@ -411,7 +408,6 @@ BOOST_AUTO_TEST_CASE(channels_do_not_mix) {
 }
 
 // --- errors
-// -----------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(pooling_refuses_bad_calls_with_exact_texts) {
   const Tensor x = zeros({1, 4, 4, 1});

@@ -211,7 +211,6 @@ const OpRows rows{
 BOOST_AUTO_TEST_SUITE(shape_ops_test)
 
 // --- reshape and its kin
-// ----------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(reshape_keeps_the_order_and_shares_storage) {
   const Tensor x = count_up({2, 6});
@@ -282,7 +281,6 @@ BOOST_AUTO_TEST_CASE(squeeze_leaves_an_extent_other_than_one) {
 }
 
 // --- permute
-// ----------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(permute_moves_every_dtype_as_a_naive_loop_does) {
   const Shape shape{3, 4, 2, 5};
@@ -334,7 +332,6 @@ BOOST_AUTO_TEST_CASE(permute_refuses_an_order_that_is_none) {
 }
 
 // --- cat, stack
-// -------------------------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(cat_joins_tensors_along_a_dim_in_every_dtype) {
   for (const Dtype dtype : kDtypes) {
@@ -396,7 +393,6 @@ BOOST_AUTO_TEST_CASE(cat_and_stack_refuse_what_does_not_fit) {
 }
 
 // --- slice, select, narrow, split
-// -------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(slice_clamps_its_ends) {
   BOOST_TEST(all_close(slice(arange(3), {.begin = 1, .end = 10}), {1, 2}, 0));
@@ -488,7 +484,6 @@ BOOST_AUTO_TEST_CASE(split_and_chunk_cut_as_pytorch_does) {
 }
 
 // --- pad, repeat, expand, flip
-// ----------------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(pad_adds_a_constant_or_crops) {
   BOOST_TEST(all_close(pad(arange(2), {{1, 2}}, {.value = 9}), {9, 0, 1, 9, 9}, 0));

@@ -1,13 +1,14 @@
 #include <tapestry/ops/kernels/conv2d.h>
 #include <tapestry/ops/kernels/gemm.h>
+#include <tapestry/ops/kernels/instruction_set.h>
 
-#include <hwy/targets.h>
 #include <boost/test/unit_test.hpp>
 
 #include <cmath>
 #include <cstdint>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -15,18 +16,17 @@ namespace {
 using namespace tapestry;
 
 /// Makes the kernels use one instruction set for as long as it lives.
-class ForcedTarget {
+class Forced {
  public:
-  explicit ForcedTarget(std::int64_t target) { use(target); }
-  ~ForcedTarget() { use(0); }
-  ForcedTarget(const ForcedTarget&) = delete;
-  ForcedTarget& operator=(const ForcedTarget&) = delete;
+  explicit Forced(std::string_view name) : before_(kernels::instruction_set()) {
+    BOOST_TEST_REQUIRE(kernels::use_instruction_set(name));
+  }
+  ~Forced() { kernels::use_instruction_set(before_); }
+  Forced(const Forced&) = delete;
+  Forced& operator=(const Forced&) = delete;
 
  private:
-  static void use(std::int64_t targets) {  // 0: what the CPU has
-    hwy::SetSupportedTargetsForTest(targets);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
+  std::string_view before_;
 };
 
 std::vector<float> normals(Index count, unsigned seed) {
@@ -66,32 +66,29 @@ std::vector<float> everything() {
   return all;
 }
 
-constexpr std::int64_t kFallback = HWY_SCALAR | HWY_EMU128;  // which of the two depends on the compiler
-
-bool has(std::int64_t target) { return (hwy::SupportedTargets() & target) != 0; }
+bool has_avx512() { return kernels::best_instruction_set() == 2; }
 
 BOOST_AUTO_TEST_SUITE(dispatch_test)
 
 BOOST_AUTO_TEST_CASE(a_forced_instruction_set_is_the_one_in_use) {
-  for (const std::int64_t target : {HWY_AVX3, HWY_AVX2}) {
-    if (!has(target)) continue;
-    const ForcedTarget forced(target);
-    BOOST_TEST(std::string(kernels::simd_target()) == hwy::TargetName(target));
+  for (std::size_t i = 1; i <= kernels::best_instruction_set(); ++i) {
+    const Forced forced(kernels::kInstructionSets[i]);
+    BOOST_TEST(std::string(kernels::simd_target()) == (i == 2 ? "AVX3" : "AVX2"));
   }
-  const ForcedTarget forced(kFallback);
+  const Forced forced("portable");
   const std::string name = kernels::simd_target();
-  BOOST_TEST((name == "SCALAR" || name == "EMU128"), name);
+  BOOST_TEST((name == "SCALAR" || name == "EMU128"), name);  // which of the two depends on the compiler
 }
 
 BOOST_AUTO_TEST_CASE(avx2_and_avx512_give_the_same_bits,
-                     *boost::unit_test::precondition([](auto) { return has(HWY_AVX3); })) {
+                     *boost::unit_test::precondition([](auto) { return has_avx512(); })) {
   std::vector<float> wide, narrow;
   {
-    const ForcedTarget forced(HWY_AVX3);
+    const Forced forced("avx512");
     wide = everything();
   }
   {
-    const ForcedTarget forced(HWY_AVX2);
+    const Forced forced("avx2");
     narrow = everything();
   }
   BOOST_TEST((wide == narrow));
@@ -99,7 +96,7 @@ BOOST_AUTO_TEST_CASE(avx2_and_avx512_give_the_same_bits,
 
 BOOST_AUTO_TEST_CASE(the_fallback_without_vectors_agrees_up_to_rounding) {
   const std::vector<float> best = everything();
-  const ForcedTarget forced(kFallback);
+  const Forced forced("portable");
   const std::vector<float> scalar = everything();
   double worst = 0;
   for (std::size_t i = 0; i < best.size(); ++i) {
