@@ -77,7 +77,7 @@ BOOST_AUTO_TEST_CASE(twenty_steps_give_the_same_bits_with_1_2_3_and_7_threads) {
 }
 
 BOOST_AUTO_TEST_CASE(a_steady_training_step_asks_the_system_for_nothing,
-                     *boost::unit_test::enable_if<!detail::kUnderSanitizer>()) {
+                     *boost::unit_test::precondition([](auto) { return !detail::kUnderSanitizer; })) {
   const auto page_faults = [] {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
