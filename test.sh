@@ -40,11 +40,11 @@ if [ -n "$sanitizers" ]; then
   say "Tests (address and undefined-behaviour sanitizers)"
   ctest --preset asan -j "$(nproc)" -R '^(autograd|ops|ops_kernels|nn|datasets)/'
   done_with "asan tests"
-  build tsan tapestry_test_autograd tapestry_test_datasets
+  build tsan tapestry_test_autograd tapestry_test_ops tapestry_test_datasets
   done_with "tsan build"
   say "Tests (thread sanitizer)"
   # Where the kernel randomises addresses with 32 bits, the sanitizer cannot lay out its shadow memory.
-  setarch -R ctest --preset tsan -j 1 -R '^autograd/|^datasets/loader'
+  setarch -R ctest --preset tsan -j 1 -R '^autograd/|^ops/fusion|^datasets/loader'
   done_with "tsan tests"
 fi
 
