@@ -159,6 +159,7 @@ template void gemm_bf16(bool, bool, Index, Index, Index, const BFloat16*, const 
 template void gemm_bf16(bool, bool, Index, Index, Index, const BFloat16*, const float*, const float*, float*);
 template void gemm_bf16(bool, bool, Index, Index, Index, const float*, const BFloat16*, const float*, float*);
 template void gemm_bf16(bool, bool, Index, Index, Index, const float*, const float*, const float*, float*);
+template void gemm_bf16(bool, bool, Index, Index, Index, const float*, const float*, const float*, BFloat16*);
 template void gemm_bf16_batched(Index, const Index*, const Index*, bool, bool, Index, Index, Index, const BFloat16*,
                                 const BFloat16*, BFloat16*);
 template void gemm_bf16_batched(Index, const Index*, const Index*, bool, bool, Index, Index, Index, const BFloat16*,
@@ -173,5 +174,7 @@ template void gemm_bf16_batched(Index, const Index*, const Index*, bool, bool, I
                                 const BFloat16*, float*);
 template void gemm_bf16_batched(Index, const Index*, const Index*, bool, bool, Index, Index, Index, const float*,
                                 const float*, float*);
+template void gemm_bf16_batched(Index, const Index*, const Index*, bool, bool, Index, Index, Index, const float*,
+                                const float*, BFloat16*);
 
 }  // namespace tapestry::kernels
