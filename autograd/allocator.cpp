@@ -1,5 +1,6 @@
 #include <tapestry/autograd/allocator.h>
 
+#include <fmt/format.h>
 #include <sys/mman.h>
 
 #include <array>
@@ -10,6 +11,8 @@
 #include <new>
 #include <utility>
 #include <vector>
+
+#include <tapestry/autograd/check.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TAPESTRY_NO_BLOCK_CACHE 1
@@ -28,14 +31,20 @@ constexpr bool kCache = false;  // a recycled block would hide use after free an
 constexpr bool kCache = true;
 #endif
 
-constexpr std::size_t kAlign = 64;             // a cache line and the widest vector
-constexpr std::size_t kSmallBytes = 1024;      // up to here: lists of the thread, one per multiple of 64
-constexpr std::size_t kSlabBytes = 64 * 1024;  // small blocks are cut from slabs of this size
+constexpr std::size_t kAlign = 64;                      // a cache line and the widest vector
+constexpr std::size_t kLargest = std::size_t{1} << 62;  // bytes; rounding up to a size class does not overflow
+constexpr std::size_t kSmallBytes = 1024;               // up to here: lists of the thread, one per multiple of 64
+constexpr std::size_t kSlabBytes = 64 * 1024;           // small blocks are cut from slabs of this size
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
+// Large blocks start on a huge page and would all fall into the same sets of the caches: y = x + b walks three arrays
+// at once. Each starts some lines further than the one before instead, in a cycle of 16 that stays within two pages.
+constexpr std::size_t kColours = 16, kColourStep = 5 * kAlign;
 
 std::atomic<std::int64_t> live_bytes{0};
 std::atomic<std::int64_t> peak_bytes{0};
 std::atomic<std::int64_t> cached_bytes{0};
+std::atomic<std::int64_t> system_blocks{0};
+std::atomic<std::int64_t> limit{kNoMemoryLimit};
 
 void count_large(std::int64_t bytes) noexcept {
   const std::int64_t live = live_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes;
@@ -44,12 +53,29 @@ void count_large(std::int64_t bytes) noexcept {
   }
 }
 
-void* system_allocate(std::size_t bytes) noexcept {
-  const std::size_t align = kCache && bytes >= kHugePage ? kHugePage : kAlign;
+void* system_allocate(std::size_t align, std::size_t bytes) noexcept {
   void* block = std::aligned_alloc(align, (bytes + align - 1) / align * align);
-  // Large tensors are walked end to end: 2 MiB pages save most of their TLB misses and page faults.
-  if (block && align == kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
+  if (block) system_blocks.fetch_add(1, std::memory_order_relaxed);
   return block;
+}
+
+constexpr bool is_coloured(std::size_t bytes) { return kCache && bytes >= kHugePage; }
+
+void* system_allocate_large(std::size_t bytes) noexcept {
+  if (!is_coloured(bytes)) return system_allocate(kAlign, bytes);
+  static std::atomic<std::size_t> next{0};
+  const std::size_t colour = next.fetch_add(1, std::memory_order_relaxed) % kColours * kColourStep;
+  auto* const block = static_cast<std::byte*>(system_allocate(kHugePage, bytes + kColours * kColourStep));
+  if (!block) return nullptr;
+  // Large tensors are walked end to end: 2 MiB pages save most of their TLB misses and page faults. A tail shorter than
+  // such a page stays on small ones.
+  madvise(block, (bytes + colour) / kHugePage * kHugePage, MADV_HUGEPAGE);
+  return block + colour;
+}
+
+void system_free_large(void* block, std::size_t bytes) noexcept {
+  const auto address = reinterpret_cast<std::uintptr_t>(block);
+  std::free(is_coloured(bytes) ? reinterpret_cast<void*>(address / kHugePage * kHugePage) : block);
 }
 
 // --- large blocks
@@ -66,6 +92,9 @@ SizeClass size_class(std::size_t bytes) noexcept {
   const std::size_t eighths = ((bytes - 1) >> shift) + 1;              // 9 .. 16 units of 2^shift
   return {static_cast<std::size_t>(shift) * 8 + (eighths - 9), eighths << shift};
 }
+
+/// Bytes of the class with this index.
+constexpr std::size_t bytes_of_class(std::size_t index) noexcept { return (index % 8 + 9) << (index / 8); }
 
 /// Freed large blocks of all threads. Never destroyed: tensors with static storage may be freed after it.
 class Bins {
@@ -91,15 +120,15 @@ class Bins {
       bins_[size.index].push_back(block);
       cached_bytes.fetch_add(static_cast<std::int64_t>(size.bytes), std::memory_order_relaxed);
     } catch (const std::bad_alloc&) {
-      std::free(block);
+      system_free_large(block, size.bytes);
     }
   }
 
   void clear() noexcept {
     const std::scoped_lock lock(mutex_);
-    for (auto& bin : bins_) {
-      for (void* block : bin) std::free(block);
-      bin.clear();
+    for (std::size_t i = 0; i < bins_.size(); ++i) {
+      for (void* block : bins_[i]) system_free_large(block, bytes_of_class(i));
+      bins_[i].clear();
     }
     cached_bytes = 0;
   }
@@ -109,16 +138,34 @@ class Bins {
   std::array<std::vector<void*>, 64 * 8> bins_;
 };
 
+[[noreturn]] void throw_out_of_memory(std::size_t bytes) {
+  const auto mib = [](auto n) { return static_cast<double>(n) / (1 << 20); };
+  std::string message =
+      fmt::format("memory: no room for a block of {:.1f} MiB; {:.1f} MiB are live", mib(bytes), mib(live_bytes.load()));
+  if (memory_limit() == kNoMemoryLimit) message += " and the system has no more";
+  else message += fmt::format(" and the limit is {:.1f} MiB (set_memory_limit)", mib(memory_limit()));
+  throw OutOfMemory(std::move(message));
+}
+
 void* allocate_large(std::size_t bytes) {
+  if (bytes > kLargest) throw_out_of_memory(bytes);
   const SizeClass size = size_class(bytes);
+  const auto wanted = static_cast<std::int64_t>(size.bytes);
+  if (live_bytes.load(std::memory_order_relaxed) > memory_limit() - wanted) throw_out_of_memory(bytes);
   void* block = kCache ? Bins::instance().take(size) : nullptr;
-  if (!block) block = system_allocate(size.bytes);
+  if (!block) {
+    if (live_bytes.load(std::memory_order_relaxed) + cached_bytes.load(std::memory_order_relaxed) >
+        memory_limit() - wanted) {
+      empty_cache();
+    }
+    block = system_allocate_large(size.bytes);
+  }
   if (!block) {
     empty_cache();
-    block = system_allocate(size.bytes);
+    block = system_allocate_large(size.bytes);
   }
-  if (!block) throw std::bad_alloc();
-  count_large(static_cast<std::int64_t>(size.bytes));
+  if (!block) throw_out_of_memory(bytes);
+  count_large(wanted);
   return block;
 }
 
@@ -126,7 +173,7 @@ void free_large(void* block, std::size_t bytes) noexcept {
   const SizeClass size = size_class(bytes);
   live_bytes.fetch_sub(static_cast<std::int64_t>(size.bytes), std::memory_order_relaxed);
   if (kCache) Bins::instance().put(block, size);
-  else std::free(block);
+  else system_free_large(block, size.bytes);
 }
 
 // --- small blocks
@@ -187,8 +234,8 @@ void refill(std::size_t c) {
     mine.lists[c] = std::exchange(orphans.lists[c], nullptr);
   }
   if (mine.lists[c]) return;
-  auto* slab = static_cast<std::byte*>(system_allocate(kSlabBytes));
-  if (!slab) throw std::bad_alloc();
+  auto* slab = static_cast<std::byte*>(system_allocate(kAlign, kSlabBytes));
+  if (!slab) throw_out_of_memory(kSlabBytes);
   const std::size_t bytes = (c + 1) * kAlign;
   // Linked so that blocks are handed out in the order of their addresses.
   for (std::size_t n = kSlabBytes / bytes; n-- > 0;) mine.lists[c] = new (slab + n * bytes) FreeBlock{mine.lists[c]};
@@ -200,8 +247,8 @@ void* detail::allocate_block(std::size_t bytes) {
   if (bytes > kSmallBytes) return allocate_large(bytes);
   const std::size_t c = bytes == 0 ? 0 : (bytes - 1) / kAlign;
   if constexpr (!kCache) {
-    void* block = system_allocate((c + 1) * kAlign);
-    if (!block) throw std::bad_alloc();
+    void* block = system_allocate(kAlign, (c + 1) * kAlign);
+    if (!block) throw_out_of_memory(bytes);
     return block;
   }
   ThreadLists& mine = thread_lists;
@@ -274,7 +321,7 @@ void detail::LiveCounts::register_thread() noexcept {
 }
 
 MemoryStats memory_stats() noexcept {
-  MemoryStats stats{live_bytes.load(), peak_bytes.load(), cached_bytes.load()};
+  MemoryStats stats{live_bytes.load(), peak_bytes.load(), cached_bytes.load(), system_blocks.load()};
   Census& census = Census::instance();
   const std::scoped_lock lock(census.mutex);
   stats.live_nodes = census.nodes;
@@ -289,5 +336,15 @@ MemoryStats memory_stats() noexcept {
 void reset_peak_bytes() noexcept { peak_bytes = live_bytes.load(); }
 
 void empty_cache() noexcept { Bins::instance().clear(); }
+
+void set_memory_limit(std::int64_t bytes) {
+  const std::int64_t live = live_bytes.load();
+  if (bytes < live)
+    throw_invalid("set_memory_limit: the limit must be at least the {} bytes live; got {}", live, bytes);
+  limit.store(bytes, std::memory_order_relaxed);
+  if (live + cached_bytes.load() > bytes) empty_cache();
+}
+
+std::int64_t memory_limit() noexcept { return limit.load(std::memory_order_relaxed); }
 
 }  // namespace tapestry

@@ -3,16 +3,21 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <new>
+#include <string>
+#include <utility>
 
 /// The memory of tensors and nodes: blocks that are freed are kept for the next request of their size class, so that a
 /// training step in steady state asks the system for nothing.
 namespace tapestry {
 
 struct MemoryStats {
-  std::int64_t live_bytes = 0;    ///< handed out now in blocks over 1 KiB, by size class
-  std::int64_t peak_bytes = 0;    ///< most ever handed out since reset_peak_bytes()
-  std::int64_t cached_bytes = 0;  ///< large blocks freed and kept
-  std::int64_t live_nodes = 0;    ///< recorded ops and leaves alive
+  std::int64_t live_bytes = 0;     ///< handed out now in blocks over 1 KiB, by size class
+  std::int64_t peak_bytes = 0;     ///< most ever handed out since reset_peak_bytes()
+  std::int64_t cached_bytes = 0;   ///< large blocks freed and kept
+  std::int64_t system_blocks = 0;  ///< blocks ever asked of the system: stands still in a steady loop
+  std::int64_t live_nodes = 0;     ///< recorded ops and leaves alive
   std::int64_t live_storages = 0;
 };
 
@@ -22,10 +27,27 @@ void reset_peak_bytes() noexcept;
 /// Gives the large blocks that are kept back to the system.
 void empty_cache() noexcept;
 
+/// The most bytes that large blocks may hold, live and kept together; no limit at first. Kept blocks are given back
+/// before anybody is refused. Throws std::invalid_argument for a limit below what is live already, which is never
+/// taken away.
+void set_memory_limit(std::int64_t bytes);
+[[nodiscard]] std::int64_t memory_limit() noexcept;
+inline constexpr std::int64_t kNoMemoryLimit = std::numeric_limits<std::int64_t>::max();
+
+/// The system, or the limit, has no memory for a tensor. Nothing is lost: what was live still is.
+class OutOfMemory : public std::bad_alloc {
+ public:
+  explicit OutOfMemory(std::string message) : message_(std::move(message)) {}
+  [[nodiscard]] const char* what() const noexcept override { return message_.c_str(); }
+
+ private:
+  std::string message_;
+};
+
 namespace detail {
 
 /// A block of at least `bytes` bytes, aligned to 64. Small ones come from lists of this thread, large ones from shared
-/// bins. Throws std::bad_alloc after having emptied the cache and tried again.
+/// bins. Throws OutOfMemory after having emptied the cache and tried again.
 [[nodiscard]] void* allocate_block(std::size_t bytes);
 
 /// Takes back a block of allocate_block, from any thread; `bytes` is what was asked for.

@@ -69,7 +69,7 @@ void accumulate(Tensor& sum, Tensor gradient, bool create_graph) {
 // --- the sweep
 // --------------------------------------------------------------------------------------------------------
 
-void Sweep::send(const Ref<Node>& to, Tensor gradient) {
+void Sweep::send(Ref<Node> to, Tensor gradient) {
   if (!to || !gradient.defined()) return;
   if (gradient.shape() != to->shape || gradient.dtype() != to->dtype) {
     const char* op = CallSite::current().rule_of;
@@ -82,13 +82,14 @@ void Sweep::send(const Ref<Node>& to, Tensor gradient) {
                 op ? op : "backward");
   }
   if (!latest_.node) {
-    latest_ = {to, std::move(gradient)};
+    latest_.node = std::move(to);
+    latest_.gradient = std::move(gradient);
   } else if (latest_.node == to) {
     accumulate(latest_.gradient, std::move(gradient), options_.create_graph);
   } else {
     // Whichever is later takes the slot; the other waits in the map, or joins its entry there.
-    Pending other{to, std::move(gradient)};
-    if (to->seq > latest_.node->seq) std::swap(other, latest_);
+    Pending other{std::move(to), std::move(gradient)};
+    if (other.node->seq > latest_.node->seq) std::swap(other, latest_);
     const auto [entry, is_new] = earlier_.try_emplace(other.node->seq);
     if (is_new) entry->second = std::move(other);
     else accumulate(entry->second.gradient, std::move(other.gradient), options_.create_graph);

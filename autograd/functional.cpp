@@ -65,7 +65,7 @@ Tensor rows_of(const Tensor& y, const Tensor& x, const Shape& shape) {
     else seed.mutable_data<BFloat16>()[r] = BFloat16(1.0F);
     const Tensor row = grad_or_zeros({y}, {x}, {seed}, {.retain_graph = true}).front();
     if (row_bytes > 0)
-      std::memcpy(rows.impl().data + r * row_bytes, row.impl().data, static_cast<std::size_t>(row_bytes));
+      std::memcpy(rows.impl().bytes() + r * row_bytes, row.impl().bytes(), static_cast<std::size_t>(row_bytes));
   }
   return rows;
 }

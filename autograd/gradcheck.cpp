@@ -30,12 +30,13 @@ constexpr Index kLocalised = 4096;    // input elements that are looked at one b
 
 Tensor copy_of(const Tensor& x) {
   Tensor y = empty_like(x);
-  std::memcpy(y.impl().data, x.impl().data, static_cast<std::size_t>(x.numel() * item_bytes(x.dtype())));
+  std::memcpy(y.impl().bytes(), x.impl().bytes(), static_cast<std::size_t>(x.numel() * item_bytes(x.dtype())));
   return y;
 }
 
 bool same_bytes(const Tensor& a, const Tensor& b) {
-  return std::memcmp(a.impl().data, b.impl().data, static_cast<std::size_t>(a.numel() * item_bytes(a.dtype()))) == 0;
+  return std::memcmp(a.impl().bytes(), b.impl().bytes(), static_cast<std::size_t>(a.numel() * item_bytes(a.dtype()))) ==
+         0;
 }
 
 bool same_bits(const Values& a, const Values& b) {
@@ -376,7 +377,7 @@ class Check {
   /// x with element e moved by t.
   [[nodiscard]] Values moved(std::size_t input, Index e, double t) {
     if (probe_.empty()) probe_ = copies();
-    double* at = reinterpret_cast<double*>(probe_[input].impl().data) + e;
+    double* at = reinterpret_cast<double*>(probe_[input].impl().bytes()) + e;
     const double x = *at;
     *at = x + t;
     Values y = evaluate(probe_);
@@ -523,7 +524,7 @@ class Check {
       Values width(u.size());
       const auto step = [&](double sign) {
         std::vector<Tensor> moved_xs = copies();
-        auto* out = reinterpret_cast<double*>(moved_xs[wanted_[k]].impl().data);
+        auto* out = reinterpret_cast<double*>(moved_xs[wanted_[k]].impl().bytes());
         for (std::size_t i = 0; i < u.size(); ++i) {
           out[i] = at[i] + sign * h * std::max(1.0, std::abs(at[i])) * u[i];
           width[i] += sign * out[i];
@@ -575,7 +576,7 @@ class Check {
       const double h = std::ldexp(1.0, -e);
       std::vector<Tensor> xs = copies();
       for (std::size_t k = 0; k < wanted_.size(); ++k) {
-        auto* out = reinterpret_cast<double*>(xs[wanted_[k]].impl().data);
+        auto* out = reinterpret_cast<double*>(xs[wanted_[k]].impl().bytes());
         for (std::size_t i = 0; i < direction[k].size(); ++i) out[i] += h * direction[k][i];
       }
       const double rest = std::abs(dot(seed_, evaluate(xs)) - f0 - h * slope);

@@ -47,7 +47,7 @@ void Leaf::backward(const Tensor& dy, Sweep& sweep) {
     grad_ = dy;
   } else {  // somebody else holds dy: leaves never share storage
     grad_ = empty(shape, dtype);
-    std::memcpy(grad_.impl().data, dy.impl().data, static_cast<std::size_t>(dy.numel() * item_bytes(dtype)));
+    std::memcpy(grad_.impl().bytes(), dy.impl().bytes(), static_cast<std::size_t>(dy.numel() * item_bytes(dtype)));
   }
 }
 
@@ -61,7 +61,9 @@ void Leaf::set_grad(Tensor grad) {
   std::swap(grad_, grad);  // the old one ends after the lock
 }
 
-void send(Sweep& sweep, const Ref<Node>& to, Tensor gradient) { sweep.send(to, std::move(gradient)); }
+void send(Sweep& sweep, Ref<Node> to, Tensor gradient) { sweep.send(std::move(to), std::move(gradient)); }
+
+bool keeps_graph(const Sweep& sweep) noexcept { return sweep.options().retain_graph; }
 
 Tensor detail::fresh(Tensor y) {
   if (y.impl().node || y.impl().use_count() > 1) return y.detach();

@@ -68,6 +68,9 @@ class Leaf final : public Node {
 /// Adds `gradient` to what `to` will be played with. Null nodes and undefined gradients are ignored. Throws
 /// std::logic_error when shape or dtype are not those of the node, or - while a graph is being created - when the
 /// gradient has lost its node: some rule is not differentiable, and a second derivative would be silently wrong.
-void send(Sweep& sweep, const Ref<Node>& to, Tensor gradient);
+void send(Sweep& sweep, Ref<Node> to, Tensor gradient);
+
+/// Whether nodes stay as they are when they have been played, for another time.
+[[nodiscard]] bool keeps_graph(const Sweep& sweep) noexcept;
 
 }  // namespace tapestry

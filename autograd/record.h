@@ -21,7 +21,8 @@
 ///     }
 ///
 /// A rule is linear in dy and speaks in ops, so that it can be differentiated again. It must not capture the output -
-/// that would be a cycle - but may ask for it: `[](const Tensor& dy, const Tensor& y) { ... }`. Returning an undefined
+/// that would be a cycle - but may ask for it: `[](const Tensor& dy, const Tensor& y) { ... }`. Nor need it keep the
+/// shape that its result must have: `[](const Tensor& dy, const Shape& shape_of_x) { ... }`. Returning an undefined
 /// tensor means zero.
 namespace tapestry {
 
@@ -93,6 +94,9 @@ namespace detail {
 template <class Rule>
 inline constexpr bool wants_output = std::invocable<const Rule&, const Tensor&, const Tensor&>;
 
+template <class Rule>
+inline constexpr bool wants_shape = std::invocable<const Rule&, const Tensor&, const Shape&>;
+
 /// The node of an op with one rule per input.
 template <class... Rules>
 class RuleNode final : public Node {
@@ -132,11 +136,24 @@ class RuleNode final : public Node {
   void play_one(const Tensor& dy, Sweep& sweep) {
     const auto& rule = std::get<I>(rules_);
     if (!rule) return;
-    if constexpr (wants_output<std::tuple_element_t<I, std::tuple<Rules...>>>) {
-      send(sweep, inputs_[I], (*rule)(dy, output()));
+    using Rule = std::tuple_element_t<I, std::tuple<Rules...>>;
+    if constexpr (wants_output<Rule>) {
+      Tensor gradient = (*rule)(dy, output());
+      send(sweep, input<I>(sweep), std::move(gradient));
+    } else if constexpr (wants_shape<Rule>) {
+      Tensor gradient = (*rule)(dy, inputs_[I]->shape);
+      send(sweep, input<I>(sweep), std::move(gradient));
     } else {
-      send(sweep, inputs_[I], (*rule)(dy));
+      Tensor gradient = (*rule)(dy);
+      send(sweep, input<I>(sweep), std::move(gradient));
     }
+  }
+
+  /// Where the gradient goes: the reference itself when this node will not be played again.
+  template <std::size_t I>
+  [[nodiscard]] Ref<Node> input(const Sweep& sweep) {
+    if (keeps_graph(sweep)) return inputs_[I];
+    return std::move(inputs_[I]);
   }
 
   /// y as rules see it: with its node while a graph is being created, so that its own dependence on x counts.
@@ -198,7 +215,7 @@ Tensor record(const char* name, Tensor y, Wrt<Rules>... inputs) {
   if (!is_grad_enabled() || !(detail::has_node(inputs.x) || ...)) return y;
   y = detail::fresh(std::move(y));
   const Location location = detail::location_or(std::get<0>(std::tie(inputs...)).here);
-  y.impl().node = Ref<Node>(new detail::RuleNode<Rules...>(name, y, location, std::move(inputs)...));
+  y.impl().node = Ref<Node>::adopt(new detail::RuleNode<Rules...>(name, y, location, std::move(inputs)...));
   return y;
 }
 
@@ -212,7 +229,7 @@ Tensor record_joint(const char* name, Tensor y, const std::vector<Tensor>& input
   if (!is_grad_enabled() || !wanted) return y;
   y = detail::fresh(std::move(y));
   const Location location = detail::location_or(here);
-  y.impl().node = Ref<Node>(new detail::JointNode<Rule>(name, y, location, inputs, std::move(rule), bytes));
+  y.impl().node = Ref<Node>::adopt(new detail::JointNode<Rule>(name, y, location, inputs, std::move(rule), bytes));
   return y;
 }
 

@@ -6,7 +6,8 @@
 
 namespace tapestry {
 
-/// What a Ref counts. The object is born with a count of zero; whoever takes the count from one to zero destroys it.
+/// What a Ref counts. The object is born with a count of one, which Ref::adopt takes over; whoever takes the count from
+/// one to zero destroys it.
 class RefCounted {
  public:
   RefCounted() = default;
@@ -30,7 +31,7 @@ class RefCounted {
   ~RefCounted() = default;
 
  private:
-  mutable std::atomic<std::uint32_t> count_{0};
+  mutable std::atomic<std::uint32_t> count_{1};
 };
 
 /// An owning pointer to a RefCounted object: one word, like std::shared_ptr without the control block. T provides a
@@ -39,6 +40,15 @@ template <class T>
 class Ref {
  public:
   Ref() noexcept = default;
+
+  /// Takes over the count that a new object is born with: no locked instruction.
+  [[nodiscard]] static Ref adopt(T* object) noexcept {
+    Ref ref;
+    ref.object_ = object;
+    return ref;
+  }
+
+  /// One more reference to an object that others hold already.
   explicit Ref(T* object) noexcept : object_(object) {
     if (object_) object_->retain();
   }

@@ -26,7 +26,7 @@ class Sweep {
   /// Store the gradient that reaches `node` in *result, which may stay undefined.
   void capture(const Node* node, Tensor* result) { captures_.emplace_back(node, result); }
 
-  void send(const Ref<Node>& to, Tensor gradient);
+  void send(Ref<Node> to, Tensor gradient);
   void run();
 
  private:

@@ -41,6 +41,7 @@
 #include <tapestry/ops/conv2d.h>
 #include <tapestry/ops/dropout.h>
 #include <tapestry/ops/index.h>
+#include <tapestry/ops/instruction_set.h>
 #include <tapestry/ops/loss.h>
 #include <tapestry/ops/matmul.h>
 #include <tapestry/ops/norm.h>

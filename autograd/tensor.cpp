@@ -22,7 +22,7 @@ namespace {
 
 Tensor make(const Shape& shape, Dtype dtype, Ref<Storage> storage, std::byte* data) {
   void* block = detail::allocate_block(sizeof(detail::TensorImpl));
-  return Tensor(Ref<detail::TensorImpl>(new (block) detail::TensorImpl(shape, dtype, std::move(storage), data)));
+  return Tensor(Ref<detail::TensorImpl>::adopt(new (block) detail::TensorImpl(shape, dtype, std::move(storage), data)));
 }
 
 Leaf* leaf_of(const Tensor& x) {
@@ -34,7 +34,7 @@ Leaf* leaf_of(const Tensor& x) {
 
 detail::TensorImpl::TensorImpl(const Shape& shape_of, Dtype dtype_of, Ref<Storage> storage_of,
                                std::byte* data_of) noexcept
-    : shape(shape_of), data(data_of), storage(std::move(storage_of)), dtype(dtype_of) {}
+    : shape(shape_of), storage(std::move(storage_of)), dtype(dtype_of), data_(data_of) {}
 
 detail::TensorImpl::~TensorImpl() = default;
 
@@ -44,7 +44,7 @@ void detail::TensorImpl::destroy(TensorImpl* impl) noexcept {
 }
 
 Tensor detail::alias(const Tensor& x, const Shape& shape, Index byte_offset) {
-  return make(shape, x.dtype(), x.impl().storage, x.impl().data + byte_offset);
+  return make(shape, x.dtype(), x.impl().storage, x.impl().address() + byte_offset);
 }
 
 Index Tensor::size(Index d) const { return shape()[normalize_dim("size", d, dim())]; }
@@ -56,7 +56,7 @@ Tensor& Tensor::requires_grad(bool wanted) {
   }
   if (!wanted) impl().node = {};
   else if (!is_float(dtype())) throw_invalid("requires_grad: the dtype must be a float; got {}", dtype());
-  else if (!impl().node) impl().node = Ref<Node>(new Leaf(shape(), dtype()));
+  else if (!impl().node) impl().node = Ref<Node>::adopt(new Leaf(shape(), dtype()));
   return *this;
 }
 
@@ -92,13 +92,10 @@ void Tensor::set_data(const Tensor& other) {
   if (!is_leaf()) throw_logic("set_data: the tensor must have no history; it is the result of {}", mine.node->name);
   if (leaf && !is_float(theirs.dtype)) throw_invalid("set_data: a leaf's dtype must be a float; got {}", theirs.dtype);
   mine.storage->bump_version();  // values saved from it belong to a tensor that is no more
-  mine.shape = theirs.shape;
-  mine.dtype = theirs.dtype;
-  mine.storage = theirs.storage;
-  mine.data = theirs.data;
+  mine.take(theirs);
   if (leaf) {
     const Location where = mine.node->where;
-    mine.node = Ref<Node>(new Leaf(mine.shape, mine.dtype));
+    mine.node = Ref<Node>::adopt(new Leaf(mine.shape, mine.dtype));
     mine.node->where = where;
   }
 }

@@ -27,14 +27,30 @@ class TensorImpl final : public RefCounted {
   TensorImpl(const Shape& shape_of, Dtype dtype_of, Ref<Storage> storage_of, std::byte* data_of) noexcept;
   static void destroy(TensorImpl* impl) noexcept;
 
+  /// The elements; computed now, if they are still waiting.
+  [[nodiscard]] std::byte* bytes() {
+    if (storage->is_pending()) storage->settle();
+    return data_;
+  }
+  /// Where the elements are, or will be.
+  [[nodiscard]] std::byte* address() const noexcept { return data_; }
+  /// The elements of another tensor.
+  void take(const TensorImpl& other) {
+    shape = other.shape;
+    dtype = other.dtype;
+    storage = other.storage;
+    data_ = other.data_;
+  }
+
   Shape shape;
-  std::byte* data;
   Ref<Storage> storage;
   Ref<Node> node;  ///< takes part in differentiation exactly when it has one
   Dtype dtype;
 
  private:
   ~TensorImpl();
+
+  std::byte* data_;
 };
 
 }  // namespace detail
@@ -57,12 +73,14 @@ class Tensor {
   template <class T>
   [[nodiscard]] const T* data() const {
     if (impl().dtype != dtype_of<T>) throw_wrong_type(dtype_of<T>);
-    return reinterpret_cast<const T*>(impl_->data);
+    return reinterpret_cast<const T*>(impl_->bytes());
   }
   template <class T>
-  [[nodiscard]] std::span<const T> span() const {
+  [[nodiscard]] std::span<const T> span() const& {
     return {data<T>(), static_cast<std::size_t>(numel())};
   }
+  template <class T>
+  std::span<const T> span() const&& = delete;  ///< of a temporary it would outlive the elements: name the tensor
   template <class T>
   [[nodiscard]] std::vector<T> to_vector() const {
     return {data<T>(), data<T>() + numel()};
@@ -75,8 +93,9 @@ class Tensor {
   [[nodiscard]] T* mutable_data() {
     if (impl().dtype != dtype_of<T>) throw_wrong_type(dtype_of<T>);
     if (impl_->node) check_writable();
+    std::byte* const elements = impl_->bytes();
     impl_->storage->bump_version();
-    return reinterpret_cast<T*>(impl_->data);
+    return reinterpret_cast<T*>(elements);
   }
 
   /// The only element, converted to T. Throws std::invalid_argument unless numel() is 1.

@@ -55,8 +55,8 @@ void put(const Sample& sample, const Batch& batch, Index position) {
                   batch.images.shape().without(0), image.dtype(), image.shape());
   }
   const auto bytes = static_cast<std::size_t>(image.numel() * item_bytes(image.dtype()));
-  std::memcpy(batch.images.impl().data + static_cast<std::size_t>(position) * bytes, image.impl().data, bytes);
-  reinterpret_cast<std::int64_t*>(batch.labels.impl().data)[position] = sample.target;
+  std::memcpy(batch.images.impl().bytes() + static_cast<std::size_t>(position) * bytes, image.impl().bytes(), bytes);
+  reinterpret_cast<std::int64_t*>(batch.labels.impl().bytes())[position] = sample.target;
 }
 
 }  // namespace

@@ -34,13 +34,13 @@ struct Bytes {
       : height(image.size(0)), width(image.size(1)), pixel(image.size(2) * item_bytes(image.dtype())) {}
 };
 
-std::byte* fresh_bytes(Tensor& y) { return y.impl().data; }
+std::byte* fresh_bytes(Tensor& y) { return y.impl().bytes(); }
 
 /// Window of `out` at row `top`, column `left` of the image, both counted without padding and possibly negative.
 void copy_window(const Tensor& image, Tensor& out, Index top, Index left, Padding mode) {
   const Bytes from(image);
   const Bytes to(out);
-  const std::byte* source = image.impl().data;
+  const std::byte* source = image.impl().bytes();
   std::byte* target = fresh_bytes(out);
   const Index before = std::clamp(-left, Index{0}, to.width);  // pixels left of the image
   const Index inside = std::clamp(from.width - std::max(left, Index{0}), Index{0}, to.width - before);
@@ -134,7 +134,7 @@ Tensor RandomHorizontalFlip::operator()(const Tensor& image, const SampleKey& ke
   Tensor y = empty(image.shape(), image.dtype());
   const Bytes bytes(image);
   for (Index row = 0; row < bytes.height; ++row) {
-    const std::byte* from = image.impl().data + row * bytes.width * bytes.pixel;
+    const std::byte* from = image.impl().bytes() + row * bytes.width * bytes.pixel;
     std::byte* to = fresh_bytes(y) + row * bytes.width * bytes.pixel;
     if (bytes.pixel == 3) mirror_row<3>(from, to, bytes.width);
     else if (bytes.pixel == 12) mirror_row<12>(from, to, bytes.width);

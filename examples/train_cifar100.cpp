@@ -28,7 +28,7 @@
 #include <tapestry/datasets/image_file.h>
 #include <tapestry/datasets/loader.h>
 #include <tapestry/nn/models/models.h>
-#include <tapestry/ops/kernels/gemm.h>
+#include <tapestry/ops/instruction_set.h>
 #include <tapestry/ops/loss.h>
 #include <tapestry/ops/shape_ops.h>
 
@@ -269,7 +269,7 @@ void Training::write_mistakes(const TestResult& result) const {
 }
 
 void Training::tell_start() const {
-  tell("tapestry {}, {} vectors, {} thread{}\n", version(), kernels::simd_target(), num_threads(),
+  tell("tapestry {}, {} vectors, {} thread{}\n", version(), instruction_set(), num_threads(),
        num_threads() == 1 ? "" : "s");
   const auto cpus = static_cast<int>(std::thread::hardware_concurrency());
   if (num_threads() < cpus) tell("  (this machine has {} CPUs)\n", cpus);

@@ -218,7 +218,7 @@ Tensor read_tensor(const Entry& e, std::span<const std::byte> data, std::int64_t
     }
   }
   Tensor y = empty(e.shape, e.dtype);
-  if (!bytes.empty()) std::memcpy(y.impl().data, bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(y.impl().bytes(), bytes.data(), bytes.size());
   return y;
 }
 
@@ -278,7 +278,7 @@ std::string header_of(const std::vector<std::pair<std::string, Tensor>>& tensors
 }
 
 std::span<const std::byte> bytes_of(const Tensor& x) {
-  return {x.impl().data, static_cast<std::size_t>(x.numel() * item_bytes(x.dtype()))};
+  return {x.impl().bytes(), static_cast<std::size_t>(x.numel() * item_bytes(x.dtype()))};
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/common.h>
 #include <tapestry/ops/compare.h>
+#include <tapestry/ops/fusion.h>
 #include <tapestry/ops/kernels/elementwise.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/unary.h>
@@ -45,6 +46,9 @@ Tensor compute(const char* op, Binary kernel, const Operand& a, const Operand& b
   const Tensor& v = b.tensor();
   check_same_dtype(op, u, v);
   if (u.shape() == v.shape()) {
+    if (kernel == Binary::add) {
+      if (Tensor y = add_to_batch_norm(u, v); y.defined()) return y;
+    }
     Tensor y = empty(u.shape(), u.dtype());
     visit_arithmetic(op, u.dtype(), [&]<class T>() {
       kernels::binary(kernel, {u.numel(), 1, 1}, u.data<T>(), v.data<T>(), y.mutable_data<T>());
@@ -120,16 +124,16 @@ Tensor add(const Operand& a, const Operand& b) {
   check_one_tensor("add", a, b);
   const CallSite site(a.here);
   return record("add", compute("add", Binary::add, a, b),
-                wrt(input(a), [shape = shape_of(a)](const Tensor& dy) { return sum_to(dy, shape); }),
-                wrt(input(b), [shape = shape_of(b)](const Tensor& dy) { return sum_to(dy, shape); }));
+                wrt(input(a), [](const Tensor& dy, const Shape& shape) { return sum_to(dy, shape); }),
+                wrt(input(b), [](const Tensor& dy, const Shape& shape) { return sum_to(dy, shape); }));
 }
 
 Tensor sub(const Operand& a, const Operand& b) {
   check_one_tensor("sub", a, b);
   const CallSite site(a.here);
   return record("sub", compute("sub", Binary::sub, a, b),
-                wrt(input(a), [shape = shape_of(a)](const Tensor& dy) { return sum_to(dy, shape); }),
-                wrt(input(b), [shape = shape_of(b)](const Tensor& dy) { return neg(sum_to(dy, shape)); }));
+                wrt(input(a), [](const Tensor& dy, const Shape& shape) { return sum_to(dy, shape); }),
+                wrt(input(b), [](const Tensor& dy, const Shape& shape) { return neg(sum_to(dy, shape)); }));
 }
 
 Tensor mul(const Operand& a, const Operand& b) {
@@ -141,8 +145,8 @@ Tensor mul(const Operand& a, const Operand& b) {
   if (!for_a && !for_b) return y;
   return record(
       "mul", std::move(y),
-      wrt(input(a), [b = Kept(b, for_a), shape = shape_of(a)](const Tensor& dy) { return sum_to(dy * b(), shape); }),
-      wrt(input(b), [a = Kept(a, for_b), shape = shape_of(b)](const Tensor& dy) { return sum_to(dy * a(), shape); }));
+      wrt(input(a), [b = Kept(b, for_a)](const Tensor& dy, const Shape& shape) { return sum_to(dy * b(), shape); }),
+      wrt(input(b), [a = Kept(a, for_b)](const Tensor& dy, const Shape& shape) { return sum_to(dy * a(), shape); }));
 }
 
 Tensor div(const Operand& a, const Operand& b) {
@@ -158,8 +162,8 @@ Tensor div(const Operand& a, const Operand& b) {
   if (!for_a && !for_b) return y;
   return record(
       "div", std::move(y),
-      wrt(input(a), [b = Kept(b, for_a), shape = shape_of(a)](const Tensor& dy) { return sum_to(dy / b(), shape); }),
-      wrt(input(b), [a = Kept(a, for_b), b = Kept(b, for_b), shape = shape_of(b)](const Tensor& dy) {
+      wrt(input(a), [b = Kept(b, for_a)](const Tensor& dy, const Shape& shape) { return sum_to(dy / b(), shape); }),
+      wrt(input(b), [a = Kept(a, for_b), b = Kept(b, for_b)](const Tensor& dy, const Shape& shape) {
         return neg(sum_to(dy * (a() / b() / b()), shape));  // b^2 might overflow
       }));
 }

@@ -65,8 +65,8 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape, Here here) {
   if (y.numel() > 0) {
     const Index bytes = item_bytes(x.dtype());
     const kernels::Broadcast plan(shape.begin(), shape.rank(), x.shape().begin(), x.dim(), x.shape().begin(), x.dim());
-    const std::byte* in = x.impl().data;
-    std::byte* out = y.impl().data;
+    const std::byte* in = x.impl().bytes();
+    std::byte* out = y.impl().bytes();
     parallel_for(plan.rows, std::max<Index>(1, kGrain / plan.length), [&](Index begin, Index end) {
       plan.for_rows(begin, end, [&](Index from, Index, Index to) {
         fill_row(out + to * bytes, in + from * bytes, plan.length, plan.a_step, bytes);
@@ -74,10 +74,10 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape, Here here) {
     });
   }
   return record("broadcast_to", std::move(y),
-                wrt(x, [shape = x.shape()](const Tensor& dy) { return sum_to(dy, shape); }));
+                wrt(x, [](const Tensor& dy, const Shape& before) { return sum_to(dy, before); }));
 }
 
-Tensor sum_to(const Tensor& x, const Shape& shape, Here here) {
+Tensor sum_to(Tensor x, const Shape& shape, Here here) {
   if (x.shape() == shape) return x;
   const CallSite site(here);
   check_float("sum_to", x);
@@ -100,7 +100,7 @@ Tensor sum_to(const Tensor& x, const Shape& shape, Here here) {
   }
   y = detail::alias(y, shape);
   return record("sum_to", std::move(y),
-                wrt(x, [shape = x.shape()](const Tensor& dy) { return broadcast_to(dy, shape); }));
+                wrt(x, [](const Tensor& dy, const Shape& before) { return broadcast_to(dy, before); }));
 }
 
 }  // namespace tapestry

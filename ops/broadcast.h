@@ -11,6 +11,6 @@ namespace tapestry {
 /// The transpose of broadcast_to: sums x over whatever broadcasting `shape` to x's shape repeats. It undoes
 /// broadcasting in gradients. Returns x itself when it has the shape. Throws std::invalid_argument when `shape` does
 /// not broadcast to x's, or x is no float.
-[[nodiscard]] Tensor sum_to(const Tensor& x, const Shape& shape, Here here = {});
+[[nodiscard]] Tensor sum_to(Tensor x, const Shape& shape, Here here = {});
 
 }  // namespace tapestry

@@ -65,8 +65,8 @@ Tensor to(const Tensor& x, Dtype dtype, Here here) {
 Tensor clone(const Tensor& x, Here here) {
   const CallSite site(here);
   Tensor y = empty(x.shape(), x.dtype());
-  const std::byte* in = x.impl().data;
-  std::byte* out = y.impl().data;
+  const std::byte* in = x.impl().bytes();
+  std::byte* out = y.impl().bytes();
   parallel_for(x.numel() * item_bytes(x.dtype()), 4 * kGrain, [=](Index begin, Index end) {
     std::memcpy(out + begin, in + begin, static_cast<std::size_t>(end - begin));
   });

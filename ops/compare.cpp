@@ -167,8 +167,9 @@ Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
   const auto [v, v_step] = choice(b, shape, dtype);
   Tensor y = empty(shape, dtype);
   visit_bytes(dtype, [&, &u = u, &v = v, u_step = u_step, v_step = v_step]<class T>() {
-    kernels::select(mask.data<bool>(), reinterpret_cast<const T*>(u.impl().data), u_step,
-                    reinterpret_cast<const T*>(v.impl().data), v_step, reinterpret_cast<T*>(y.impl().data), y.numel());
+    kernels::select(mask.data<bool>(), reinterpret_cast<const T*>(u.impl().bytes()), u_step,
+                    reinterpret_cast<const T*>(v.impl().bytes()), v_step, reinterpret_cast<T*>(y.impl().bytes()),
+                    y.numel());
   });
   return record("where", std::move(y),
                 wrt(input(a), [mask = saved(mask), shape = input(a).defined() ? input(a).shape() : Shape{}](

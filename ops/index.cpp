@@ -129,7 +129,7 @@ Tensor gather(const Tensor& x, const Tensor& index, const GatherOptions& options
   const auto* from = at.data<std::int64_t>();
   parallel_for(y.numel(), kGrain, [&](Index begin, Index end) {
     plan.for_each(begin, end, [&](Index i, Index offset) {
-      std::memcpy(y.impl().data + i * bytes, x.impl().data + (offset + from[i] * stride) * bytes,
+      std::memcpy(y.impl().bytes() + i * bytes, x.impl().bytes() + (offset + from[i] * stride) * bytes,
                   static_cast<std::size_t>(bytes));
     });
   });
@@ -169,7 +169,7 @@ Tensor index_select(const Tensor& x, const Tensor& index, const IndexOptions& op
   if (y.numel() > 0) {
     parallel_for(outer * m, std::max<Index>(1, 4 * kGrain / run), [&](Index begin, Index end) {
       for (Index row = begin; row < end; ++row) {
-        std::memcpy(y.impl().data + row * run, x.impl().data + (row / m * n + from[row % m]) * run,
+        std::memcpy(y.impl().bytes() + row * run, x.impl().bytes() + (row / m * n + from[row % m]) * run,
                     static_cast<std::size_t>(run));
       }
     });

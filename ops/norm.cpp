@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include <tapestry/autograd/check.h>
@@ -9,6 +10,7 @@
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/common.h>
 #include <tapestry/ops/compare.h>
+#include <tapestry/ops/fusion.h>
 #include <tapestry/ops/kernels/batch_norm.h>
 #include <tapestry/ops/kernels/layer_norm.h>
 #include <tapestry/ops/reduce.h>
@@ -42,15 +44,55 @@ Tensor mean_per_channel(const Tensor& x) { return x.dim() == 1 ? x : mean(x, {.d
 /// [rows, n] -> [rows, 1].
 Tensor mean_per_row(const Tensor& x) { return mean(x, {.dim = 1, .keepdim = true}); }
 
+/// Sums over all rows, per channel, and the gradient they are of, perhaps with a relu that has still to be applied.
+template <class T>
+struct GradientSums {
+  std::vector<double> dy, dy_x;  ///< of the gradient, and of the gradient times (x - mean)
+  Tensor gradient;
+  kernels::ReluMask<T> mask;
+};
+
 /// What the rule of batch_norm needs to know.
 struct BatchNormContext {
-  Saved x, weight, mean, rstd;  ///< weight may be undefined; mean and rstd are constants [C]
+  Saved x, weight, mean, rstd;         ///< weight may be undefined; mean and rstd are constants [C]
+  Saved forward_scale, forward_shift;  ///< [C]: y = (x - mean) * forward_scale + forward_shift
   double eps;
   bool training;
 
   [[nodiscard]] std::vector<Tensor> fused(const Tensor& dy, const std::vector<bool>& wanted) const;
+  template <class T>
+  [[nodiscard]] GradientSums<T> sums_of(const Tensor& dy, Index rows, Index channels) const;
   [[nodiscard]] std::vector<Tensor> composed(const Tensor& dy) const;
 };
+
+template <class T>
+GradientSums<T> BatchNormContext::sums_of(const Tensor& dy, Index rows, Index channels) const {
+  GradientSums<T> s{std::vector<double>(static_cast<std::size_t>(channels)),
+                    std::vector<double>(static_cast<std::size_t>(channels)),
+                    dy,
+                    {}};
+  const auto sum = [&](const Tensor& gradient, const kernels::ReluMask<T>& mask) {
+    kernels::channel_gradient_sums(x().data<T>(), gradient.data<T>(), rows, channels, mean().data<T>(), mask,
+                                   s.dy.data(), s.dy_x.data());
+  };
+  if (const Ref<ReluGrad> relu = deferred<ReluGrad>(dy)) {
+    const ReluGrad::Parts parts = relu->parts();
+    if (parts.mean.defined() && parts.mean.is_same(mean())) {  // relu's operand was our y, and x tells its sign
+      s.gradient = parts.dy;
+      s.mask = {.scale = forward_scale().data<T>(), .shift = forward_shift().data<T>()};
+      sum(s.gradient, s.mask);
+      return s;
+    }
+    // Others want the gradient behind the relu as well: it is written on the way.
+    if (relu->settle_by([&](const std::vector<Tensor>& inputs, std::byte* masked) {
+          sum(inputs[0], {.y = inputs[1].data<T>(), .masked = reinterpret_cast<T*>(masked)});
+        })) {
+      return s;
+    }
+  }
+  sum(dy, {});
+  return s;
+}
 
 /// The gradients of x, weight and bias by two passes over x and dy.
 std::vector<Tensor> BatchNormContext::fused(const Tensor& dy, const std::vector<bool>& wanted) const {
@@ -58,15 +100,15 @@ std::vector<Tensor> BatchNormContext::fused(const Tensor& dy, const std::vector<
   const Shape per_channel{channels};
   Tensor dx, dweight = empty(per_channel, dy.dtype()), dbias = empty(per_channel, dy.dtype());
   visit_float(dy.dtype(), [&]<class T>() {
-    const T* const at = x().data<T>();
-    const T* const means = mean().data<T>();
     const T* const rstds = rstd().data<T>();
     const T* const weights = weight().defined() ? weight().data<T>() : nullptr;
     const bool sums_wanted = training || wanted[1] || wanted[2];
-    std::vector<double> sums(static_cast<std::size_t>(2 * channels), 0.0);
-    double* const sum_dy = sums.data();
-    double* const sum_dy_x = sum_dy + channels;
-    if (sums_wanted) kernels::channel_gradient_sums(at, dy.data<T>(), rows, channels, means, sum_dy, sum_dy_x);
+    const auto none = static_cast<std::size_t>(channels);
+    const GradientSums<T> sums = sums_wanted
+                                     ? sums_of<T>(dy, rows, channels)
+                                     : GradientSums<T>{std::vector<double>(none), std::vector<double>(none), dy, {}};
+    const double* const sum_dy = sums.dy.data();
+    const double* const sum_dy_x = sums.dy_x.data();
     std::vector<T> factors(static_cast<std::size_t>(3 * channels));
     T* const scale = factors.data();
     T* const offset = scale + channels;
@@ -84,8 +126,12 @@ std::vector<Tensor> BatchNormContext::fused(const Tensor& dy, const std::vector<
     if (!wanted[0]) return;
     dx = empty(dy.shape(), dy.dtype());
     T* const out = dx.mutable_data<T>();
-    if (training) kernels::channel_gradient(at, dy.data<T>(), rows, channels, means, scale, offset, slope, out);
-    else kernels::channel_scale(dy.data<T>(), rows, channels, scale, out);
+    if (training) {
+      kernels::channel_gradient(x().data<T>(), sums.gradient.template data<T>(), rows, channels, mean().data<T>(),
+                                sums.mask, scale, offset, slope, out);
+    } else {
+      kernels::channel_scale(dy.data<T>(), rows, channels, scale, out);
+    }
   });
   return {dx, dweight, dbias};
 }
@@ -199,21 +245,19 @@ void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
   }
 }
 
-Tensor apply_batch_norm(const Tensor& x, Index rows, const BatchStatistics& s, const Tensor& weight,
-                        const Tensor& bias) {
-  Tensor y = empty(x.shape(), x.dtype());
-  visit_float(x.dtype(), [&]<class T>() {
-    const Index channels = x.size(-1);
-    std::vector<T> factors(static_cast<std::size_t>(2 * channels));
-    T* const scale = factors.data();
-    T* const shift = scale + channels;
-    for (Index c = 0; c < channels; ++c) {
-      scale[c] = weight.defined() ? s.rstd.data<T>()[c] * weight.data<T>()[c] : s.rstd.data<T>()[c];
-      shift[c] = bias.defined() ? bias.data<T>()[c] : T{0};
+/// scale and shift, [C], of y = (x - mean) * scale + shift.
+std::pair<Tensor, Tensor> affine_of(const BatchStatistics& s, const Tensor& weight, const Tensor& bias) {
+  Tensor scale = empty(s.rstd.shape(), s.rstd.dtype());
+  Tensor shift = empty(s.rstd.shape(), s.rstd.dtype());
+  visit_float(s.rstd.dtype(), [&]<class T>() {
+    T* const scales = scale.mutable_data<T>();
+    T* const shifts = shift.mutable_data<T>();
+    for (Index c = 0; c < scale.numel(); ++c) {
+      scales[c] = weight.defined() ? s.rstd.data<T>()[c] * weight.data<T>()[c] : s.rstd.data<T>()[c];
+      shifts[c] = bias.defined() ? bias.data<T>()[c] : T{0};
     }
-    kernels::channel_affine(x.data<T>(), rows, channels, s.mean.data<T>(), scale, shift, y.mutable_data<T>());
   });
-  return y;
+  return {scale, shift};
 }
 
 }  // namespace
@@ -225,12 +269,13 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   const Index rows = x.size(-1) == 0 ? 0 : x.numel() / x.size(-1);
   const BatchStatistics s = options.training ? statistics_of_batch(x, rows, options.eps)
                                              : running_statistics(running_mean, running_var, options.eps);
-  Tensor y = apply_batch_norm(x, rows, s, weight, bias);
+  const auto [scale, shift] = affine_of(s, weight, bias);
+  Tensor y = defer(x.shape(), x.dtype(), Ref<Deferred>::adopt(new ChannelAffine(x.detach(), s.mean, scale, shift)));
   if (options.training && rows > 0) update_running(running_mean, running_var, options, s.moments, rows);
   return record_joint(
       "batch_norm", std::move(y), {x, weight, bias},
-      [context = BatchNormContext{saved(x), saved(weight), saved(s.mean), saved(s.rstd), options.eps,
-                                  options.training}](const Tensor& dy, const std::vector<bool>& wanted) {
+      [context = BatchNormContext{saved(x), saved(weight), saved(s.mean), saved(s.rstd), saved(scale), saved(shift),
+                                  options.eps, options.training}](const Tensor& dy, const std::vector<bool>& wanted) {
         return is_grad_enabled() ? context.composed(dy) : context.fused(dy, wanted);
       });
 }

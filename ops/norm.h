@@ -27,7 +27,7 @@ struct BatchNormOptions {
 /// When training, mean and (biased) var are those of x over all dimensions but the last, and the running statistics are
 /// updated in place, also under NoGradGuard: r = (1 - momentum) r + momentum batch, with the unbiased variance. An x
 /// without elements leaves them as they are. Otherwise the running statistics take the place of mean and var, as
-/// constants. Keeps x, weight and two [C] tensors. Differentiable any number of times.
+/// constants. Keeps x, weight and four [C] tensors. Differentiable any number of times.
 ///
 /// Throws std::invalid_argument when training with one value per channel, without running statistics when not training,
 /// and without num_batches_tracked when there is no momentum; nothing has changed then.

@@ -179,7 +179,7 @@ Tensor sum(const Tensor& x, const ReduceOptions& options, Here here) {
   if (!is_float(x.dtype())) return sum_integer(x, plan);
   check_float("sum", x);
   Tensor y = sum_of(x, plan);
-  return record("sum", std::move(y), wrt(x, [shape = x.shape(), kept = plan.kept](const Tensor& dy) {
+  return record("sum", std::move(y), wrt(x, [kept = plan.kept](const Tensor& dy, const Shape& shape) {
                   return broadcast_to(reshape(dy, kept), shape);
                 }));
 }
@@ -191,7 +191,7 @@ Tensor mean(const Tensor& x, const ReduceOptions& options, Here here) {
   const double factor =
       plan.count == 0 ? std::numeric_limits<double>::quiet_NaN() : 1.0 / static_cast<double>(plan.count);
   Tensor y = visit_float(x.dtype(), [&]<class T>() { return sum_float<T>(x, plan, factor); });
-  return record("mean", std::move(y), wrt(x, [shape = x.shape(), kept = plan.kept, factor](const Tensor& dy) {
+  return record("mean", std::move(y), wrt(x, [kept = plan.kept, factor](const Tensor& dy, const Shape& shape) {
                   return broadcast_to(reshape(factor * dy, kept), shape);
                 }));
 }

@@ -33,8 +33,8 @@ Extents strides_of(const Shape& shape) {
 Tensor strided(const Tensor& x, const Shape& shape, const Extents& strides, Index offset) {
   Tensor y = empty(shape, x.dtype());
   const Index bytes = item_bytes(x.dtype());
-  kernels::strided_read(x.impl().data + offset * bytes, y.impl().data, shape.begin(), strides.data(), shape.rank(),
-                        bytes);
+  kernels::strided_read(x.impl().bytes() + offset * bytes, y.impl().bytes(), shape.begin(), strides.data(),
+                        shape.rank(), bytes);
   return y;
 }
 
@@ -42,8 +42,8 @@ Tensor strided(const Tensor& x, const Shape& shape, const Extents& strides, Inde
 void write_strided(const Tensor& x, Tensor& y, const Extents& strides, Index offset) {
   const Index bytes = item_bytes(x.dtype());
   if (x.numel() == 0) return;
-  kernels::strided_write(x.impl().data, y.impl().data + offset * bytes, x.shape().begin(), strides.data(), x.dim(),
-                         bytes);
+  kernels::strided_write(x.impl().bytes(), y.impl().bytes() + offset * bytes, x.shape().begin(), strides.data(),
+                         x.dim(), bytes);
 }
 
 Index clamp_position(Index at, Index extent) { return std::clamp<Index>(at < 0 ? at + extent : at, 0, extent); }
@@ -81,8 +81,8 @@ Tensor pad_constant(const Tensor& x, const Widths& widths, double value) {
   if (shape != kept_shape) {
     const Tensor fill = full({}, value, {.dtype = x.dtype()});
     Tensor wide = empty(shape, x.dtype());
-    kernels::pad_copy(y.impl().data, wide.impl().data, kept_shape.begin(), before.data(), after.data(), x.dim(),
-                      item_bytes(x.dtype()), fill.impl().data);
+    kernels::pad_copy(y.impl().bytes(), wide.impl().bytes(), kept_shape.begin(), before.data(), after.data(), x.dim(),
+                      item_bytes(x.dtype()), fill.impl().bytes());
     y = std::move(wide);
   }
   return record("pad", std::move(y), wrt(x, [widths](const Tensor& dy) {
@@ -105,7 +105,7 @@ void copy_pieces(const std::byte* in, std::byte* out, Index piece, Index count, 
 
 Tensor reshape_checked(const Tensor& x, const Shape& shape) {
   return record("reshape", detail::alias(x, shape),
-                wrt(x, [shape = x.shape()](const Tensor& dy) { return reshape(dy, shape); }));
+                wrt(x, [](const Tensor& dy, const Shape& before) { return reshape(dy, before); }));
 }
 
 /// Positions of the source of each element along a reflected dimension.
@@ -224,7 +224,7 @@ Tensor cat(const std::vector<Tensor>& tensors, const CatOptions& options, Here h
   Index at = 0;
   for (const Tensor& x : tensors) {
     const Index piece = x.shape()[d] * inner;
-    copy_pieces(x.impl().data, y.impl().data + at, piece, outer, total * inner);
+    copy_pieces(x.impl().bytes(), y.impl().bytes() + at, piece, outer, total * inner);
     at += piece;
   }
   std::vector<Index> sizes;

@@ -1,7 +1,7 @@
 # Programs and scripts, run as a user would run them.
 
 if(TARGET train_cifar100)
-  foreach(case IN ITEMS quickstart custom_op gradcheck hessian_vector edge_filter train train_json train_threads
+  foreach(case IN ITEMS quickstart custom_op gradcheck hessian_vector edge_filter train instruction_set train_json train_threads
           train_models train_resume train_interrupt bad_flags bad_input)
     add_test(NAME examples/${case}
              COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/examples/examples_test.sh ${PROJECT_BINARY_DIR}/bin ${case})

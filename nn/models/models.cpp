@@ -11,6 +11,7 @@ struct Choice {
 };
 
 constexpr Choice kZoo[] = {
+    {"mlp", [](Index classes) { return AnyModule(Mlp(classes)); }},
     {"lecture_cnn", [](Index classes) { return AnyModule(LectureCnn(classes)); }},
     {"lecture_cnn_bn", [](Index classes) { return AnyModule(LectureCnnBn(classes)); }},
     {"resnet20", [](Index classes) { return AnyModule(resnet_cifar(20, classes)); }},

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <tapestry/nn/models/lecture.h>
+#include <tapestry/nn/models/mlp.h>
 #include <tapestry/nn/models/resnet.h>
 #include <tapestry/nn/models/vgg.h>
 #include <tapestry/nn/sequential.h>

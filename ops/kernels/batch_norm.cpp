@@ -30,10 +30,12 @@ struct BatchNormTable {
   void (*block_moments)(const T* x, Index rows, Index width, T* sum, T* square, T* mean);
   void (*merge_block)(const T* x, const T* sum, const T* square, const T* block_mean, Index rows, Index width,
                       double before, double* mean, double* m2);
-  void (*gradient_sums)(const T* x, const T* dy, Index rows, Index width, const T* mean, T* sum_dy, T* sum_dy_x);
-  void (*affine)(const T* x, Index rows, Index width, const T* mean, const T* scale, const T* shift, T* y);
-  void (*gradient)(const T* x, const T* dy, Index rows, Index width, const T* mean, const T* scale, const T* offset,
-                   const T* slope, T* dx);
+  void (*gradient_sums)(const T* x, const T* dy, Index rows, Index width, const T* mean, const ReluMask<T>& mask,
+                        T* sum_dy, T* sum_dy_x);
+  void (*affine)(const T* x, Index rows, Index width, const T* mean, const T* scale, const T* shift, const T* residual,
+                 bool relu, T* y);
+  void (*gradient)(const T* x, const T* dy, Index rows, Index width, const T* mean, const ReluMask<T>& mask,
+                   const T* scale, const T* offset, const T* slope, T* dx);
   void (*scale)(const T* dy, Index rows, Index width, const T* scale, T* dx);
 };
 
@@ -100,45 +102,92 @@ void merge_block(const T* HWY_RESTRICT x, const T* HWY_RESTRICT sum, const T* HW
   }
 }
 
+/// f(g), where g(at, w) is the gradient that counts at element `at`, of column w: one loop for every kind of mask.
+template <class T, class F>
+HWY_INLINE void with_mask(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, const T* HWY_RESTRICT mean,
+                          const ReluMask<T>& mask, const F& f) {
+  const T* HWY_RESTRICT y = mask.y;
+  const T* HWY_RESTRICT scale = mask.scale;
+  const T* HWY_RESTRICT shift = mask.shift;
+  if (y != nullptr) {
+    f([=](Index at, Index) HWY_ATTR { return y[at] <= 0 ? T{0} : dy[at]; });
+  } else if (scale != nullptr) {
+    f([=](Index at, Index w) HWY_ATTR { return (x[at] - mean[w]) * scale[w] + shift[w] <= 0 ? T{0} : dy[at]; });
+  } else {
+    f([=](Index at, Index) HWY_ATTR { return dy[at]; });
+  }
+}
+
 template <class T>
 void gradient_sums(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, Index rows, Index width,
-                   const T* HWY_RESTRICT mean, T* HWY_RESTRICT sum_dy, T* HWY_RESTRICT sum_dy_x) {
+                   const T* HWY_RESTRICT mean, const ReluMask<T>& mask, T* HWY_RESTRICT sum_dy,
+                   T* HWY_RESTRICT sum_dy_x) {
   std::fill_n(sum_dy, width, T{0});
   std::fill_n(sum_dy_x, width, T{0});
-  Index r = 0;
-  for (; r + 4 <= rows; r += 4) {
-    const T* HWY_RESTRICT g = dy + r * width;
-    const T* HWY_RESTRICT row = x + r * width;
-    for (Index w = 0; w < width; ++w) {
-      const Index w1 = w + width, w2 = w + 2 * width, w3 = w + 3 * width;
-      sum_dy[w] += (g[w] + g[w1]) + (g[w2] + g[w3]);
-      sum_dy_x[w] += (g[w] * (row[w] - mean[w]) + g[w1] * (row[w1] - mean[w])) +
-                     (g[w2] * (row[w2] - mean[w]) + g[w3] * (row[w3] - mean[w]));
-    }
+  const T* counted = dy;
+  if (mask.masked != nullptr) {  // a block is small enough to still be in the cache below
+    const T* HWY_RESTRICT y = mask.y;
+    T* HWY_RESTRICT masked = mask.masked;
+    for (Index i = 0; i < rows * width; ++i) masked[i] = y[i] <= 0 ? T{0} : dy[i];
+    counted = masked;
   }
-  for (; r < rows; ++r) {
-    for (Index w = 0; w < width; ++w) {
-      sum_dy[w] += dy[r * width + w];
-      sum_dy_x[w] += dy[r * width + w] * (x[r * width + w] - mean[w]);
+  const auto add = [=](const auto& g) HWY_ATTR {
+    Index r = 0;
+    for (; r + 4 <= rows; r += 4) {
+      const Index at = r * width;
+      for (Index w = 0; w < width; ++w) {
+        const Index w0 = at + w, w1 = w0 + width, w2 = w1 + width, w3 = w2 + width;
+        const T g0 = g(w0, w), g1 = g(w1, w), g2 = g(w2, w), g3 = g(w3, w);
+        sum_dy[w] += (g0 + g1) + (g2 + g3);
+        sum_dy_x[w] +=
+            (g0 * (x[w0] - mean[w]) + g1 * (x[w1] - mean[w])) + (g2 * (x[w2] - mean[w]) + g3 * (x[w3] - mean[w]));
+      }
     }
+    for (; r < rows; ++r) {
+      for (Index w = 0; w < width; ++w) {
+        const T g0 = g(r * width + w, w);
+        sum_dy[w] += g0;
+        sum_dy_x[w] += g0 * (x[r * width + w] - mean[w]);
+      }
+    }
+  };
+  with_mask(x, counted, mean, mask.masked != nullptr ? ReluMask<T>{} : mask, add);
+}
+
+/// `then(v, at)` makes y[at] of v, the value of the affine map.
+template <class T, class F>
+HWY_INLINE void affine_then(const T* HWY_RESTRICT x, Index rows, Index width, const T* HWY_RESTRICT mean,
+                            const T* HWY_RESTRICT scale, const T* HWY_RESTRICT shift, T* HWY_RESTRICT y,
+                            const F& then) {
+  for (Index r = 0; r < rows; ++r) {
+    const Index at = r * width;
+    for (Index w = 0; w < width; ++w) y[at + w] = then((x[at + w] - mean[w]) * scale[w] + shift[w], at + w);
   }
 }
 
 template <class T>
 void affine(const T* HWY_RESTRICT x, Index rows, Index width, const T* HWY_RESTRICT mean, const T* HWY_RESTRICT scale,
-            const T* HWY_RESTRICT shift, T* HWY_RESTRICT y) {
-  for (Index r = 0; r < rows; ++r, x += width, y += width) {
-    for (Index w = 0; w < width; ++w) y[w] = (x[w] - mean[w]) * scale[w] + shift[w];
-  }
+            const T* HWY_RESTRICT shift, const T* HWY_RESTRICT residual, bool relu, T* HWY_RESTRICT y) {
+  const auto rectified = [](T v) HWY_ATTR { return v < 0 ? T{0} : v; };
+  const auto run = [=](const auto& then) HWY_ATTR { affine_then(x, rows, width, mean, scale, shift, y, then); };
+  if (residual != nullptr && relu) run([=](T v, Index at) HWY_ATTR { return rectified(v + residual[at]); });
+  else if (residual != nullptr) run([=](T v, Index at) HWY_ATTR { return v + residual[at]; });
+  else if (relu) run([=](T v, Index) HWY_ATTR { return rectified(v); });
+  else run([](T v, Index) HWY_ATTR { return v; });
 }
 
 template <class T>
 void gradient(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, Index rows, Index width, const T* HWY_RESTRICT mean,
-              const T* HWY_RESTRICT scale, const T* HWY_RESTRICT offset, const T* HWY_RESTRICT slope,
-              T* HWY_RESTRICT dx) {
-  for (Index r = 0; r < rows; ++r, x += width, dy += width, dx += width) {
-    for (Index w = 0; w < width; ++w) dx[w] = scale[w] * (dy[w] - offset[w] - (x[w] - mean[w]) * slope[w]);
-  }
+              const ReluMask<T>& mask, const T* HWY_RESTRICT scale, const T* HWY_RESTRICT offset,
+              const T* HWY_RESTRICT slope, T* HWY_RESTRICT dx) {
+  with_mask(x, dy, mean, mask, [=](const auto& g) HWY_ATTR {
+    for (Index r = 0; r < rows; ++r) {
+      const Index at = r * width;
+      for (Index w = 0; w < width; ++w) {
+        dx[at + w] = scale[w] * (g(at + w, w) - offset[w] - (x[at + w] - mean[w]) * slope[w]);
+      }
+    }
+  });
 }
 
 template <class T>
@@ -226,8 +275,10 @@ struct Plan {
 template <class T>
 class Widened {
  public:
-  Widened(const Plan& plan, const T* values) : copy_(plan.repeat > 1 ? plan.width : 0), values_(values) {
-    if (plan.repeat == 1) return;
+  /// Null stays null.
+  Widened(const Plan& plan, const T* values)
+      : copy_(plan.repeat > 1 && values != nullptr ? plan.width : 0), values_(values) {
+    if (plan.repeat == 1 || values == nullptr) return;
     for (Index i = 0; i < plan.repeat; ++i) std::copy_n(values, plan.channels, copy_.data() + i * plan.channels);
     values_ = copy_.data();
   }
@@ -287,24 +338,49 @@ void channel_moments(const T* x, Index rows, Index channels, double* mean, doubl
 }
 
 template <class T>
-void channel_affine(const T* x, Index rows, Index channels, const T* mean, const T* scale, const T* shift, T* y) {
+void channel_affine(const T* x, Index rows, Index channels, const T* mean, const T* scale, const T* shift,
+                    const T* residual, bool relu, T* y) {
   if (rows * channels == 0) return;
   const Plan plan(rows, channels);
   const Widened<T> means(plan, mean), scales(plan, scale), shifts(plan, shift);
   plan.for_pieces([&](Index at, Index count, Index width) {
-    table<T>().affine(x + at, count, width, means.data(), scales.data(), shifts.data(), y + at);
+    table<T>().affine(x + at, count, width, means.data(), scales.data(), shifts.data(),
+                      residual != nullptr ? residual + at : nullptr, relu, y + at);
   });
 }
 
+namespace {
+
+/// A mask over wide rows.
 template <class T>
-void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, const T* mean, double* sum_dy,
-                           double* sum_dy_x) {
+class WidenedMask {
+ public:
+  WidenedMask(const Plan& plan, const ReluMask<T>& mask)
+      : mask_(mask), scale_(plan, mask.scale), shift_(plan, mask.shift) {}
+
+  /// The mask for elements from `at` on.
+  [[nodiscard]] ReluMask<T> from(Index at) const {
+    if (mask_.y != nullptr) return {.y = mask_.y + at, .masked = mask_.masked != nullptr ? mask_.masked + at : nullptr};
+    return {.scale = scale_.data(), .shift = shift_.data()};
+  }
+
+ private:
+  ReluMask<T> mask_;
+  Widened<T> scale_, shift_;
+};
+
+}  // namespace
+
+template <class T>
+void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, const T* mean, const ReluMask<T>& mask,
+                           double* sum_dy, double* sum_dy_x) {
   std::fill_n(sum_dy, channels, 0.0);
   std::fill_n(sum_dy_x, channels, 0.0);
   if (rows * channels == 0) return;
   const Plan plan(rows, channels);
   const Index width = plan.width;
   const Widened<T> means(plan, mean);
+  const WidenedMask<T> masks(plan, mask);
   const Scratch<double> partial(plan.groups * 2 * width);
   std::fill_n(partial.data(), plan.groups * 2 * width, 0.0);
   parallel_for(plan.groups, 1, [&](Index begin, Index end) {
@@ -312,8 +388,8 @@ void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, 
     for (Index i = begin; i < end; ++i) {
       double* const of_group = partial.data() + i * 2 * width;
       plan.for_blocks(i, [&](Index row, Index count) {
-        table<T>().gradient_sums(x + row * width, dy + row * width, count, width, means.data(), sums.data(),
-                                 sums.data() + width);
+        table<T>().gradient_sums(x + row * width, dy + row * width, count, width, means.data(), masks.from(row * width),
+                                 sums.data(), sums.data() + width);
         for (Index w = 0; w < 2 * width; ++w) of_group[w] += static_cast<double>(sums[w]);
       });
     }
@@ -327,23 +403,28 @@ void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, 
       }
     }
   }
-  const Index rest = plan.wide_rows * width;
+  if (plan.rest == 0) return;
+  // The last, incomplete wide row: every column is one element.
+  const Index at = plan.wide_rows * width;
+  const Scratch<T> sums(2 * plan.rest);
+  T* const sum_x = sums.data() + plan.rest;
+  table<T>().gradient_sums(x + at, dy + at, 1, plan.rest, means.data(), masks.from(at), sums.data(), sum_x);
   for (Index w = 0; w < plan.rest; ++w) {
-    const Index c = w % channels;
-    sum_dy[c] += static_cast<double>(dy[rest + w]);
-    sum_dy_x[c] += static_cast<double>(dy[rest + w] * (x[rest + w] - mean[c]));
+    sum_dy[w % channels] += static_cast<double>(sums[w]);
+    sum_dy_x[w % channels] += static_cast<double>(sum_x[w]);
   }
 }
 
 template <class T>
-void channel_gradient(const T* x, const T* dy, Index rows, Index channels, const T* mean, const T* scale,
-                      const T* offset, const T* slope, T* dx) {
+void channel_gradient(const T* x, const T* dy, Index rows, Index channels, const T* mean, const ReluMask<T>& mask,
+                      const T* scale, const T* offset, const T* slope, T* dx) {
   if (rows * channels == 0) return;
   const Plan plan(rows, channels);
   const Widened<T> means(plan, mean), scales(plan, scale), offsets(plan, offset), slopes(plan, slope);
+  const WidenedMask<T> masks(plan, mask);
   plan.for_pieces([&](Index at, Index count, Index width) {
-    table<T>().gradient(x + at, dy + at, count, width, means.data(), scales.data(), offsets.data(), slopes.data(),
-                        dx + at);
+    table<T>().gradient(x + at, dy + at, count, width, means.data(), masks.from(at), scales.data(), offsets.data(),
+                        slopes.data(), dx + at);
   });
 }
 
@@ -358,14 +439,18 @@ void channel_scale(const T* dy, Index rows, Index channels, const T* scale, T* d
 
 template void channel_moments(const float*, Index, Index, double*, double*);
 template void channel_moments(const double*, Index, Index, double*, double*);
-template void channel_affine(const float*, Index, Index, const float*, const float*, const float*, float*);
-template void channel_affine(const double*, Index, Index, const double*, const double*, const double*, double*);
-template void channel_gradient_sums(const float*, const float*, Index, Index, const float*, double*, double*);
-template void channel_gradient_sums(const double*, const double*, Index, Index, const double*, double*, double*);
-template void channel_gradient(const float*, const float*, Index, Index, const float*, const float*, const float*,
-                               const float*, float*);
-template void channel_gradient(const double*, const double*, Index, Index, const double*, const double*, const double*,
-                               const double*, double*);
+template void channel_affine(const float*, Index, Index, const float*, const float*, const float*, const float*, bool,
+                             float*);
+template void channel_affine(const double*, Index, Index, const double*, const double*, const double*, const double*,
+                             bool, double*);
+template void channel_gradient_sums(const float*, const float*, Index, Index, const float*, const ReluMask<float>&,
+                                    double*, double*);
+template void channel_gradient_sums(const double*, const double*, Index, Index, const double*, const ReluMask<double>&,
+                                    double*, double*);
+template void channel_gradient(const float*, const float*, Index, Index, const float*, const ReluMask<float>&,
+                               const float*, const float*, const float*, float*);
+template void channel_gradient(const double*, const double*, Index, Index, const double*, const ReluMask<double>&,
+                               const double*, const double*, const double*, double*);
 template void channel_scale(const float*, Index, Index, const float*, float*);
 template void channel_scale(const double*, Index, Index, const double*, double*);
 

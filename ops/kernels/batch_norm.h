@@ -11,19 +11,31 @@ namespace tapestry::kernels {
 template <class T>
 void channel_moments(const T* x, Index rows, Index channels, double* mean, double* m2);
 
-/// y = (x - mean[c]) * scale[c] + shift[c].
+/// y = (x - mean[c]) * scale[c] + shift[c], then + residual unless it is null, then max(., 0) if `relu` (NaN stays
+/// NaN).
 template <class T>
-void channel_affine(const T* x, Index rows, Index channels, const T* mean, const T* scale, const T* shift, T* y);
+void channel_affine(const T* x, Index rows, Index channels, const T* mean, const T* scale, const T* shift,
+                    const T* residual, bool relu, T* y);
 
-/// sum_dy[c] = sum of dy, sum_dy_x[c] = sum of dy (x - mean[c]).
+/// A gradient that has still to pass through a relu: it counts where the relu's output v > 0 or is NaN, and is 0
+/// elsewhere.
 template <class T>
-void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, const T* mean, double* sum_dy,
-                           double* sum_dy_x);
+struct ReluMask {
+  const T* y = nullptr;      ///< v, or
+  const T* scale = nullptr;  ///< v = (x - mean[c]) * scale[c] + shift[c], both null without a relu
+  const T* shift = nullptr;
+  T* masked = nullptr;  ///< where to write the gradient behind the relu; only with y
+};
 
-/// dx = scale[c] * (dy - offset[c] - (x - mean[c]) * slope[c]).
+/// sum_dy[c] = sum of dy, sum_dy_x[c] = sum of dy (x - mean[c]), dy being masked first.
 template <class T>
-void channel_gradient(const T* x, const T* dy, Index rows, Index channels, const T* mean, const T* scale,
-                      const T* offset, const T* slope, T* dx);
+void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, const T* mean, const ReluMask<T>& mask,
+                           double* sum_dy, double* sum_dy_x);
+
+/// dx = scale[c] * (dy - offset[c] - (x - mean[c]) * slope[c]), dy being masked first, unless by y.
+template <class T>
+void channel_gradient(const T* x, const T* dy, Index rows, Index channels, const T* mean, const ReluMask<T>& mask,
+                      const T* scale, const T* offset, const T* slope, T* dx);
 
 /// dx = scale[c] * dy.
 template <class T>

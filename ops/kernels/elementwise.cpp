@@ -395,9 +395,7 @@ constexpr int type_index = std::is_same_v<T, float>          ? 0
 
 template <class T>
 const ElementwiseTable<T>& table() {
-  static const auto* const chosen =
-      static_cast<const ElementwiseTable<T>*>(HWY_DYNAMIC_DISPATCH(table_for)(type_index<T>));
-  return *chosen;
+  return *static_cast<const ElementwiseTable<T>*>(HWY_DYNAMIC_DISPATCH(table_for)(type_index<T>));
 }
 
 /// f(begin, end) over the rows of a broadcast; a single long row is cut into pieces instead.

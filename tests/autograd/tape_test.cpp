@@ -112,7 +112,7 @@ BOOST_AUTO_TEST_CASE(large_blocks_are_counted_and_given_back) {
 
 BOOST_AUTO_TEST_CASE(data_is_aligned_to_a_cache_line) {
   for (const Index n : {1, 7, 100, 1000, 100'000}) {
-    BOOST_TEST(reinterpret_cast<std::uintptr_t>(empty({n}).impl().data) % 64 == 0U);
+    BOOST_TEST(reinterpret_cast<std::uintptr_t>(empty({n}).impl().bytes()) % 64 == 0U);
   }
 }
 

@@ -1,105 +1,52 @@
-// Convolutions and their gradients, batch 128 unless --batch says otherwise: milliseconds, GFLOP/s (nominal: taps that
-// fall on padding count), and the fraction of the multiply-add peak measured right beside each row.
+// bench_conv: f32 convolutions and their gradients through the public API, outputs allocated by the op, batch 128
+// unless
+// --batch or the case says otherwise: milliseconds, GFLOP/s, and the fraction of the multiply-add peak measured right
+// before each row. Nominal rates count taps that fall on padding, real ones do not; a kernel that leaves such taps out
+// can exceed the peak nominally, never really. The traffic counts images, weights and outputs once: depthwise layers
+// and stems are bound by it.
+//   bench_conv [--threads N] [--json] [--budget SECONDS] [--batch N] [--only TEXT]
 
-#include <tapestry/ops/kernels/conv2d.h>
+#include <tapestry/ops/conv2d.h>
 #include <tapestry/ops/kernels/gemm.h>
 
 #include "bench.h"
+#include "cases.h"
 
 namespace {
 
 using namespace tapestry;
 
-struct Case {
-  const char* name;
-  Index size, c, k, kernel, stride, groups;
-};
-
-constexpr Case kCases[] = {
-    {"resnet18 stage 1", 32, 64, 64, 3, 1, 1},
-    {"resnet18 stage 2", 16, 128, 128, 3, 1, 1},
-    {"resnet18 stage 3", 8, 256, 256, 3, 1, 1},
-    {"resnet18 stage 4", 4, 512, 512, 3, 1, 1},
-    {"resnet18 stem", 32, 3, 64, 3, 1, 1},
-    {"resnet18 down 2", 32, 64, 128, 3, 2, 1},
-    {"resnet18 down 3", 16, 128, 256, 3, 2, 1},
-    {"resnet18 down 4", 8, 256, 512, 3, 2, 1},
-    {"resnet18 shortcut 2", 32, 64, 128, 1, 2, 1},
-    {"resnet18 shortcut 4", 8, 256, 512, 1, 2, 1},
-    {"resnet20 stem", 32, 3, 16, 3, 1, 1},
-    {"resnet20 stage 1", 32, 16, 16, 3, 1, 1},
-    {"resnet20 stage 2", 16, 32, 32, 3, 1, 1},
-    {"resnet20 stage 3", 8, 64, 64, 3, 1, 1},
-    {"resnet20 down 2", 32, 16, 32, 3, 2, 1},
-    {"resnet20 down 3", 16, 32, 64, 3, 2, 1},
-    {"lecture 1", 32, 3, 32, 3, 1, 1},
-    {"lecture 2", 16, 32, 64, 3, 1, 1},
-    {"lecture 3", 8, 64, 128, 3, 1, 1},
-    {"vgg16 last", 2, 512, 512, 3, 1, 1},
-    {"pointwise", 16, 256, 256, 1, 1, 1},
-    {"grouped by 4", 16, 128, 128, 3, 1, 4},
-    {"depthwise", 16, 256, 256, 3, 1, 256},
-};
-
-kernels::Conv2dShape shape_of(const Case& c, Index batch) {
-  const Index pad = c.kernel / 2, out = (c.size + 2 * pad - c.kernel) / c.stride + 1;
-  return {batch, c.size, c.size, c.c, c.k, c.kernel, c.kernel, out, out, c.stride, c.stride, pad, pad, 1, 1, c.groups};
-}
-
-std::string text(const kernels::Conv2dShape& s) {
-  return std::to_string(s.c) + ">" + std::to_string(s.k) + " " + std::to_string(s.r) + "x" + std::to_string(s.s) + "/" +
-         std::to_string(s.stride_h) + " @" + std::to_string(s.h);
-}
-
-void run(const Case& c, Index batch, const bench::Options& options, bench::Report& report) {
-  const kernels::Conv2dShape s = shape_of(c, batch);
-  const auto filled = [](Index count) { return std::vector<float>(static_cast<std::size_t>(count), 0.25F); };
-  auto x = filled(s.n * s.h * s.w * s.c), w = filled(s.k * s.r * s.s * (s.c / s.groups)),
-       y = filled(s.n * s.oh * s.ow * s.k);
-  auto dx = x, dw = w;
-  const double flops = 2.0 * static_cast<double>(y.size()) * static_cast<double>(s.r * s.s * (s.c / s.groups));
+void run(const bench::ConvCase& c, Index batch, const bench::Options& options, bench::Report& report) {
+  const Conv2dOptions conv{.stride = c.stride, .padding = c.padding(), .groups = c.groups};
+  const Tensor x = full({batch, c.size, c.size, c.c}, 0.25), w = full({c.k, c.kernel, c.kernel, c.c / c.groups}, 0.25);
+  const Tensor dy = full({batch, c.out_size(), c.out_size(), c.k}, 0.25);
+  const double nominal = bench::flops_nominal(c, batch), real = bench::flops_real(c, batch);
   const auto time = [&](const char* pass, const auto& f) {
     const double peak = bench::fma_peak_flops(options.threads);
-    const double t = bench::median_seconds(f);
-    report.row(
-        {{"layer", c.name}, {"shape", text(s)}, {"pass", pass}},
-        {{"time", t * 1e3, "ms"}, {"rate", flops / t * 1e-9, "GFLOP/s"}, {"fraction of peak", flops / t / peak, ""}});
+    const double t = bench::median_seconds([&] { bench::look_at(f()); }, options.budget);
+    report.row({{"layer", c.name}, {"shape", bench::text(c) + " x" + std::to_string(batch)}, {"pass", pass}},
+               {{"time", t * 1e3, "ms"},
+                {"nominal", nominal / t * 1e-9, "GFLOP/s"},
+                {"real", real / t * 1e-9, "GFLOP/s"},
+                {"nominal / peak", nominal / t / peak, ""},
+                {"real / peak", real / t / peak, ""},
+                {"traffic", bench::bytes(c, batch) / t * 1e-9, "GB/s"}});
   };
-  time("forward", [&] { kernels::conv2d<float>(s, x.data(), w.data(), nullptr, y.data()); });
-  time("input grad", [&] { kernels::conv2d_input_grad<float>(s, y.data(), w.data(), dx.data()); });
-  time("weight grad", [&] { kernels::conv2d_weight_grad<float>(s, x.data(), y.data(), dw.data()); });
-}
-
-/// --batch N and --only TEXT (a part of the layer's name).
-struct Choice {
-  Index batch = 128;
-  std::string only;
-};
-
-Choice parse_choice(const std::vector<std::string>& rest) {
-  Choice choice;
-  for (std::size_t i = 0; i < rest.size(); ++i) {
-    if (i + 1 < rest.size() && rest[i] == "--only") {
-      choice.only = rest[++i];
-    } else if (i + 1 < rest.size() && rest[i] == "--batch" && std::atol(rest[i + 1].c_str()) > 0) {
-      choice.batch = std::atol(rest[++i].c_str());
-    } else {
-      std::fprintf(stderr, "bench_conv: takes --threads N, --json, --batch N, --only TEXT; got %s\n", rest[i].c_str());
-      std::exit(2);
-    }
-  }
-  return choice;
+  time("forward", [&] { return conv2d(x, w, {}, conv); });
+  time("input grad", [&] { return conv2d_input_grad(dy, w, x.shape(), conv); });
+  time("weight grad", [&] { return conv2d_weight_grad(x, dy, w.shape(), conv); });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   const bench::Options options = bench::parse_options(argc, argv);
-  const Choice choice = parse_choice(options.rest);
+  const bench::ConvChoice choice = bench::parse_conv_choice(options);
   bench::Report report(options);
-  report.note(std::string("f32 convolutions, batch ") + std::to_string(choice.batch) + ", " + kernels::simd_target() +
-              ", " + std::to_string(options.threads) + " threads");
-  for (const Case& c : kCases) {
-    if (std::string_view(c.name).find(choice.only) != std::string_view::npos) run(c, choice.batch, options, report);
+  report.note(std::string("f32 convolutions, ") + kernels::simd_target() + ", " + std::to_string(options.threads) +
+              " threads");
+  for (const bench::ConvCase& c : bench::kConvCases) {
+    if (std::string_view(c.name).find(choice.only) == std::string_view::npos) continue;
+    run(c, c.batch > 0 ? c.batch : choice.batch, options, report);
   }
 }

@@ -107,6 +107,21 @@ case $case in
     grep -q '</svg>' result/curves.svg || fail "curves.svg is incomplete"
     ;;
 
+  instruction_set)
+    for set in avx2 portable; do
+      export TAPESTRY_INSTRUCTION_SET=$set
+      "$bin/quickstart" >/dev/null 2>&1 || [ "$set" = avx2 ] || fail "quickstart must run on $set"
+      if "$bin/quickstart" >/dev/null 2>&1; then
+        expect 0 train_cifar100 --epochs 1 $small --out "$set"
+        says "$set vectors"
+      fi
+    done
+    export TAPESTRY_INSTRUCTION_SET=sse9
+    expect 2 train_cifar100 --epochs 1 $small --out unknown
+    complains 'TAPESTRY_INSTRUCTION_SET must be one of those that this CPU offers:'
+    complains '; got "sse9"'
+    ;;
+
   train_json)
     expect 0 train_cifar100 $small --epochs 2 --model lecture_cnn --labels coarse --json --quiet --out result
     [ "$(wc -l <out)" = 2 ] || fail "one line per epoch expected"

@@ -48,7 +48,7 @@ void for_each_row(const F& check) {
 
 Tensor copy_of(const Tensor& x) {
   Tensor y = empty_like(x);
-  std::memcpy(y.impl().data, x.impl().data, static_cast<std::size_t>(x.numel() * item_bytes(x.dtype())));
+  std::memcpy(y.impl().bytes(), x.impl().bytes(), static_cast<std::size_t>(x.numel() * item_bytes(x.dtype())));
   return y;
 }
 
@@ -63,7 +63,7 @@ Tensor offset_copy(const Tensor& x) {
   const Index item = item_bytes(x.dtype());
   const Tensor storage = zeros({x.numel() + 1}, {.dtype = x.dtype()});
   const Tensor y = detail::alias(storage, x.shape(), item);
-  std::memcpy(y.impl().data, x.impl().data, static_cast<std::size_t>(x.numel() * item));
+  std::memcpy(y.impl().bytes(), x.impl().bytes(), static_cast<std::size_t>(x.numel() * item));
   return y;
 }
 
@@ -222,6 +222,7 @@ std::set<std::string> exported_ops() {
   for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(TAPESTRY_SOURCE_DIR) / "ops")) {
     if (entry.path().extension() != ".h") continue;
     const std::string text = read(entry.path());
+    if (text.find("Private to ops/.") != std::string::npos) continue;
     for (std::sregex_iterator match(text.begin(), text.end(), declaration), end; match != end; ++match) {
       if (!kWithoutRow.contains((*match)[1])) ops.insert((*match)[1]);
     }

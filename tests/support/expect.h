@@ -95,7 +95,7 @@ inline boost::test_tools::predicate_result all_close(const Tensor& a, const Tens
 inline bool same_bits(const Tensor& a, const Tensor& b) {
   const auto bytes = static_cast<std::size_t>(a.numel() * item_bytes(a.dtype()));
   return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         std::equal(a.impl().data, a.impl().data + bytes, b.impl().data);
+         std::equal(a.impl().bytes(), a.impl().bytes() + bytes, b.impl().bytes());
 }
 
 }  // namespace tapestry::test

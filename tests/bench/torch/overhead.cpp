@@ -1,8 +1,10 @@
-// LibTorch's cost of a tiny op: the same chain of multiplications of two floats as bench_overhead.
+// torch_overhead: LibTorch's cost of a tiny op, the same chain of multiplications of two floats as bench_overhead.
+//   torch_overhead [--threads N] [--json] [--budget SECONDS]
 #include "twin.h"
 
 int main(int argc, char** argv) {
   const auto options = twin::parse(argc, argv);
+  twin::bench::expect_no_more(options);
   constexpr int kChain = 1000;
   const torch::Tensor w = torch::ones({2});
   const torch::Tensor x = torch::ones({2}, torch::requires_grad());
@@ -10,12 +12,15 @@ int main(int argc, char** argv) {
     for (int i = 0; i < kChain; ++i) y = y * w;
     return y;
   };
-  const auto per_op = [&](const auto& f) { return twin::median_seconds(f, 1.0) / kChain * 1e9; };
-  twin::print(options, "tiny op", "not recorded", per_op([&] {
-                const torch::NoGradGuard guard;
-                chain(w);
-              }),
-              "ns");
-  twin::print(options, "tiny op", "recorded", per_op([&] { chain(x); }), "ns");
-  twin::print(options, "tiny op", "recorded, played", per_op([&] { chain(x).backward(w); }), "ns");
+  auto report = twin::report(options, "tiny ops");
+  const auto row = [&](const char* mode, const auto& f) {
+    report.row({{"tiny op", mode}, {"layout", twin::kNoLayout}},
+               {{"time", twin::bench::median_seconds(f, options.budget) / kChain * 1e9, "ns"}});
+  };
+  row("not recorded", [&] {
+    const torch::NoGradGuard guard;
+    chain(w);
+  });
+  row("recorded", [&] { chain(x); });
+  row("recorded, played", [&] { chain(x).backward(w); });
 }

@@ -1,68 +1,43 @@
 #pragma once
 
+#include <ATen/Parallel.h>
 #include <torch/torch.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <string>
 #include <vector>
 
-/// What LibTorch's twins share. They speak the same flags and print the same lines as our benchmarks, and never link
-/// tapestry: each side runs alone in its process, so that two thread pools cannot get in each other's way.
+#include "../cases.h"
+#include "../report.h"
+
+/// What LibTorch's twins share. They take the flags of our benchmarks, measure the same cases in the same way and print
+/// the same lines, and never link tapestry: each side runs alone in its process, so that two thread pools cannot get in
+/// each other's way.
 namespace twin {
 
-struct Options {
-  int threads = 2;
-  bool json = false;
-  std::vector<std::string> rest;
-};
+namespace bench = tapestry::bench;
 
-inline Options parse(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i < argc; ++i) {
-    if (!std::strcmp(argv[i], "--json")) options.json = true;
-    else if (!std::strcmp(argv[i], "--threads") && i + 1 < argc) options.threads = std::atoi(argv[++i]);
-    else options.rest.emplace_back(argv[i]);
-  }
+inline bench::Options parse(int argc, char** argv, double budget = 0.3) {
+  const bench::Options options = bench::parse_common(argc, argv, budget);
   torch::set_num_threads(options.threads);
-  at::globalContext().setFlushDenormal(true);
+  // On every thread of the pool, as it is a register of each; tapestry's kernels count subnormal numbers as zero too.
+  at::parallel_for(0, options.threads, 1, [](int64_t, int64_t) { at::globalContext().setFlushDenormal(true); });
   return options;
 }
 
-template <class F>
-double seconds(const F& f) {
-  const auto start = std::chrono::steady_clock::now();
-  f();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+inline bench::Report report(const bench::Options& options, const std::string& what, int field_width = 24) {
+  const std::string library = std::string("LibTorch ") + TORCH_VERSION;
+  bench::Report report(options, field_width, {{"library", library}});
+  report.note(library + ", " + what + ", " + std::to_string(options.threads) + " threads");
+  return report;
 }
 
-/// Median of repeated runs after `warm_up` calls.
-template <class F>
-double median_seconds(const F& f, double budget, int warm_up = 2) {
-  for (int i = 0; i < warm_up; ++i) f();
-  std::vector<double> runs;
-  for (double spent = 0; spent < budget || runs.size() < 5;) {
-    runs.push_back(seconds(f));
-    spent += runs.back();
-  }
-  std::nth_element(runs.begin(), runs.begin() + static_cast<long>(runs.size() / 2), runs.end());
-  return runs[runs.size() / 2];
-}
-
-inline void print(const Options& options, const std::string& name, const std::string& layout, double value,
-                  const char* unit) {
-  if (options.json) {
-    std::printf(
-        "{\"name\": \"%s\", \"layout\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"threads\": %d, "
-        "\"library\": \"LibTorch %s\"}\n",
-        name.c_str(), layout.c_str(), value, unit, options.threads, TORCH_VERSION);
-  } else {
-    std::printf("%-32s %-14s %12.4g %s\n", name.c_str(), layout.c_str(), value, unit);
-  }
-  std::fflush(stdout);
-}
+/// LibTorch's two image layouts. Only the better one counts in a comparison.
+struct Layout {
+  const char* name;
+  at::MemoryFormat format;
+};
+constexpr Layout kLayouts[] = {{"NCHW", at::MemoryFormat::Contiguous},
+                               {"channels last", at::MemoryFormat::ChannelsLast}};
+constexpr const char* kNoLayout = "any";  ///< where no image is involved
 
 }  // namespace twin

@@ -1,0 +1,19 @@
+#include <tapestry/nn/models/mlp.h>
+
+#include <tapestry/ops/activation.h>
+#include <tapestry/ops/shape_ops.h>
+
+namespace tapestry::nn::models {
+
+Mlp::Mlp(Index classes)
+    : fc1_{child("fc1", Linear{32 * 32 * 3, 1024, {.flattened = {32, 32}}})},
+      fc2_{child("fc2", Linear{1024, 1024})},
+      fc3_{child("fc3", Linear{1024, classes})} {}
+
+Tensor Mlp::operator()(const Tensor& x, Here here) const {
+  const CallSite site(here);
+  const ModuleScope scope(path());
+  return fc3_(relu(fc2_(relu(fc1_(flatten(x))))));
+}
+
+}  // namespace tapestry::nn::models

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+/// Which instructions kernels use: "avx512", "avx2" (with FMA), or "portable", what every CPU of the architecture has.
+/// The library holds all of them and takes the best that the CPU offers. The environment variable
+/// TAPESTRY_INSTRUCTION_SET names another one from the start; a name that is unknown, or not offered by this CPU, ends
+/// the program with a message and status 2.
+namespace tapestry {
+
+[[nodiscard]] std::string_view instruction_set();
+
+/// Those that this CPU offers, best first.
+[[nodiscard]] std::vector<std::string_view> instruction_sets();
+
+/// For all threads, from now on; not while another thread computes. Throws std::invalid_argument for a name that is not
+/// one of instruction_sets().
+void set_instruction_set(std::string_view name);
+
+}  // namespace tapestry
