@@ -38,6 +38,8 @@ bool is_f32_or_bf16(const Tensor& a, const Tensor& b, const Tensor& c) noexcept 
   return is(a) && is(b) && is(c);
 }
 
+bool has_bf16(const Tensor& a, const Tensor& b) noexcept { return a.dtype() == bf16 || b.dtype() == bf16; }
+
 Tensor widened(const Tensor& x) { return x.dtype() == bf16 ? to(x, f32) : x; }
 
 bool multiplies_f32_as_bf16() noexcept {

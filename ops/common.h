@@ -21,6 +21,9 @@ void check_shape(const char* op, const char* what, const Tensor& x, const Shape&
 /// All are f32 or bf16, or undefined: what autocast is for.
 [[nodiscard]] bool is_f32_or_bf16(const Tensor& a, const Tensor& b, const Tensor& c = {}) noexcept;
 
+/// One of them is bf16.
+[[nodiscard]] bool has_bf16(const Tensor& a, const Tensor& b) noexcept;
+
 /// x, or x in f32 if it is bf16: for ops that compute in f32 and give f32.
 [[nodiscard]] Tensor widened(const Tensor& x);
 
