@@ -85,16 +85,25 @@ Tensor bias_of_sums(const Tensor& x, const Tensor& b) {
   return b.defined() && x.dtype() == bf16 ? no_grad([&] { return to(b, f32); }) : b;
 }
 
+/// Whether f32 operands are worth being rounded for the sake of bf16 products: `elements` of them, the weights apart,
+/// each of which takes the time of some 60 products that are saved half of theirs.
+bool pays(const kernels::Conv2dShape& s, Index elements) {
+  constexpr double kFewest = 64;
+  const double products =
+      static_cast<double>(s.n * s.oh * s.ow * s.k) * static_cast<double>(s.r * s.s * (s.c / s.groups));
+  return products > kFewest * static_cast<double>(elements);
+}
+
 /// Calls f(first operand, second operand) with their data; whether they are to be multiplied as bf16 is the type of
 /// the third argument. Operands are equal in dtype, or bf16 beside f32 weights.
 template <class F>
-void visit_operands(const Tensor& a, const Tensor& b, const F& f) {
+void visit_operands(const Tensor& a, const Tensor& b, bool pays, const F& f) {
   if (a.dtype() == f64) {
     f(a.data<double>(), b.data<double>(), std::false_type());
   } else if (a.dtype() == bf16) {
     if (b.dtype() == bf16) f(a.data<BFloat16>(), b.data<BFloat16>(), std::true_type());
     else f(a.data<BFloat16>(), b.data<float>(), std::true_type());
-  } else if (multiplies_f32_as_bf16()) {
+  } else if (pays && multiplies_f32_as_bf16()) {
     f(a.data<float>(), b.data<float>(), std::true_type());
   } else {
     f(a.data<float>(), b.data<float>(), std::false_type());
@@ -114,7 +123,7 @@ Tensor forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOp
   if (b.defined()) check_shape("conv2d", "the bias", b, {shape.k});
   Tensor y = empty(output_shape(shape), x.dtype());
   const Tensor bias = bias_of_sums(x, b);
-  visit_operands(x, w, [&]<class X, class W>(const X* x_data, const W* w_data, auto as_bf16) {
+  visit_operands(x, w, pays(shape, x.numel()), [&]<class X, class W>(const X* x_data, const W* w_data, auto as_bf16) {
     if constexpr (as_bf16) {
       kernels::conv2d_bf16(shape, x_data, w_data, bias.defined() ? bias.data<float>() : nullptr, y.mutable_data<X>());
     } else {
@@ -135,13 +144,14 @@ Tensor input_grad(const Tensor& dy, const Tensor& w, const Shape& input_shape, c
   const kernels::Conv2dShape shape = plan("conv2d_input_grad", input_shape, w.shape(), options);
   check_shape("conv2d_input_grad", "dy", dy, output_shape(shape));
   Tensor dx = empty(input_shape, dy.dtype());
-  visit_operands(dy, w, [&]<class Y, class W>(const Y* dy_data, const W* w_data, auto as_bf16) {
-    if constexpr (as_bf16) {
-      kernels::conv2d_input_grad_bf16(shape, dy_data, w_data, dx.mutable_data<Y>());
-    } else {
-      kernels::conv2d_input_grad<Y>(shape, dy_data, w_data, dx.mutable_data<Y>());
-    }
-  });
+  visit_operands(dy, w, pays(shape, dy.numel()),
+                 [&]<class Y, class W>(const Y* dy_data, const W* w_data, auto as_bf16) {
+                   if constexpr (as_bf16) {
+                     kernels::conv2d_input_grad_bf16(shape, dy_data, w_data, dx.mutable_data<Y>());
+                   } else {
+                     kernels::conv2d_input_grad<Y>(shape, dy_data, w_data, dx.mutable_data<Y>());
+                   }
+                 });
   return record("conv2d_input_grad", std::move(dx),
                 wrt(dy, [w = saved(w), options](const Tensor& g) { return forward(g, w(), {}, options); }),
                 wrt(w, [dy = saved(dy), weight = w.shape(), dtype = w.dtype(), options](const Tensor& g) {
@@ -155,15 +165,16 @@ Tensor weight_grad(const Tensor& x, const Tensor& dy, const Shape& weight_shape,
   const kernels::Conv2dShape shape = plan("conv2d_weight_grad", x.shape(), weight_shape, options);
   check_shape("conv2d_weight_grad", "dy", dy, output_shape(shape));
   Tensor dw = empty(weight_shape, x.dtype() == bf16 ? f32 : x.dtype());
-  visit_operands(x, dy, [&]<class X, class Y>(const X* x_data, const Y* dy_data, auto as_bf16) {
-    if constexpr (!std::is_same_v<X, Y>) {
-      throw_logic("conv2d_weight_grad: the dtypes must be equal; got {} and {}", x.dtype(), dy.dtype());
-    } else if constexpr (as_bf16) {
-      kernels::conv2d_weight_grad_bf16(shape, x_data, dy_data, dw.mutable_data<float>());
-    } else {
-      kernels::conv2d_weight_grad<X>(shape, x_data, dy_data, dw.mutable_data<X>());
-    }
-  });
+  visit_operands(x, dy, pays(shape, x.numel() + dy.numel()),
+                 [&]<class X, class Y>(const X* x_data, const Y* dy_data, auto as_bf16) {
+                   if constexpr (!std::is_same_v<X, Y>) {
+                     throw_logic("conv2d_weight_grad: the dtypes must be equal; got {} and {}", x.dtype(), dy.dtype());
+                   } else if constexpr (as_bf16) {
+                     kernels::conv2d_weight_grad_bf16(shape, x_data, dy_data, dw.mutable_data<float>());
+                   } else {
+                     kernels::conv2d_weight_grad<X>(shape, x_data, dy_data, dw.mutable_data<X>());
+                   }
+                 });
   if (dw.dtype() != dtype) dw = no_grad([&] { return to(dw, dtype); });
   return record("conv2d_weight_grad", std::move(dw),
                 wrt(x, [dy = saved(dy), input = x.shape(),

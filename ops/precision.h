@@ -12,8 +12,9 @@ namespace tapestry {
 ///   high     in f32. Elsewhere this name stands for sums of several bf16 products per f32 one; that pays on matrix
 ///            units only (Intel's AMX), and this library has no kernels for them
 ///   medium   with both operands rounded to bf16, added up in f32, where the CPU multiplies bf16 twice as fast
-///            (AVX512_BF16); elsewhere in f32. Results carry a relative error of some 2e-3 instead of 1e-7. Depthwise
-///            convolutions stay in f32
+///            (AVX512_BF16); elsewhere in f32. Results carry a relative error of some 2e-3 instead of 1e-7.
+///            Convolutions that do too little with every number to be worth its rounding, such as depthwise ones, stay
+///            in f32
 ///
 /// Everything else, and tensors of other dtypes, is left alone.
 enum class MatmulPrecision : std::uint8_t { highest, high, medium };

@@ -126,6 +126,16 @@ BOOST_AUTO_TEST_CASE(gradients_of_medium_products_are_checked_through_their_rule
   BOOST_TEST(same_bits(w.grad(), conv2d_weight_grad(x.detach(), dy, w.shape(), {.padding = 1})));
 }
 
+BOOST_AUTO_TEST_CASE(convolutions_that_would_not_pay_stay_in_f32) {
+  Generator generator(3);
+  const Tensor x = randn({2, 6, 6, 8}, {.generator = &generator}), w = randn({8, 3, 3, 1}, {.generator = &generator});
+  const Tensor k = randn({8, 1, 1, 8}, {.generator = &generator});
+  const Tensor depthwise = conv2d(x, w, {}, {.padding = 1, .groups = 8}), strided = conv2d(x, k, {}, {.stride = 2});
+  const MatmulPrecisionGuard scope(MatmulPrecision::medium);
+  BOOST_TEST(same_bits(conv2d(x, w, {}, {.padding = 1, .groups = 8}), depthwise));
+  BOOST_TEST(same_bits(conv2d(x, k, {}, {.stride = 2}), strided));
+}
+
 BOOST_AUTO_TEST_CASE(f64_does_not_care) {
   const Tensor a = to(randn({4, 30}), f64), b = to(randn({30, 5}), f64);
   const Tensor y = matmul(a, b);
