@@ -3,6 +3,7 @@
 #include <tapestry/ops/kernels/bf16.h>
 #include <tapestry/ops/kernels/scratch.h>
 
+#include <cstdint>
 #include <type_traits>
 
 /// Operands and results in the element type that a loop wants, converted if need be. Private to ops/kernels.
@@ -51,14 +52,18 @@ template <class S>
 class AsPairs {
  public:
   AsPairs(const S* from, Index rows, Index columns)
-      : copy_(in_place(columns) ? 0 : rows * ((columns + 1) / 2)), data_(copy_.data()) {
-    if (in_place(columns)) data_ = reinterpret_cast<const Pair*>(from);
+      : copy_(in_place(from, columns) ? 0 : rows * ((columns + 1) / 2)), data_(copy_.data()) {
+    if (in_place(from, columns)) data_ = reinterpret_cast<const Pair*>(from);
     else pair_columns(from, rows, columns, copy_.data());
   }
   [[nodiscard]] const Pair* data() const noexcept { return data_; }
 
  private:
-  static bool in_place(Index columns) { return std::is_same_v<S, BFloat16> && columns % 2 == 0; }
+  /// A slice of a tensor may begin in the middle of a pair.
+  static bool in_place(const S* from, Index columns) {
+    return std::is_same_v<S, BFloat16> && columns % 2 == 0 &&
+           reinterpret_cast<std::uintptr_t>(from) % sizeof(Pair) == 0;
+  }
 
   Scratch<Pair> copy_;
   const Pair* data_;

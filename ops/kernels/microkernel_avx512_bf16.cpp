@@ -14,7 +14,7 @@ constexpr int kLanes = 16;
 constexpr int kRows[kMaxVectors + 1] = {0, 16, 14, 8, 6};
 
 /// Four bytes of anything: pairs are read from images of bfloat16.
-using Word [[gnu::may_alias, gnu::aligned(2)]] = int;
+using Word [[gnu::may_alias]] = int;
 
 __mmask16 first(std::int64_t n) { return static_cast<__mmask16>(n >= kLanes ? 0xFFFF : (1 << n) - 1); }
 

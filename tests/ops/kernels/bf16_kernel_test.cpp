@@ -264,6 +264,16 @@ BOOST_AUTO_TEST_CASE(what_is_lost_is_the_rounding_of_the_operands_and_of_the_res
   });
 }
 
+BOOST_AUTO_TEST_CASE(operands_that_begin_in_the_middle_of_a_pair_give_the_same_bits) {
+  const Conv2dShape s = shape(3, 5, 5, 6, 8, 3, 3, same(1));
+  const auto x = as<BFloat16>(normals(x_size(s) + 1, 1)), w = as<BFloat16>(normals(w_size(s) + 1, 2));
+  const std::vector<BFloat16> even_x(x.begin() + 1, x.end()), even_w(w.begin() + 1, w.end());
+  std::vector<BFloat16> y(at(y_size(s))), again(y.size());
+  kernels::conv2d_bf16(s, even_x.data(), even_w.data(), nullptr, y.data());
+  kernels::conv2d_bf16(s, x.data() + 1, w.data() + 1, nullptr, again.data());
+  BOOST_TEST(std::memcmp(y.data(), again.data(), y.size() * sizeof(BFloat16)) == 0);
+}
+
 BOOST_AUTO_TEST_CASE(bits_of_all_passes_do_not_depend_on_the_number_of_threads) {
   const int before = num_threads();
   WithAndWithout::run([] {
