@@ -242,7 +242,9 @@ class Staged {
   /// To be read; null stays null.
   Staged(const T* from, Index n) : buffer_(kInPlace || from == nullptr ? 0 : n), from_(from), n_(n) {
     if constexpr (!kInPlace) {
-      if (from != nullptr) bf16_loops().widen(from, buffer_.data(), n);
+      if (from == nullptr) return;
+      bf16_loops().widen(from, buffer_.data(), n);
+      prefetch(from + n, n);
     }
   }
   [[nodiscard]] const Compute* data() const {
@@ -264,6 +266,13 @@ class Staged {
 
  private:
   explicit Staged(Index n) : buffer_(kInPlace ? 0 : n), from_(nullptr), n_(n) {}
+
+  /// What comes next is brought nearer while the loops work on the buffer: they would leave memory idle. A quarter of
+  /// the time of a gradient. Beyond the last element a hint does nothing.
+  static void prefetch(const T* next, Index n) {
+    constexpr Index kLine = 64 / sizeof(T);
+    for (Index i = 0; i < n; i += kLine) __builtin_prefetch(next + i, 0, 2);
+  }
 
   Scratch<Compute> buffer_;
   const T* from_;
@@ -398,8 +407,12 @@ void channel_affine(const T* x, Index rows, Index channels, const ComputeType<T>
       to.store(y + at);
       if (residual == nullptr) return;
       // The map is rounded before the sum, as it would be if somebody had looked at it: the bits do not depend on that.
-      binary(Binary::add, Broadcast(count * width, 1, 1), y + at, residual + at, y + at);
-      if (relu) unary(Unary::relu, y + at, y + at, count * width);
+      const Staged<T> map(y + at, count * width), beside(residual + at, count * width);
+      const auto sum = Staged<T>::written(count * width);
+      binary(Binary::add, Broadcast(count * width, 1, 1), map.data(), beside.data(), sum.room(y + at));
+      if (!relu) return sum.store(y + at);
+      unary(Unary::relu, sum.room(y + at), to.room(y + at), count * width);
+      to.store(y + at);
     } else {
       table<T>().affine(x + at, count, width, means.data(), scales.data(), shifts.data(),
                         residual != nullptr ? residual + at : nullptr, relu, y + at);
