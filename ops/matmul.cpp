@@ -195,7 +195,7 @@ Tensor linear(const Tensor& x_given, const Tensor& w, const Tensor& b, Here here
   });
   return record("linear", std::move(y),
                 wrt(x,
-                    [w = saved(w), rows, in, out, shape = x.shape()](const Tensor& dy) {
+                    [w = saved(w), rows, out](const Tensor& dy, const Shape& shape) {
                       return reshape(matrix_product(reshape(dy, Shape{rows, out}), w(), {}, dy.dtype()), shape);
                     }),
                 wrt(w,
