@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 namespace tapestry {
 
@@ -24,6 +25,10 @@ struct BFloat16 {
   }
   explicit operator float() const noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
 };
+
+/// In what numbers that are stored as T are computed.
+template <class T>
+using ComputeType = std::conditional_t<std::is_same_v<T, BFloat16>, float, T>;
 
 /// "f32", "f64", "bf16", "i64", "i32", "u8", "bool".
 [[nodiscard]] const char* name_of(Dtype dtype) noexcept;
@@ -62,6 +67,13 @@ template <class F>
 decltype(auto) visit_float(Dtype dtype, F&& f) {
   if (dtype == f64) return f.template operator()<double>();
   return f.template operator()<float>();
+}
+
+/// The same, or f.operator()<BFloat16>().
+template <class F>
+decltype(auto) visit_any_float(Dtype dtype, F&& f) {
+  if (dtype == bf16) return f.template operator()<BFloat16>();
+  return visit_float(dtype, std::forward<F>(f));
 }
 
 /// Calls f.operator()<T>() with the type of any dtype.

@@ -34,6 +34,7 @@
 #include <tapestry/nn/sequential.h>
 #include <tapestry/nn/serialize.h>
 #include <tapestry/ops/activation.h>
+#include <tapestry/ops/autocast.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/compare.h>
@@ -45,6 +46,7 @@
 #include <tapestry/ops/matmul.h>
 #include <tapestry/ops/norm.h>
 #include <tapestry/ops/pool2d.h>
+#include <tapestry/ops/precision.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/shape_ops.h>
 #include <tapestry/ops/softmax.h>

@@ -28,8 +28,11 @@
 #include <tapestry/datasets/image_file.h>
 #include <tapestry/datasets/loader.h>
 #include <tapestry/nn/models/models.h>
+#include <tapestry/ops/autocast.h>
+#include <tapestry/ops/cast.h>
 #include <tapestry/ops/instruction_set.h>
 #include <tapestry/ops/loss.h>
+#include <tapestry/ops/precision.h>
 #include <tapestry/ops/shape_ops.h>
 
 using namespace tapestry;
@@ -73,6 +76,7 @@ class Training {
   void resume(const std::filesystem::path& checkpoint);
   bool train_epoch();
   [[nodiscard]] TestResult test(Index images);
+  [[nodiscard]] Tensor logits_of(const Tensor& images) const;
   void save();
   void write_curves() const;
   void write_mistakes(const TestResult& result) const;
@@ -125,7 +129,7 @@ bool Training::train_epoch() {
     if (step++ < position_.step) continue;  // done before the checkpoint that we go on from
     const Index step_of_all = position_.epoch * steps_per_epoch_ + position_.step;
     schedule_.set_t(step_of_all);
-    const Tensor logits = model_(images);
+    const Tensor logits = logits_of(images);
     const Tensor loss = cross_entropy(logits, labels, {.label_smoothing = options_.label_smoothing});
     const double loss_value = loss.item();
     if (!std::isfinite(loss_value)) {
@@ -159,6 +163,12 @@ bool Training::train_epoch() {
   return true;
 }
 
+/// What the model says, in f32 whatever it computes in.
+Tensor Training::logits_of(const Tensor& images) const {
+  const Autocast scope(options_.autocast ? bf16 : f32);
+  return to(model_(images), f32);
+}
+
 /// Loss and accuracy on the first `images` test images.
 TestResult Training::test(Index images) {
   const NoGradGuard no_grad;
@@ -166,7 +176,7 @@ TestResult Training::test(Index images) {
   model_.eval();
   progress_.begin("testing", (images + kTestBatch - 1) / kTestBatch);
   for (auto [batch, labels] : datasets::Loader(data_.test, {.batch = kTestBatch})) {
-    const Tensor logits = model_(batch);
+    const Tensor logits = logits_of(batch);
     const double loss = cross_entropy(logits, labels).item();
     const Index right_before = result.score.right();
     note_mistakes(logits, labels, result.score.images(), kMistakesShown, result.mistakes);
@@ -278,9 +288,12 @@ void Training::tell_start() const {
        options_.augments() ? ", random crops and flips" : "");
   tell("model    {}, {} parameters\n", options_.model, grouped(static_cast<double>(model_.count_parameters())));
   if (options_.summary) tell("\n{}\n", model_.summary());
-  tell("training {} epochs of {} steps of {} images, {}, rate {:g}, {} over {} epochs, seed {}\n", *options_.epochs,
+  std::string numbers;
+  if (options_.autocast) numbers = ", autocast to bf16";
+  else if (options_.precision != TrainOptions().precision) numbers = fmt::format(", {} precision", options_.precision);
+  tell("training {} epochs of {} steps of {} images, {}, rate {:g}, {} over {} epochs, seed {}{}\n", *options_.epochs,
        steps_per_epoch_, *options_.batch, options_.optimizer, *options_.lr, *options_.schedule,
-       *options_.schedule_epochs, options_.seed);
+       *options_.schedule_epochs, options_.seed, numbers);
   tell("results  {}\n", folder_.path().string());
   if (options_.resume) {
     tell("going on after epoch {}{}\n", position_.epoch,
@@ -342,6 +355,7 @@ int run(int argc, char** argv) {
   TrainOptions options;
   if (!options.parse(argc, argv)) return 0;
   if (options.threads) set_num_threads(static_cast<int>(*options.threads));
+  set_float32_matmul_precision(options.precision);
   manual_seed(options.seed);
   nn::AnyModule model = nn::models::make(options.model, options.labels == "fine" ? 100 : 20);
   const OutputFolder folder(*options.out);

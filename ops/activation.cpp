@@ -6,6 +6,7 @@
 #include <tapestry/autograd/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
+#include <tapestry/ops/cast.h>
 #include <tapestry/ops/common.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/fusion.h>
@@ -20,17 +21,17 @@ using kernels::Unary;
 using kernels::WithNumber;
 
 Tensor compute(const char* op, Unary kernel, const Tensor& x) {
-  check_float(op, x);
+  check_any_float(op, x);
   Tensor y = empty(x.shape(), x.dtype());
-  visit_float(x.dtype(), [&]<class T>() { kernels::unary(kernel, x.data<T>(), y.mutable_data<T>(), x.numel()); });
+  visit_any_float(x.dtype(), [&]<class T>() { kernels::unary(kernel, x.data<T>(), y.mutable_data<T>(), x.numel()); });
   return y;
 }
 
 Tensor compute(const char* op, WithNumber kernel, const Tensor& x, double number) {
-  check_float(op, x);
+  check_any_float(op, x);
   Tensor y = empty(x.shape(), x.dtype());
-  visit_float(x.dtype(), [&]<class T>() {
-    kernels::with_number(kernel, x.data<T>(), static_cast<T>(number), y.mutable_data<T>(), x.numel());
+  visit_any_float(x.dtype(), [&]<class T>() {
+    kernels::with_number(kernel, x.data<T>(), static_cast<ComputeType<T>>(number), y.mutable_data<T>(), x.numel());
   });
   return y;
 }
@@ -38,10 +39,16 @@ Tensor compute(const char* op, WithNumber kernel, const Tensor& x, double number
 /// A gradient in one pass, for when nobody wants to differentiate it.
 Tensor fused(Binary kernel, const Tensor& dy, const Tensor& kept) {
   Tensor dx = empty(dy.shape(), dy.dtype());
-  visit_float(dy.dtype(), [&]<class T>() {
+  visit_any_float(dy.dtype(), [&]<class T>() {
     kernels::binary(kernel, {dy.numel(), 1, 1}, dy.data<T>(), kept.data<T>(), dx.mutable_data<T>());
   });
   return dx;
+}
+
+/// f of a bf16 tensor by way of f32, for functions and gradients of several steps, each of which would round.
+template <class F>
+Tensor through_f32(const Tensor& x, const F& f) {
+  return to(f(to(x, f32)), bf16);
 }
 
 /// dy where y > 0 or NaN, else 0: linear in dy, and its own transpose.
@@ -52,7 +59,7 @@ Tensor relu_grad(const Tensor& dy, const Tensor& y) {
 
 /// x within bounds, with gradient 0 on them and outside.
 Tensor bounded(const char* op, const Tensor& x, double low, double high) {
-  check_float(op, x);
+  check_any_float(op, x);
   Tensor y = no_grad([&] { return clamp(x, {.min = low, .max = high}); });
   return record(op, std::move(y), wrt(x, [x = saved(x), low, high](const Tensor& dy) {
                   return where(logical_and(gt(x(), low), lt(x(), high)), dy, 0.0);
@@ -82,6 +89,7 @@ Tensor leaky_relu(const Tensor& x, const LeakyReluOptions& options, Here here) {
 
 Tensor elu(const Tensor& x, const EluOptions& options, Here here) {
   const CallSite site(here);
+  if (x.dtype() == bf16) return through_f32(x, [&](const Tensor& v) { return elu(v, options); });
   const double alpha = options.alpha;
   return record("elu", compute("elu", WithNumber::elu, x, alpha), wrt(x, [x = saved(x), alpha](const Tensor& dy) {
                   // exp(min(x, 0)): above 0 the other branch is taken, and must not meet an overflow
@@ -101,6 +109,7 @@ Tensor silu(const Tensor& x, Here here) {
 Tensor gelu(const Tensor& x, const GeluOptions& options, Here here) {
   const CallSite site(here);
   if (options.approximate == GeluApproximation::tanh) {
+    if (x.dtype() == bf16) return through_f32(x, [&](const Tensor& v) { return gelu(v, options); });
     return record("gelu", compute("gelu", Unary::gelu_tanh, x), wrt(x, [x = saved(x)](const Tensor& dy) {
                     // y = x/2 (1 + t), t = tanh(u), u = k (x + c x^3)
                     constexpr double k = 0.7978845608028654, c = 0.044715;  // k = sqrt(2 / pi)
@@ -133,7 +142,8 @@ Tensor hardtanh(const Tensor& x, const HardtanhOptions& options, Here here) {
 
 Tensor hardswish(const Tensor& x, Here here) {
   const CallSite site(here);
-  check_float("hardswish", x);
+  if (x.dtype() == bf16) return through_f32(x, [](const Tensor& v) { return hardswish(v); });
+  check_any_float("hardswish", x);
   Tensor y = no_grad([&] { return where(le(x, -3), 0.0, where(ge(x, 3), x, x * (x + 3) / 6)); });
   return record("hardswish", std::move(y), wrt(x, [x = saved(x)](const Tensor& dy) {
                   return where(lt(x(), -3), 0.0, where(gt(x(), 3), dy, dy * (x() / 3 + 0.5)));
@@ -142,7 +152,8 @@ Tensor hardswish(const Tensor& x, Here here) {
 
 Tensor softplus(const Tensor& x, Here here) {
   const CallSite site(here);
-  check_float("softplus", x);
+  if (x.dtype() == bf16) return through_f32(x, [](const Tensor& v) { return softplus(v); });
+  check_any_float("softplus", x);
   // log1p(exp(x)) where that neither overflows nor loses anything
   Tensor y = no_grad([&] { return where(gt(x, 20), x, log1p(exp(clamp(x, {.max = 20})))); });
   return record("softplus", std::move(y), wrt(x, [x = saved(x)](const Tensor& dy) { return dy * sigmoid(x()); }));
@@ -150,7 +161,8 @@ Tensor softplus(const Tensor& x, Here here) {
 
 Tensor logsigmoid(const Tensor& x, Here here) {
   const CallSite site(here);
-  check_float("logsigmoid", x);
+  if (x.dtype() == bf16) return through_f32(x, [](const Tensor& v) { return logsigmoid(v); });
+  check_any_float("logsigmoid", x);
   // exp never sees a positive number
   Tensor y = no_grad([&] { return clamp(x, {.max = 0}) - log1p(exp(neg(abs(x)))); });
   return record("logsigmoid", std::move(y),

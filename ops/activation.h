@@ -2,8 +2,8 @@
 
 #include <tapestry/autograd/tensor.h>
 
-/// Activation functions; tanh and sigmoid stand in <tapestry/ops/unary.h>. y has the shape and dtype of x, f32 or f64,
-/// else std::invalid_argument.
+/// Activation functions; tanh and sigmoid stand in <tapestry/ops/unary.h>. y has the shape and dtype of x: f32,
+/// f64, or bf16, which is computed in f32; else std::invalid_argument.
 namespace tapestry {
 
 /// max(x, 0); gradient 0 at 0; NaN stays NaN. Keeps y.

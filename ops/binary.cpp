@@ -22,10 +22,11 @@ void visit_arithmetic(const char* op, Dtype dtype, const F& f) {
   switch (dtype) {
     case f32: return f.template operator()<float>();
     case f64: return f.template operator()<double>();
+    case bf16: return f.template operator()<BFloat16>();
     case i64: return f.template operator()<std::int64_t>();
     case i32: return f.template operator()<std::int32_t>();
     case u8: return f.template operator()<std::uint8_t>();
-    default: throw_invalid("{}: the dtype must be f32, f64 or an integer; got {}", op, dtype);
+    default: throw_invalid("{}: the dtype must be f32, f64, bf16 or an integer; got {}", op, dtype);
   }
 }
 
@@ -153,8 +154,8 @@ Tensor div(const Operand& a, const Operand& b) {
   check_one_tensor("div", a, b);
   const CallSite site(a.here);
   const Dtype dtype = a.is_tensor() ? a.tensor().dtype() : b.tensor().dtype();
-  if (dtype != f32 && dtype != f64) {
-    throw_invalid("div: the dtype must be f32 or f64; got {}, convert it with to(x, f32)", dtype);
+  if (!is_float(dtype)) {
+    throw_invalid("div: the dtype must be f32, f64 or bf16; got {}, convert it with to(x, f32)", dtype);
   }
   Tensor y = compute("div", Binary::div, a, b);
   if (!is_grad_enabled()) return y;

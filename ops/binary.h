@@ -2,7 +2,8 @@
 
 #include <tapestry/ops/operand.h>
 
-/// Arithmetic with broadcasting. Tensors must agree in dtype, f32, f64 or an integer type (div: float only); a number
+/// Arithmetic with broadcasting. Tensors must agree in dtype, f32, f64, bf16, which is
+/// computed in f32, or an integer type (div: float only); a number
 /// takes the tensor's dtype. Integers wrap around. Every gradient is summed back to its operand's shape. The result has
 /// the broadcast shape. Throws std::invalid_argument when shapes do not broadcast, dtypes differ, or a number does not
 /// fit an integer dtype.

@@ -5,6 +5,7 @@
 
 #include <tapestry/autograd/check.h>
 #include <tapestry/autograd/record.h>
+#include <tapestry/ops/cast.h>
 #include <tapestry/ops/common.h>
 #include <tapestry/ops/kernels/broadcast.h>
 #include <tapestry/ops/kernels/reduce.h>
@@ -80,7 +81,8 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape, Here here) {
 Tensor sum_to(Tensor x, const Shape& shape, Here here) {
   if (x.shape() == shape) return x;
   const CallSite site(here);
-  check_float("sum_to", x);
+  if (x.dtype() == bf16) return to(sum_to(to(x, f32), shape), bf16);  // rounded once
+  check_any_float("sum_to", x);
   if (!broadcasts_to(shape, x.shape())) {
     throw_invalid("sum_to: the shape must be one that broadcasts to {}; got {}", x.shape(), shape);
   }

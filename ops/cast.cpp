@@ -6,6 +6,7 @@
 
 #include <tapestry/autograd/parallel.h>
 #include <tapestry/autograd/record.h>
+#include <tapestry/ops/kernels/bf16.h>
 
 namespace tapestry {
 namespace {
@@ -32,14 +33,9 @@ To convert(From value) {
   }
 }
 
-}  // namespace
-
-Tensor to(const Tensor& x, Dtype dtype, Here here) {
-  const CallSite site(here);
-  if (x.dtype() == dtype) return x;
-  Tensor y = empty(x.shape(), dtype);
+void convert_all(const Tensor& x, Tensor& y) {
   visit(x.dtype(), [&]<class From>() {
-    visit(dtype, [&]<class To>() {
+    visit(y.dtype(), [&]<class To>() {
       const From* in = x.data<From>();
       To* out = y.mutable_data<To>();
       parallel_for(x.numel(), kGrain, [=](Index begin, Index end) {
@@ -47,6 +43,21 @@ Tensor to(const Tensor& x, Dtype dtype, Here here) {
       });
     });
   });
+}
+
+}  // namespace
+
+Tensor to(const Tensor& x, Dtype dtype, Here here) {
+  const CallSite site(here);
+  if (x.dtype() == dtype) return x;
+  Tensor y = empty(x.shape(), dtype);
+  if (x.dtype() == f32 && dtype == bf16) {
+    kernels::narrow(x.data<float>(), y.mutable_data<BFloat16>(), x.numel());
+  } else if (x.dtype() == bf16 && dtype == f32) {
+    kernels::widen(x.data<BFloat16>(), y.mutable_data<float>(), x.numel());
+  } else {
+    convert_all(x, y);
+  }
   if (!is_float(dtype)) return y;
   return record("to", std::move(y), wrt(x, [dtype = x.dtype()](const Tensor& dy) { return to(dy, dtype); }));
 }

@@ -4,12 +4,21 @@
 #include <limits>
 
 #include <tapestry/autograd/check.h>
+#include <tapestry/ops/cast.h>
+#include <tapestry/ops/kernels/bf16.h>
+#include <tapestry/ops/precision.h>
 
 namespace tapestry {
 
 void check_float(const char* op, const Tensor& x) {
   if (x.dtype() != f32 && x.dtype() != f64) {
     throw_invalid("{}: the dtype must be f32 or f64; got {}, convert it with to(x, f32)", op, x.dtype());
+  }
+}
+
+void check_any_float(const char* op, const Tensor& x) {
+  if (!is_float(x.dtype())) {
+    throw_invalid("{}: the dtype must be f32, f64 or bf16; got {}, convert it with to(x, f32)", op, x.dtype());
   }
 }
 
@@ -22,6 +31,19 @@ void check_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
 
 void check_shape(const char* op, const char* what, const Tensor& x, const Shape& expected) {
   if (x.shape() != expected) throw_invalid("{}: {} must be {}; got {}", op, what, expected, x.shape());
+}
+
+bool is_f32_or_bf16(const Tensor& a, const Tensor& b, const Tensor& c) noexcept {
+  const auto is = [](const Tensor& x) { return !x.defined() || x.dtype() == f32 || x.dtype() == bf16; };
+  return is(a) && is(b) && is(c);
+}
+
+bool has_bf16(const Tensor& a, const Tensor& b) noexcept { return a.dtype() == bf16 || b.dtype() == bf16; }
+
+Tensor widened(const Tensor& x) { return x.dtype() == bf16 ? to(x, f32) : x; }
+
+bool multiplies_f32_as_bf16() noexcept {
+  return float32_matmul_precision() == MatmulPrecision::medium && kernels::has_bf16_products();
 }
 
 template <class T>

@@ -9,11 +9,26 @@ namespace tapestry {
 /// x is f32 or f64.
 void check_float(const char* op, const Tensor& x);
 
+/// x is f32, f64 or bf16.
+void check_any_float(const char* op, const Tensor& x);
+
 /// Both have the same dtype.
 void check_same_dtype(const char* op, const Tensor& a, const Tensor& b);
 
 /// x has exactly this shape; `what` names x in the message.
 void check_shape(const char* op, const char* what, const Tensor& x, const Shape& expected);
+
+/// All are f32 or bf16, or undefined: what autocast is for.
+[[nodiscard]] bool is_f32_or_bf16(const Tensor& a, const Tensor& b, const Tensor& c = {}) noexcept;
+
+/// One of them is bf16.
+[[nodiscard]] bool has_bf16(const Tensor& a, const Tensor& b) noexcept;
+
+/// x, or x in f32 if it is bf16: for ops that compute in f32 and give f32.
+[[nodiscard]] Tensor widened(const Tensor& x);
+
+/// Whether products of f32 tensors shall run on bf16 ones: the precision allows it and the CPU has them.
+[[nodiscard]] bool multiplies_f32_as_bf16() noexcept;
 
 /// The number as an element of dtype: an integer dtype refuses fractions and what it cannot hold.
 template <class T>

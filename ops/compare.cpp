@@ -16,17 +16,17 @@ using kernels::Compare;
 
 constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
 
-/// f.operator()<T>() for the types that can be compared.
+/// f.operator()<T>() for any type, by its dtype.
 template <class F>
-void visit_comparable(const char* op, Dtype dtype, const F& f) {
+void visit_comparable(Dtype dtype, const F& f) {
   switch (dtype) {
     case f32: return f.template operator()<float>();
     case f64: return f.template operator()<double>();
+    case bf16: return f.template operator()<BFloat16>();
     case i64: return f.template operator()<std::int64_t>();
     case i32: return f.template operator()<std::int32_t>();
     case u8: return f.template operator()<std::uint8_t>();
-    case boolean: return f.template operator()<bool>();
-    default: throw_invalid("{}: bf16 cannot be compared; convert it with to(x, f32)", op);
+    default: return f.template operator()<bool>();
   }
 }
 
@@ -39,7 +39,7 @@ Tensor compare(const char* op, Compare kernel, const Operand& a, const Operand& 
     check_same_dtype(op, u, v);
     const Shape shape = broadcast_shape(op, u.shape(), v.shape());
     Tensor y = empty(shape, boolean);
-    visit_comparable(op, u.dtype(), [&]<class T>() {
+    visit_comparable(u.dtype(), [&]<class T>() {
       const kernels::Broadcast plan(shape.begin(), shape.rank(), u.shape().begin(), u.dim(), v.shape().begin(),
                                     v.dim());
       kernels::compare(kernel, plan, u.data<T>(), v.data<T>(), y.mutable_data<bool>());
@@ -48,7 +48,7 @@ Tensor compare(const char* op, Compare kernel, const Operand& a, const Operand& 
   }
   const Tensor& x = a.is_tensor() ? a.tensor() : b.tensor();
   Tensor y = empty(x.shape(), boolean);
-  visit_comparable(op, x.dtype(), [&]<class T>() {
+  visit_comparable(x.dtype(), [&]<class T>() {
     const T number = number_as<T>(op, a.is_tensor() ? b : a);
     bool* out = y.mutable_data<bool>();
     if (a.is_tensor()) kernels::compare(kernel, {x.numel(), 1, 0}, x.data<T>(), &number, out);
@@ -137,20 +137,20 @@ Tensor logical_not(const Tensor& a, Here here) {
 
 Tensor isnan(const Tensor& x, Here here) {
   const CallSite site(here);
-  check_float("isnan", x);
+  check_any_float("isnan", x);
   return ne(x, x);
 }
 
 Tensor isinf(const Tensor& x, Here here) {
   const CallSite site(here);
-  check_float("isinf", x);
+  check_any_float("isinf", x);
   constexpr double infinity = std::numeric_limits<double>::infinity();
   return logical_or(eq(x, infinity), eq(x, -infinity));
 }
 
 Tensor isfinite(const Tensor& x, Here here) {
   const CallSite site(here);
-  check_float("isfinite", x);
+  check_any_float("isfinite", x);
   constexpr double infinity = std::numeric_limits<double>::infinity();
   return logical_and(lt(x, infinity), gt(x, -infinity));
 }

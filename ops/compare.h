@@ -19,7 +19,7 @@ namespace tapestry {
 [[nodiscard]] Tensor logical_xor(const Tensor& a, const Tensor& b, Here here = {});
 [[nodiscard]] Tensor logical_not(const Tensor& a, Here here = {});
 
-/// Of f32 or f64, else std::invalid_argument.
+/// Of f32, f64 or bf16, else std::invalid_argument.
 [[nodiscard]] Tensor isnan(const Tensor& x, Here here = {});
 [[nodiscard]] Tensor isinf(const Tensor& x, Here here = {});     ///< either infinity
 [[nodiscard]] Tensor isfinite(const Tensor& x, Here here = {});  ///< neither NaN nor infinite

@@ -1,10 +1,15 @@
 #include <tapestry/ops/conv2d.h>
 
+#include <type_traits>
+
 #include <tapestry/autograd/check.h>
 #include <tapestry/autograd/record.h>
+#include <tapestry/ops/autocast.h>
 #include <tapestry/ops/broadcast.h>
+#include <tapestry/ops/cast.h>
 #include <tapestry/ops/common.h>
 #include <tapestry/ops/kernels/conv2d.h>
+#include <tapestry/ops/kernels/conv2d_bf16.h>
 
 namespace tapestry {
 namespace {
@@ -71,63 +76,134 @@ kernels::Conv2dShape plan(const char* op, const Shape& x, const Shape& w, const 
 Shape output_shape(const kernels::Conv2dShape& s) { return {s.n, s.oh, s.ow, s.k}; }
 
 void check_dtypes(const char* op, const Tensor& a, const Tensor& b) {
-  check_float(op, a);
+  check_any_float(op, a);
   check_same_dtype(op, a, b);
+}
+
+/// The bias as the kernels want it: bf16 sums are made in float.
+Tensor bias_of_sums(const Tensor& x, const Tensor& b) {
+  return b.defined() && x.dtype() == bf16 ? no_grad([&] { return to(b, f32); }) : b;
+}
+
+/// Whether f32 operands are worth being rounded for the sake of bf16 products: `elements` of them, the weights apart,
+/// each of which takes the time of some 60 products that are saved half of theirs.
+bool pays(const kernels::Conv2dShape& s, Index elements) {
+  constexpr double kFewest = 64;
+  const double products =
+      static_cast<double>(s.n * s.oh * s.ow * s.k) * static_cast<double>(s.r * s.s * (s.c / s.groups));
+  return products > kFewest * static_cast<double>(elements);
+}
+
+/// Calls f(first operand, second operand) with their data; whether they are to be multiplied as bf16 is the type of
+/// the third argument. Operands are equal in dtype, or bf16 beside f32 weights.
+template <class F>
+void visit_operands(const Tensor& a, const Tensor& b, bool pays, const F& f) {
+  if (a.dtype() == f64) {
+    f(a.data<double>(), b.data<double>(), std::false_type());
+  } else if (a.dtype() == bf16) {
+    if (b.dtype() == bf16) f(a.data<BFloat16>(), b.data<BFloat16>(), std::true_type());
+    else f(a.data<BFloat16>(), b.data<float>(), std::true_type());
+  } else if (pays && multiplies_f32_as_bf16()) {
+    f(a.data<float>(), b.data<float>(), std::true_type());
+  } else {
+    f(a.data<float>(), b.data<float>(), std::false_type());
+  }
+}
+
+// The three ops as their rules call each other. What conv2d makes of its operands under autocast, bf16 images and f32
+// weights, stays within these: gradients have the dtype of what they are gradients of.
+
+Tensor forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options);
+Tensor input_grad(const Tensor& dy, const Tensor& w, const Shape& input_shape, const Conv2dOptions& options);
+Tensor weight_grad(const Tensor& x, const Tensor& dy, const Shape& weight_shape, Dtype dtype,
+                   const Conv2dOptions& options);
+
+Tensor forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options) {
+  const kernels::Conv2dShape shape = plan("conv2d", x.shape(), w.shape(), options);
+  if (b.defined()) check_shape("conv2d", "the bias", b, {shape.k});
+  Tensor y = empty(output_shape(shape), x.dtype());
+  const Tensor bias = bias_of_sums(x, b);
+  visit_operands(x, w, pays(shape, x.numel()), [&]<class X, class W>(const X* x_data, const W* w_data, auto as_bf16) {
+    if constexpr (as_bf16) {
+      kernels::conv2d_bf16(shape, x_data, w_data, bias.defined() ? bias.data<float>() : nullptr, y.mutable_data<X>());
+    } else {
+      kernels::conv2d<X>(shape, x_data, w_data, bias.defined() ? bias.data<X>() : nullptr, y.mutable_data<X>());
+    }
+  });
+  return record("conv2d", std::move(y),
+                wrt(x, [w = saved(w), input = x.shape(),
+                        options](const Tensor& dy) { return input_grad(dy, w(), input, options); }),
+                wrt(w, [x = saved(x), weight = w.shape(), dtype = w.dtype(),
+                        options](const Tensor& dy) { return weight_grad(x(), dy, weight, dtype, options); }),
+                wrt(b, [k = shape.k, dtype = b.defined() ? b.dtype() : f32](const Tensor& dy) {
+                  return to(sum_to(widened(dy), Shape{k}), dtype);
+                }));
+}
+
+Tensor input_grad(const Tensor& dy, const Tensor& w, const Shape& input_shape, const Conv2dOptions& options) {
+  const kernels::Conv2dShape shape = plan("conv2d_input_grad", input_shape, w.shape(), options);
+  check_shape("conv2d_input_grad", "dy", dy, output_shape(shape));
+  Tensor dx = empty(input_shape, dy.dtype());
+  visit_operands(dy, w, pays(shape, dy.numel()),
+                 [&]<class Y, class W>(const Y* dy_data, const W* w_data, auto as_bf16) {
+                   if constexpr (as_bf16) {
+                     kernels::conv2d_input_grad_bf16(shape, dy_data, w_data, dx.mutable_data<Y>());
+                   } else {
+                     kernels::conv2d_input_grad<Y>(shape, dy_data, w_data, dx.mutable_data<Y>());
+                   }
+                 });
+  return record("conv2d_input_grad", std::move(dx),
+                wrt(dy, [w = saved(w), options](const Tensor& g) { return forward(g, w(), {}, options); }),
+                wrt(w, [dy = saved(dy), weight = w.shape(), dtype = w.dtype(), options](const Tensor& g) {
+                  return weight_grad(g, dy(), weight, dtype, options);
+                }));
+}
+
+/// dtype: that of dw. f32 for bf16 operands is the sum before it is rounded.
+Tensor weight_grad(const Tensor& x, const Tensor& dy, const Shape& weight_shape, Dtype dtype,
+                   const Conv2dOptions& options) {
+  const kernels::Conv2dShape shape = plan("conv2d_weight_grad", x.shape(), weight_shape, options);
+  check_shape("conv2d_weight_grad", "dy", dy, output_shape(shape));
+  Tensor dw = empty(weight_shape, x.dtype() == bf16 ? f32 : x.dtype());
+  visit_operands(x, dy, pays(shape, x.numel() + dy.numel()),
+                 [&]<class X, class Y>(const X* x_data, const Y* dy_data, auto as_bf16) {
+                   if constexpr (!std::is_same_v<X, Y>) {
+                     throw_logic("conv2d_weight_grad: the dtypes must be equal; got {} and {}", x.dtype(), dy.dtype());
+                   } else if constexpr (as_bf16) {
+                     kernels::conv2d_weight_grad_bf16(shape, x_data, dy_data, dw.mutable_data<float>());
+                   } else {
+                     kernels::conv2d_weight_grad<X>(shape, x_data, dy_data, dw.mutable_data<X>());
+                   }
+                 });
+  if (dw.dtype() != dtype) dw = no_grad([&] { return to(dw, dtype); });
+  return record("conv2d_weight_grad", std::move(dw),
+                wrt(x, [dy = saved(dy), input = x.shape(),
+                        options](const Tensor& g) { return input_grad(dy(), g, input, options); }),
+                wrt(dy, [x = saved(x), options](const Tensor& g) { return forward(x(), g, {}, options); }));
 }
 
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options, Here here) {
   const CallSite site(here);
+  if (is_autocast_enabled() && is_f32_or_bf16(x, w, b)) return forward(to(x, bf16), w, b, options);
   check_dtypes("conv2d", x, w);
-  const kernels::Conv2dShape shape = plan("conv2d", x.shape(), w.shape(), options);
-  if (b.defined()) {
-    check_same_dtype("conv2d", x, b);
-    check_shape("conv2d", "the bias", b, {shape.k});
-  }
-  Tensor y = empty(output_shape(shape), x.dtype());
-  visit_float(x.dtype(), [&]<class T>() {
-    kernels::conv2d<T>(shape, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr, y.mutable_data<T>());
-  });
-  return record("conv2d", std::move(y),
-                wrt(x, [w = saved(w), input = x.shape(),
-                        options](const Tensor& dy) { return conv2d_input_grad(dy, w(), input, options); }),
-                wrt(w, [x = saved(x), weight = w.shape(),
-                        options](const Tensor& dy) { return conv2d_weight_grad(x(), dy, weight, options); }),
-                wrt(b, [k = shape.k](const Tensor& dy) { return sum_to(dy, Shape{k}); }));
+  if (b.defined()) check_same_dtype("conv2d", x, b);
+  return forward(x, w, b, options);
 }
 
 Tensor conv2d_input_grad(const Tensor& dy, const Tensor& w, const Shape& input_shape, const Conv2dOptions& options,
                          Here here) {
   const CallSite site(here);
   check_dtypes("conv2d_input_grad", dy, w);
-  const kernels::Conv2dShape shape = plan("conv2d_input_grad", input_shape, w.shape(), options);
-  check_shape("conv2d_input_grad", "dy", dy, output_shape(shape));
-  Tensor dx = empty(input_shape, dy.dtype());
-  visit_float(dy.dtype(), [&]<class T>() {
-    kernels::conv2d_input_grad<T>(shape, dy.data<T>(), w.data<T>(), dx.mutable_data<T>());
-  });
-  return record("conv2d_input_grad", std::move(dx),
-                wrt(dy, [w = saved(w), options](const Tensor& g) { return conv2d(g, w(), {}, options); }),
-                wrt(w, [dy = saved(dy), weight = w.shape(), options](const Tensor& g) {
-                  return conv2d_weight_grad(g, dy(), weight, options);
-                }));
+  return input_grad(dy, w, input_shape, options);
 }
 
 Tensor conv2d_weight_grad(const Tensor& x, const Tensor& dy, const Shape& weight_shape, const Conv2dOptions& options,
                           Here here) {
   const CallSite site(here);
   check_dtypes("conv2d_weight_grad", x, dy);
-  const kernels::Conv2dShape shape = plan("conv2d_weight_grad", x.shape(), weight_shape, options);
-  check_shape("conv2d_weight_grad", "dy", dy, output_shape(shape));
-  Tensor dw = empty(weight_shape, x.dtype());
-  visit_float(x.dtype(), [&]<class T>() {
-    kernels::conv2d_weight_grad<T>(shape, x.data<T>(), dy.data<T>(), dw.mutable_data<T>());
-  });
-  return record("conv2d_weight_grad", std::move(dw),
-                wrt(x, [dy = saved(dy), input = x.shape(),
-                        options](const Tensor& g) { return conv2d_input_grad(dy(), g, input, options); }),
-                wrt(dy, [x = saved(x), options](const Tensor& g) { return conv2d(x(), g, {}, options); }));
+  return weight_grad(x, dy, weight_shape, x.dtype(), options);
 }
 
 }  // namespace tapestry

@@ -20,9 +20,10 @@ struct Conv2dOptions {
 ///   y  [N, Ho, Wo, K],  Ho = floor((H + padding - dilation (R - 1) - 1) / stride) + 1, likewise Wo
 ///
 /// Keeps x and w, each only if the other one needs a gradient. Differentiable any number of times: conv2d and its two
-/// gradients are each other's rules. f32 or f64. Throws std::invalid_argument when dtypes differ, channels do not
-/// match, groups do not divide C and K, a stride or dilation is below 1, padding is negative, or the kernel exceeds the
-/// padded input.
+/// gradients are each other's rules. f32, f64, or bf16, which is added up in f32 and rounded once; see also
+/// <tapestry/ops/autocast.h> and <tapestry/ops/precision.h>. Throws std::invalid_argument when dtypes differ, channels
+/// do not match, groups do not divide C and K, a stride or dilation is below 1, padding is negative, or the kernel
+/// exceeds the padded input.
 [[nodiscard]] Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b = {}, const Conv2dOptions& options = {},
                             Here here = {});
 

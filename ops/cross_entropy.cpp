@@ -187,6 +187,7 @@ Tensor composed_cross_entropy(const Tensor& logits, const RowTarget& target) {
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options, Here here) {
   const CallSite site(here);
+  if (has_bf16(logits, target)) return cross_entropy(widened(logits), widened(target), options);
   const RowTarget t = cross_entropy_target(logits, target, options);
   if (is_grad_enabled() && t.probabilities.defined() && t.probabilities.requires_grad()) {
     return composed_cross_entropy(logits, t);
@@ -206,6 +207,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
 
 Tensor nll_loss(const Tensor& log_p, const Tensor& target, const NllLossOptions& options, Here here) {
   const CallSite site(here);
+  if (log_p.dtype() == bf16) return nll_loss(widened(log_p), target, options);
   check_rows("nll_loss", log_p, options.weight, options.reduction);
   const Shape rows = log_p.shape().without(log_p.dim() - 1);
   const RowTarget t{checked_labels("nll_loss", target, rows, log_p.size(-1), options.ignore_index),

@@ -4,6 +4,7 @@
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
+#include <tapestry/ops/cast.h>
 #include <tapestry/ops/common.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/kernels/dropout.h>
@@ -18,6 +19,7 @@ struct Layout {
 
 /// mask ? scale * x : 0. Linear in x: its rule is the op itself.
 Tensor masked_scale(const char* name, const Tensor& x, const Tensor& mask, const Layout& layout, double scale) {
+  if (x.dtype() == bf16) return to(masked_scale(name, to(x, f32), mask, layout, scale), bf16);
   Tensor y = empty(x.shape(), x.dtype());
   visit_float(x.dtype(), [&]<class T>() {
     kernels::masked_scale(x.data<T>(), mask.data<bool>(), layout.outer, layout.repeat, layout.inner,
@@ -30,7 +32,7 @@ Tensor masked_scale(const char* name, const Tensor& x, const Tensor& mask, const
 
 /// Whether there is anything to drop.
 bool drops(const char* op, const Tensor& x, const DropoutOptions& options) {
-  check_float(op, x);
+  check_any_float(op, x);
   if (!(options.p >= 0 && options.p <= 1)) throw_invalid("{}: p must be in [0, 1]; got {}", op, options.p);
   return options.training && options.p > 0;
 }
@@ -52,7 +54,7 @@ Tensor dropout(const Tensor& x, const DropoutOptions& options, Here here) {
 
 Tensor dropout2d(const Tensor& x, const DropoutOptions& options, Here here) {
   const CallSite site(here);
-  check_float("dropout2d", x);
+  check_any_float("dropout2d", x);
   if (x.dim() != 4) {
     throw_invalid("dropout2d: the input must be [N, H, W, C]; got {}, reshape a single image to [1, H, W, C]",
                   x.shape());
@@ -64,7 +66,7 @@ Tensor dropout2d(const Tensor& x, const DropoutOptions& options, Here here) {
 
 Tensor drop_path(const Tensor& x, const DropoutOptions& options, Here here) {
   const CallSite site(here);
-  check_float("drop_path", x);
+  check_any_float("drop_path", x);
   if (x.dim() == 0) throw_invalid("drop_path: the input must have a sample dimension; got shape []");
   if (!drops("drop_path", x, options)) return x;
   Shape one_per_sample = x.shape();

@@ -2,10 +2,10 @@
 
 #include <tapestry/autograd/tensor.h>
 
-/// Ops that drop values at random. x is f32 or f64, else std::invalid_argument; so is p outside [0, 1]. What is kept is
-/// multiplied by 1 / (1 - p), what is dropped is exactly 0, even if it was infinite or NaN. With p = 0 or without
-/// training the result is x itself and nothing is drawn. Keeps the mask, one byte per draw. Differentiable any number
-/// of times.
+/// Ops that drop values at random. x is f32, f64 or bf16, else std::invalid_argument; so is p outside [0, 1]. What is
+/// kept is multiplied by 1 / (1 - p), what is dropped is exactly 0, even if it was infinite or NaN. With p = 0 or
+/// without training the result is x itself and nothing is drawn. Keeps the mask, one byte per draw. Differentiable any
+/// number of times.
 namespace tapestry {
 
 class Generator;

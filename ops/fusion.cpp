@@ -19,11 +19,12 @@ ChannelAffine::ChannelAffine(const Tensor& x, const Tensor& mean, const Tensor& 
 void ChannelAffine::apply(const std::vector<Tensor>& inputs, bool relu, std::byte* y) {
   const Tensor& x = inputs[kX];
   const Index channels = x.size(-1);
-  visit_float(x.dtype(), [&]<class T>() {
-    kernels::channel_affine(x.data<T>(), channels == 0 ? 0 : x.numel() / channels, channels, inputs[kMean].data<T>(),
-                            inputs[kScale].data<T>(), inputs[kShift].data<T>(),
-                            inputs.size() > kResidual ? inputs[kResidual].data<T>() : nullptr, relu,
-                            reinterpret_cast<T*>(y));
+  visit_any_float(x.dtype(), [&]<class T>() {
+    using Statistic = ComputeType<T>;
+    kernels::channel_affine(
+        x.data<T>(), channels == 0 ? 0 : x.numel() / channels, channels, inputs[kMean].data<Statistic>(),
+        inputs[kScale].data<Statistic>(), inputs[kShift].data<Statistic>(),
+        inputs.size() > kResidual ? inputs[kResidual].data<T>() : nullptr, relu, reinterpret_cast<T*>(y));
   });
 }
 
@@ -61,7 +62,7 @@ ReluGrad::Parts ReluGrad::parts() const {
 
 void ReluGrad::compute(const std::vector<Tensor>& inputs, std::byte* dx) const {
   const Tensor& dy = inputs[0];
-  visit_float(dy.dtype(), [&]<class T>() {
+  visit_any_float(dy.dtype(), [&]<class T>() {
     kernels::binary(kernels::Binary::relu_grad, {dy.numel(), 1, 1}, dy.data<T>(), inputs[1].data<T>(),
                     reinterpret_cast<T*>(dx));
   });

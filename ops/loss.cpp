@@ -44,18 +44,21 @@ Tensor weighted(const char* op, const Tensor& losses, const Tensor& weight) {
 
 Tensor mse_loss(const Tensor& x, const Tensor& target, const LossOptions& options, Here here) {
   const CallSite site(here);
+  if (has_bf16(x, target)) return mse_loss(widened(x), widened(target), options);
   check_pair("mse_loss", x, target, options.reduction);
   return reduce(square(x - target), options.reduction);
 }
 
 Tensor l1_loss(const Tensor& x, const Tensor& target, const LossOptions& options, Here here) {
   const CallSite site(here);
+  if (has_bf16(x, target)) return l1_loss(widened(x), widened(target), options);
   check_pair("l1_loss", x, target, options.reduction);
   return reduce(abs(x - target), options.reduction);
 }
 
 Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, const SmoothL1LossOptions& options, Here here) {
   const CallSite site(here);
+  if (has_bf16(x, target)) return smooth_l1_loss(widened(x), widened(target), options);
   check_pair("smooth_l1_loss", x, target, options.reduction);
   const double beta = options.beta;
   if (!(beta >= 0)) throw_invalid("smooth_l1_loss: beta must not be negative; got {}", beta);
@@ -67,6 +70,7 @@ Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, const SmoothL1LossO
 
 Tensor huber_loss(const Tensor& x, const Tensor& target, const HuberLossOptions& options, Here here) {
   const CallSite site(here);
+  if (has_bf16(x, target)) return huber_loss(widened(x), widened(target), options);
   check_pair("huber_loss", x, target, options.reduction);
   const double delta = options.delta;
   if (!(delta > 0)) throw_invalid("huber_loss: delta must be positive; got {}", delta);
@@ -124,6 +128,7 @@ Tensor binary_cross_entropy(const Tensor& x, const Tensor& target, const BinaryC
                             Here here) {
   constexpr const char* op = "binary_cross_entropy";
   const CallSite site(here);
+  if (has_bf16(x, target)) return binary_cross_entropy(widened(x), widened(target), options);
   check_pair(op, x, target, options.reduction);
   check_probabilities(op, x);
   Tensor y = no_grad([&] { return neg(target * clamped_log(x) + (1 - target) * clamped_log(1 - x)); });
@@ -139,6 +144,7 @@ Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
                                         const BinaryCrossEntropyWithLogitsOptions& options, Here here) {
   constexpr const char* op = "binary_cross_entropy_with_logits";
   const CallSite site(here);
+  if (has_bf16(x, target)) return binary_cross_entropy_with_logits(widened(x), widened(target), options);
   check_pair(op, x, target, options.reduction);
   const Tensor& pos_weight = options.pos_weight;
   if (pos_weight.defined()) {
@@ -151,6 +157,7 @@ Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
 Tensor kl_div(const Tensor& log_p, const Tensor& target, const KlDivOptions& options, Here here) {
   const CallSite site(here);
   const bool per_row = options.reduction == Reduction::batchmean;
+  if (has_bf16(log_p, target)) return kl_div(widened(log_p), widened(target), options);
   check_pair("kl_div", log_p, target, per_row ? Reduction::sum : options.reduction);
   if (per_row && log_p.dim() == 0) throw_invalid("kl_div: batchmean needs a batch dimension; got shape []");
   const Tensor probability = options.log_target ? exp(target) : target;
@@ -164,6 +171,7 @@ Tensor kl_div(const Tensor& log_p, const Tensor& target, const KlDivOptions& opt
 Tensor distillation_loss(const Tensor& student, const Tensor& teacher, const DistillationLossOptions& options,
                          Here here) {
   const CallSite site(here);
+  if (has_bf16(student, teacher)) return distillation_loss(widened(student), widened(teacher), options);
   check_pair("distillation_loss", student, teacher, Reduction::sum);
   if (student.dim() != 2) throw_invalid("distillation_loss: logits must be [N, C]; got {}", student.shape());
   const double t = options.temperature;

@@ -2,9 +2,9 @@
 
 #include <tapestry/autograd/tensor.h>
 
-/// Losses. Floating-point tensors are f32 or f64, all of one call alike, else std::invalid_argument. Shapes must be
-/// equal, nothing broadcasts. The mean over nothing is NaN, the sum 0. Differentiable any number of times; what an op
-/// composes of others keeps what those keep.
+/// Losses. Floating-point tensors are f32 or f64, all of one call alike, else std::invalid_argument; what is bf16
+/// counts as f32, also beside f32, and the loss is f32. Shapes must be equal, nothing broadcasts. The mean over nothing
+/// is NaN, the sum 0. Differentiable any number of times; what an op composes of others keeps what those keep.
 namespace tapestry {
 
 /// From one loss per element (per row for cross_entropy and nll_loss) to the result.

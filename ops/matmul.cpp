@@ -1,12 +1,16 @@
 #include <tapestry/ops/matmul.h>
 
+#include <type_traits>
 #include <vector>
 
 #include <tapestry/autograd/check.h>
 #include <tapestry/autograd/record.h>
+#include <tapestry/ops/autocast.h>
 #include <tapestry/ops/broadcast.h>
+#include <tapestry/ops/cast.h>
 #include <tapestry/ops/common.h>
 #include <tapestry/ops/kernels/gemm.h>
+#include <tapestry/ops/kernels/gemm_bf16.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/shape_ops.h>
 
@@ -19,8 +23,6 @@ struct Plan {
   Shape a_batch, b_batch, batch;
 
   Plan(const Tensor& a, const Tensor& b, const MatmulOptions& o) {
-    check_float("matmul", a);
-    check_same_dtype("matmul", a, b);
     const Shape& sa = a.shape();
     const Shape& sb = b.shape();
     const Index ra = sa.rank(), rb = sb.rank();
@@ -58,44 +60,91 @@ std::vector<Index> offsets(const Shape& operand, const Shape& batch, Index matri
   return out;
 }
 
-Tensor compute(const Tensor& a, const Tensor& b, const MatmulOptions& o, const Plan& plan) {
-  Tensor y = empty(plan.result(), a.dtype());
-  visit_float(a.dtype(), [&]<class T>() {
+/// sum_to, in f32 for bf16.
+Tensor sum_gradient(const Tensor& dy, const Shape& shape) {
+  return dy.shape() == shape ? dy : to(sum_to(widened(dy), shape), dy.dtype());
+}
+
+/// Calls f(first operand, second operand) with their data; whether they are to be multiplied as bf16 is the type of
+/// the third argument.
+template <class F>
+void visit_operands(const Tensor& a, const Tensor& b, const F& f) {
+  if (a.dtype() == f64) return f(a.data<double>(), b.data<double>(), std::false_type());
+  if (a.dtype() == f32 && b.dtype() == f32) {
+    if (multiplies_f32_as_bf16()) return f(a.data<float>(), b.data<float>(), std::true_type());
+    return f(a.data<float>(), b.data<float>(), std::false_type());
+  }
+  const auto with = [&]<class A>(const A* a_data) {
+    if (b.dtype() == bf16) f(a_data, b.data<BFloat16>(), std::true_type());
+    else f(a_data, b.data<float>(), std::true_type());
+  };
+  a.dtype() == bf16 ? with(a.data<BFloat16>()) : with(a.data<float>());
+}
+
+/// Calls f with where to write a result.
+template <class F>
+void visit_result(Tensor& y, const F& f) {
+  y.dtype() == bf16 ? f(y.mutable_data<BFloat16>()) : f(y.mutable_data<float>());
+}
+
+Tensor compute(const Tensor& a, const Tensor& b, const MatmulOptions& o, const Plan& plan, Dtype dtype) {
+  Tensor y = empty(plan.result(), dtype);
+  visit_operands(a, b, [&]<class A, class B>(const A* a_data, const B* b_data, auto as_bf16) {
     if (plan.batch.numel() == 1) {
-      kernels::gemm<T>(o.transpose_a, o.transpose_b, plan.m, plan.n, plan.k, a.data<T>(), b.data<T>(), nullptr,
-                       y.mutable_data<T>());
+      if constexpr (as_bf16) {
+        visit_result(y, [&](auto* out) {
+          kernels::gemm_bf16(o.transpose_a, o.transpose_b, plan.m, plan.n, plan.k, a_data, b_data, nullptr, out);
+        });
+      } else {
+        kernels::gemm<A>(o.transpose_a, o.transpose_b, plan.m, plan.n, plan.k, a_data, b_data, nullptr,
+                         y.mutable_data<A>());
+      }
       return;
     }
     const auto a_offsets = offsets(plan.a_batch, plan.batch, plan.m * plan.k);
     const auto b_offsets = offsets(plan.b_batch, plan.batch, plan.k * plan.n);
-    kernels::gemm_batched<T>(plan.batch.numel(), a_offsets.data(), b_offsets.data(), o.transpose_a, o.transpose_b,
-                             plan.m, plan.n, plan.k, a.data<T>(), b.data<T>(), y.mutable_data<T>());
+    if constexpr (as_bf16) {
+      visit_result(y, [&](auto* out) {
+        kernels::gemm_bf16_batched(plan.batch.numel(), a_offsets.data(), b_offsets.data(), o.transpose_a, o.transpose_b,
+                                   plan.m, plan.n, plan.k, a_data, b_data, out);
+      });
+    } else {
+      kernels::gemm_batched<A>(plan.batch.numel(), a_offsets.data(), b_offsets.data(), o.transpose_a, o.transpose_b,
+                               plan.m, plan.n, plan.k, a_data, b_data, y.mutable_data<A>());
+    }
   });
   return y;
 }
 
-/// The product of matrices. With y = A B: dA = dY B^T, dB = A^T dY; the flags say how each operand lies in memory.
-Tensor matrix_product(const Tensor& a, const Tensor& b, const MatmulOptions& o) {
+/// The product of matrices, in `dtype`: that of both operands, or bf16 or f32 for any mixture of these two.
+/// With y = A B: dA = dY B^T, dB = A^T dY; the flags say how each operand lies in memory.
+Tensor matrix_product(const Tensor& a, const Tensor& b, const MatmulOptions& o, Dtype dtype) {
   const Plan plan(a, b, o);
   return record(
-      "matmul", compute(a, b, o, plan),
+      "matmul", compute(a, b, o, plan, dtype),
       wrt(a,
-          [b = saved(b), o, shape = a.shape()](const Tensor& dy) {
-            return sum_to(o.transpose_a ? matrix_product(b(), dy, {.transpose_a = o.transpose_b, .transpose_b = true})
-                                        : matrix_product(dy, b(), {.transpose_b = !o.transpose_b}),
-                          shape);
+          [b = saved(b), o, shape = a.shape(), own = a.dtype()](const Tensor& dy) {
+            return sum_gradient(o.transpose_a
+                                    ? matrix_product(b(), dy, {.transpose_a = o.transpose_b, .transpose_b = true}, own)
+                                    : matrix_product(dy, b(), {.transpose_b = !o.transpose_b}, own),
+                                shape);
           }),
-      wrt(b, [a = saved(a), o, shape = b.shape()](const Tensor& dy) {
-        return sum_to(o.transpose_b ? matrix_product(dy, a(), {.transpose_a = true, .transpose_b = o.transpose_a})
-                                    : matrix_product(a(), dy, {.transpose_a = !o.transpose_a}),
-                      shape);
+      wrt(b, [a = saved(a), o, shape = b.shape(), own = b.dtype()](const Tensor& dy) {
+        return sum_gradient(o.transpose_b
+                                ? matrix_product(dy, a(), {.transpose_a = true, .transpose_b = o.transpose_a}, own)
+                                : matrix_product(a(), dy, {.transpose_a = !o.transpose_a}, own),
+                            shape);
       }));
 }
 
 }  // namespace
 
-Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, Here here) {
+Tensor matmul(const Tensor& a_given, const Tensor& b_given, const MatmulOptions& options, Here here) {
   const CallSite site(here);
+  const bool lower = is_autocast_enabled() && is_f32_or_bf16(a_given, b_given);
+  const Tensor a = lower ? to(a_given, bf16) : a_given, b = lower ? to(b_given, bf16) : b_given;
+  check_any_float("matmul", a);
+  check_same_dtype("matmul", a, b);
   if (a.dim() == 0 || b.dim() == 0) {
     throw_invalid("matmul: operands must have a dimension; a is {}, b is {}", a.shape(), b.shape());
   }
@@ -106,40 +155,57 @@ Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, He
   if (!a_vector && b.dim() == 2 && a.dim() > 2 && !options.transpose_a && a.numel() > 0) {
     // One matrix for the whole batch: the rows of all of a are one product, forward and backward.
     const Index k = a.shape()[a.dim() - 1];
-    const Tensor y = matrix_product(reshape(a, Shape{a.numel() / k, k}), b, options);
+    const Tensor y = matrix_product(reshape(a, Shape{a.numel() / k, k}), b, options, a.dtype());
     return reshape(y, a.shape().with(a.dim() - 1, y.shape()[1]));
   }
-  if (!a_vector && !b_vector) return matrix_product(a, b, options);
-  Tensor y = matrix_product(a_vector ? unsqueeze(a, 0) : a, b_vector ? unsqueeze(b, 1) : b, options);
+  if (!a_vector && !b_vector) return matrix_product(a, b, options, a.dtype());
+  Tensor y = matrix_product(a_vector ? unsqueeze(a, 0) : a, b_vector ? unsqueeze(b, 1) : b, options, a.dtype());
   if (b_vector) y = reshape(y, y.shape().without(y.dim() - 1));
   if (a_vector) y = reshape(y, y.shape().without(y.dim() - (b_vector ? 1 : 2)));
   return y;
 }
 
-Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b, Here here) {
+Tensor linear(const Tensor& x_given, const Tensor& w, const Tensor& b, Here here) {
   const CallSite site(here);
-  check_float("linear", x);
-  check_same_dtype("linear", x, w);
+  // Under autocast w and b stay f32: their gradients are then the sums before they are rounded.
+  const bool lower = is_autocast_enabled() && is_f32_or_bf16(x_given, w, b);
+  const Tensor x = lower ? to(x_given, bf16) : x_given;
+  check_any_float("linear", x);
+  if (!lower) check_same_dtype("linear", x, w);
   if (x.dim() == 0 || w.dim() != 2 || x.shape()[x.dim() - 1] != w.shape()[1]) {
     throw_invalid("linear: x must be [..., in] and w [out, in]; got {} and {}", x.shape(), w.shape());
   }
   const Index out = w.shape()[0], in = w.shape()[1], rows = in == 0 ? x.shape().numel(0, x.dim() - 1) : x.numel() / in;
   if (b.defined()) {
-    check_same_dtype("linear", x, b);
+    if (!lower) check_same_dtype("linear", x, b);
     check_shape("linear", "b", b, {out});
   }
   Tensor y = empty(x.shape().with(x.dim() - 1, out), x.dtype());
-  visit_float(x.dtype(), [&]<class T>() {
-    kernels::gemm<T>(false, true, rows, out, in, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr,
-                     y.mutable_data<T>());
+  const Tensor bias = b.defined() && x.dtype() == bf16 ? no_grad([&] { return to(b, f32); }) : b;
+  visit_operands(x, w, [&]<class X, class W>(const X* x_data, const W* w_data, auto as_bf16) {
+    if constexpr (as_bf16) {
+      visit_result(y, [&](auto* to) {
+        kernels::gemm_bf16(false, true, rows, out, in, x_data, w_data, bias.defined() ? bias.data<float>() : nullptr,
+                           to);
+      });
+    } else {
+      kernels::gemm<X>(false, true, rows, out, in, x_data, w_data, bias.defined() ? bias.data<X>() : nullptr,
+                       y.mutable_data<X>());
+    }
   });
-  return record(
-      "linear", std::move(y), wrt(x, [w = saved(w)](const Tensor& dy) { return matmul(dy, w()); }),
-      wrt(w,
-          [x = saved(x), rows, in, out](const Tensor& dy) {
-            return matmul(reshape(dy, Shape{rows, out}), reshape(x(), Shape{rows, in}), {.transpose_a = true});
-          }),
-      wrt(b, [out](const Tensor& dy) { return sum_to(dy, Shape{out}); }));
+  return record("linear", std::move(y),
+                wrt(x,
+                    [w = saved(w), rows, out](const Tensor& dy, const Shape& shape) {
+                      return reshape(matrix_product(reshape(dy, Shape{rows, out}), w(), {}, dy.dtype()), shape);
+                    }),
+                wrt(w,
+                    [x = saved(x), rows, in, out, dtype = w.dtype()](const Tensor& dy) {
+                      return matrix_product(reshape(dy, Shape{rows, out}), reshape(x(), Shape{rows, in}),
+                                            {.transpose_a = true}, dtype);
+                    }),
+                wrt(b, [out, dtype = b.defined() ? b.dtype() : f32](const Tensor& dy) {
+                  return to(sum_to(widened(dy), Shape{out}), dtype);
+                }));
 }
 
 }  // namespace tapestry

@@ -17,8 +17,9 @@ struct MatmulOptions {
 ///
 /// A vector a [K] counts as [1, K], a vector b [K] as [K, 1]; that dimension is missing in y. Flags do not go with
 /// vectors. Keeps a and b, each only if the other one needs a gradient. Differentiable any number of times; no rule
-/// forms a transpose. f32 or f64. Throws std::invalid_argument if the inner extents or the dtypes differ, if the
-/// leading dimensions do not broadcast, or for a scalar.
+/// forms a transpose. f32, f64, or bf16, which is added up in f32 and rounded once; see also
+/// <tapestry/ops/autocast.h> and <tapestry/ops/precision.h>. Throws std::invalid_argument if the inner extents or the
+/// dtypes differ, if the leading dimensions do not broadcast, or for a scalar.
 [[nodiscard]] Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options = {}, Here here = {});
 
 /// y = x w^T + b, a fully connected layer.

@@ -8,6 +8,7 @@
 #include <tapestry/autograd/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
+#include <tapestry/ops/cast.h>
 #include <tapestry/ops/common.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/fusion.h>
@@ -20,10 +21,17 @@
 namespace tapestry {
 namespace {
 
-/// An optional parameter: x's dtype and this shape.
+/// Of everything per channel beside x.
+Dtype statistics_dtype(const Tensor& x) { return x.dtype() == bf16 ? f32 : x.dtype(); }
+
+/// An optional parameter: x's dtype, f32 if that is bf16, and this shape.
 void check_parameter(const char* op, const char* what, const Tensor& parameter, const Tensor& x, const Shape& shape) {
   if (!parameter.defined()) return;
-  check_same_dtype(op, x, parameter);
+  if (x.dtype() != bf16) check_same_dtype(op, x, parameter);
+  else if (parameter.dtype() != f32) {
+    throw_invalid("{}: {} must be f32 beside a bf16 input; got {}, convert it with to(x, f32)", op, what,
+                  parameter.dtype());
+  }
   check_shape(op, what, parameter, shape);
 }
 
@@ -72,14 +80,14 @@ GradientSums<T> BatchNormContext::sums_of(const Tensor& dy, Index rows, Index ch
                     dy,
                     {}};
   const auto sum = [&](const Tensor& gradient, const kernels::ReluMask<T>& mask) {
-    kernels::channel_gradient_sums(x().data<T>(), gradient.data<T>(), rows, channels, mean().data<T>(), mask,
-                                   s.dy.data(), s.dy_x.data());
+    kernels::channel_gradient_sums(x().data<T>(), gradient.data<T>(), rows, channels, mean().data<ComputeType<T>>(),
+                                   mask, s.dy.data(), s.dy_x.data());
   };
   if (const Ref<ReluGrad> relu = deferred<ReluGrad>(dy)) {
     const ReluGrad::Parts parts = relu->parts();
     if (parts.mean.defined() && parts.mean.is_same(mean())) {  // relu's operand was our y, and x tells its sign
       s.gradient = parts.dy;
-      s.mask = {.scale = forward_scale().data<T>(), .shift = forward_shift().data<T>()};
+      s.mask = {.scale = forward_scale().data<ComputeType<T>>(), .shift = forward_shift().data<ComputeType<T>>()};
       sum(s.gradient, s.mask);
       return s;
     }
@@ -98,15 +106,16 @@ GradientSums<T> BatchNormContext::sums_of(const Tensor& dy, Index rows, Index ch
 std::vector<Tensor> BatchNormContext::fused(const Tensor& dy, const std::vector<bool>& wanted) const {
   const Index channels = x().size(-1), rows = channels == 0 ? 0 : x().numel() / channels;
   const Shape per_channel{channels};
-  Tensor dx, dweight = empty(per_channel, dy.dtype()), dbias = empty(per_channel, dy.dtype());
-  visit_float(dy.dtype(), [&]<class T>() {
+  Tensor dx, dweight = empty(per_channel, rstd().dtype()), dbias = empty(per_channel, rstd().dtype());
+  visit_any_float(dy.dtype(), [&]<class S>() {
+    using T = ComputeType<S>;
     const T* const rstds = rstd().data<T>();
     const T* const weights = weight().defined() ? weight().data<T>() : nullptr;
     const bool sums_wanted = training || wanted[1] || wanted[2];
     const auto none = static_cast<std::size_t>(channels);
-    const GradientSums<T> sums = sums_wanted
-                                     ? sums_of<T>(dy, rows, channels)
-                                     : GradientSums<T>{std::vector<double>(none), std::vector<double>(none), dy, {}};
+    const GradientSums<S> sums = sums_wanted
+                                     ? sums_of<S>(dy, rows, channels)
+                                     : GradientSums<S>{std::vector<double>(none), std::vector<double>(none), dy, {}};
     const double* const sum_dy = sums.dy.data();
     const double* const sum_dy_x = sums.dy_x.data();
     std::vector<T> factors(static_cast<std::size_t>(3 * channels));
@@ -125,25 +134,26 @@ std::vector<Tensor> BatchNormContext::fused(const Tensor& dy, const std::vector<
     }
     if (!wanted[0]) return;
     dx = empty(dy.shape(), dy.dtype());
-    T* const out = dx.mutable_data<T>();
+    S* const out = dx.mutable_data<S>();
     if (training) {
-      kernels::channel_gradient(x().data<T>(), sums.gradient.template data<T>(), rows, channels, mean().data<T>(),
+      kernels::channel_gradient(x().data<S>(), sums.gradient.template data<S>(), rows, channels, mean().data<T>(),
                                 sums.mask, scale, offset, slope, out);
     } else {
-      kernels::channel_scale(dy.data<T>(), rows, channels, scale, out);
+      kernels::channel_scale(dy.data<S>(), rows, channels, scale, out);
     }
   });
   return {dx, dweight, dbias};
 }
 
 /// The same in ops that can be differentiated again. When training, mean and deviation depend on x.
-std::vector<Tensor> BatchNormContext::composed(const Tensor& dy) const {
-  const Tensor centred = training ? x() - mean_per_channel(x()) : x() - mean();
+std::vector<Tensor> BatchNormContext::composed(const Tensor& given) const {
+  const Tensor dy = widened(given), at = widened(x());
+  const Tensor centred = training ? at - mean_per_channel(at) : at - mean();
   const Tensor scale = training ? rsqrt(mean_per_channel(square(centred)) + eps) : rstd();
   const Tensor u = centred * scale;
   const Tensor g = weight().defined() ? dy * weight() : dy;
   const Tensor dx = training ? scale * (g - mean_per_channel(g) - u * mean_per_channel(g * u)) : scale * g;
-  return {dx, sum_per_channel(dy * u), sum_per_channel(dy)};
+  return {to(dx, given.dtype()), sum_per_channel(dy * u), sum_per_channel(dy)};
 }
 
 /// mean [C] and rstd [C] in T, and what becomes of the running statistics.
@@ -154,12 +164,13 @@ struct BatchStatistics {
 
 BatchStatistics statistics_of_batch(const Tensor& x, Index rows, double eps) {
   const Index channels = x.size(-1);
-  BatchStatistics s{empty({channels}, x.dtype()), empty({channels}, x.dtype()),
+  BatchStatistics s{empty({channels}, statistics_dtype(x)), empty({channels}, statistics_dtype(x)),
                     std::vector<double>(static_cast<std::size_t>(2 * channels), 0.0)};
-  visit_float(x.dtype(), [&]<class T>() {
+  visit_any_float(x.dtype(), [&]<class S>() {
+    using T = ComputeType<S>;
     double* const mean = s.moments.data();
     double* const m2 = mean + channels;
-    if (rows > 0) kernels::channel_moments(x.data<T>(), rows, channels, mean, m2);
+    if (rows > 0) kernels::channel_moments(x.data<S>(), rows, channels, mean, m2);
     T* const means = s.mean.mutable_data<T>();
     T* const rstds = s.rstd.mutable_data<T>();
     for (Index c = 0; c < channels; ++c) {
@@ -209,7 +220,7 @@ void update_running(Tensor running_mean, Tensor running_var, const BatchNormOpti
 
 void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                       const Tensor& running_var, const BatchNormOptions& options) {
-  check_float("batch_norm", x);
+  check_any_float("batch_norm", x);
   if (x.dim() == 0) throw_invalid("batch_norm: the input must have a channel dimension; got shape []");
   const Shape per_channel{x.size(-1)};
   check_parameter("batch_norm", "weight", weight, x, per_channel);

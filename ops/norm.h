@@ -4,8 +4,9 @@
 
 #include <tapestry/autograd/tensor.h>
 
-/// Normalisation. Tensors are f32 or f64, all of one call alike. Every op of this file throws std::invalid_argument for
-/// other dtypes, for a parameter of the wrong shape and for a negative eps.
+/// Normalisation. Tensors are f32 or f64, all of one call alike; batch_norm also takes bf16 beside f32 parameters and
+/// statistics, and gives bf16. Every op of this file throws std::invalid_argument for other dtypes, for a parameter of
+/// the wrong shape and for a negative eps.
 namespace tapestry {
 
 struct BatchNormOptions {

@@ -42,7 +42,7 @@ using SharedPlan = std::shared_ptr<const Plan>;
 // --- checks
 
 void check_image(const char* op, const Tensor& x) {
-  check_float(op, x);
+  check_any_float(op, x);
   if (x.dim() != 4) {
     throw_invalid("{}: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", op, x.shape());
   }
@@ -155,7 +155,7 @@ Tensor max_scatter(const Tensor& dy, const Tensor& tap, const SharedPlan& plan);
 /// x at the taps chosen: what a max-pooling is once the choice is made. Linear, the transpose of max_scatter.
 Tensor max_gather(const Tensor& x, const Tensor& tap, const SharedPlan& plan) {
   Tensor y = empty(plan->output, x.dtype());
-  visit_float(x.dtype(), [&]<class T>() {
+  visit_any_float(x.dtype(), [&]<class T>() {
     visit_taps(tap.dtype(), [&]<class Tap>() {
       kernels::max_pool2d_gather<T, Tap>(plan->shape(), x.data<T>(), tap.data<Tap>(), y.mutable_data<T>());
     });
@@ -167,7 +167,7 @@ Tensor max_gather(const Tensor& x, const Tensor& tap, const SharedPlan& plan) {
 /// dy put where the maxima stood, and summed where windows overlap. Linear, the transpose of max_gather.
 Tensor max_scatter(const Tensor& dy, const Tensor& tap, const SharedPlan& plan) {
   Tensor dx = empty(plan->input, dy.dtype());
-  visit_float(dy.dtype(), [&]<class T>() {
+  visit_any_float(dy.dtype(), [&]<class T>() {
     visit_taps(tap.dtype(), [&]<class Tap>() {
       kernels::max_pool2d_scatter<T, Tap>(plan->shape(), dy.data<T>(), tap.data<Tap>(), dx.mutable_data<T>());
     });
@@ -182,7 +182,7 @@ Tensor max_over(const char* op, const Tensor& x, Plan windows) {
   Tensor tap;
   if (is_grad_enabled() && x.requires_grad())
     tap = empty(y.shape(), plan->kernel.h * plan->kernel.w <= kByteTaps ? u8 : i32);
-  visit_float(x.dtype(), [&]<class T>() {
+  visit_any_float(x.dtype(), [&]<class T>() {
     visit_taps(tap.defined() ? tap.dtype() : u8, [&]<class Tap>() {
       kernels::max_pool2d<T, Tap>(plan->shape(), x.data<T>(), y.mutable_data<T>(),
                                   tap.defined() ? tap.mutable_data<Tap>() : nullptr);
@@ -198,15 +198,16 @@ Tensor avg_spread(const Tensor& dy, const SharedPlan& plan);
 
 Tensor avg_over(const char* op, const Tensor& x, const SharedPlan& plan) {
   Tensor y = empty(plan->output, x.dtype());
-  visit_float(x.dtype(), [&]<class T>() { kernels::avg_pool2d<T>(plan->shape(), x.data<T>(), y.mutable_data<T>()); });
+  visit_any_float(x.dtype(),
+                  [&]<class T>() { kernels::avg_pool2d<T>(plan->shape(), x.data<T>(), y.mutable_data<T>()); });
   return record(op, std::move(y), wrt(x, [plan](const Tensor& dy) { return avg_spread(dy, plan); }));
 }
 
 /// dy shared out over its windows: the transpose of averaging, whose own transpose is averaging.
 Tensor avg_spread(const Tensor& dy, const SharedPlan& plan) {
   Tensor dx = empty(plan->input, dy.dtype());
-  visit_float(dy.dtype(),
-              [&]<class T>() { kernels::avg_pool2d_grad<T>(plan->shape(), dy.data<T>(), dx.mutable_data<T>()); });
+  visit_any_float(dy.dtype(),
+                  [&]<class T>() { kernels::avg_pool2d_grad<T>(plan->shape(), dy.data<T>(), dx.mutable_data<T>()); });
   return record("avg_pool2d_grad", std::move(dx),
                 wrt(dy, [plan](const Tensor& g) { return avg_over("avg_pool2d", g, plan); }));
 }

@@ -10,9 +10,9 @@
 ///     Ho = floor((H + 2 padding - dilation (kernel - 1) - 1) / stride) + 1
 ///
 /// or, with .ceil_mode, the ceiling, less one where the last window would begin beyond the input and its leading
-/// padding. f32 or f64, differentiable any number of times. All throw std::invalid_argument for an input that is not
-/// [N, H, W, C] or has no pixel, a kernel, stride or dilation below 1, padding that is negative or above half the
-/// kernel, and an output without pixels.
+/// padding. f32, f64, or bf16, which is computed in f32; differentiable any number of times. All throw
+/// std::invalid_argument for an input that is not [N, H, W, C] or has no pixel, a kernel, stride or dilation below 1,
+/// padding that is negative or above half the kernel, and an output without pixels.
 namespace tapestry {
 
 struct MaxPool2dOptions {

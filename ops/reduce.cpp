@@ -109,8 +109,7 @@ Tensor sum_integer(const Tensor& x, const Plan& plan) {
 }
 
 Tensor extreme_values(const char* op, bool largest, const Tensor& x, const Plan& plan) {
-  if (x.dtype() == bf16 || x.dtype() == boolean)
-    throw_invalid("{}: the dtype must be f32, f64 or an integer; got {}", op, x.dtype());
+  if (x.dtype() == boolean) throw_invalid("{}: the dtype must be f32, f64, bf16 or an integer; got {}", op, x.dtype());
   Tensor y = x.detach();
   plan.for_groups([&](Index begin, Index end) {
     const Index n = y.shape().numel(begin, end);
@@ -129,7 +128,8 @@ Tensor extreme_values(const char* op, bool largest, const Tensor& x, const Plan&
   return detail::alias(y, plan.result);
 }
 
-Tensor extreme(const char* op, bool largest, const Tensor& x, const ReduceOptions& options) {
+Tensor extreme(const char* op, bool largest, const Tensor& given, const ReduceOptions& options) {
+  const Tensor x = widened(given);
   const Plan plan(op, x.shape(), options.dim, options.keepdim);
   Tensor y = extreme_values(op, largest, x, plan);
   if (!is_grad_enabled() || !x.requires_grad()) return y;
@@ -145,9 +145,9 @@ Tensor extreme(const char* op, bool largest, const Tensor& x, const ReduceOption
                 }));
 }
 
-Tensor arg(const char* op, bool largest, const Tensor& x, const DimOptions& options) {
-  if (x.dtype() == bf16 || x.dtype() == boolean)
-    throw_invalid("{}: the dtype must be f32, f64 or an integer; got {}", op, x.dtype());
+Tensor arg(const char* op, bool largest, const Tensor& given, const DimOptions& options) {
+  const Tensor x = widened(given);
+  if (x.dtype() == boolean) throw_invalid("{}: the dtype must be f32, f64, bf16 or an integer; got {}", op, x.dtype());
   const Index d = normalize_dim(op, options.dim, x.dim());
   const Shape shape = x.dim() == 0 ? Shape{1} : x.shape();
   const Index outer = shape.numel(0, d), n = shape[d], inner = shape.numel(d + 1, shape.rank());
@@ -162,7 +162,8 @@ Tensor arg(const char* op, bool largest, const Tensor& x, const DimOptions& opti
   return y;
 }
 
-ValuesAndIndices extreme_dim(const char* op, bool largest, const Tensor& x, const DimOptions& options) {
+ValuesAndIndices extreme_dim(const char* op, bool largest, const Tensor& given, const DimOptions& options) {
+  const Tensor x = widened(given);
   if (x.dim() == 0) return {clone(x), arg(op, largest, x, options)};
   const Tensor indices = arg(op, largest, x, {.dim = options.dim, .keepdim = true});
   const Tensor values = gather(x, indices, {.dim = options.dim});
@@ -173,20 +174,21 @@ ValuesAndIndices extreme_dim(const char* op, bool largest, const Tensor& x, cons
 
 }  // namespace
 
-Tensor sum(const Tensor& x, const ReduceOptions& options, Here here) {
+Tensor sum(const Tensor& given, const ReduceOptions& options, Here here) {
   const CallSite site(here);
+  const Tensor x = widened(given);
   const Plan plan("sum", x.shape(), options.dim, options.keepdim);
   if (!is_float(x.dtype())) return sum_integer(x, plan);
-  check_float("sum", x);
   Tensor y = sum_of(x, plan);
   return record("sum", std::move(y), wrt(x, [kept = plan.kept](const Tensor& dy, const Shape& shape) {
                   return broadcast_to(reshape(dy, kept), shape);
                 }));
 }
 
-Tensor mean(const Tensor& x, const ReduceOptions& options, Here here) {
+Tensor mean(const Tensor& given, const ReduceOptions& options, Here here) {
   const CallSite site(here);
-  check_float("mean", x);
+  check_any_float("mean", given);
+  const Tensor x = widened(given);
   const Plan plan("mean", x.shape(), options.dim, options.keepdim);
   const double factor =
       plan.count == 0 ? std::numeric_limits<double>::quiet_NaN() : 1.0 / static_cast<double>(plan.count);
@@ -196,18 +198,20 @@ Tensor mean(const Tensor& x, const ReduceOptions& options, Here here) {
                 }));
 }
 
-Tensor var(const Tensor& x, const VarOptions& options, Here here) {
+Tensor var(const Tensor& given, const VarOptions& options, Here here) {
   const CallSite site(here);
-  check_float("var", x);
+  check_any_float("var", given);
+  const Tensor x = widened(given);
   const Plan plan("var", x.shape(), options.dim, options.keepdim);
   const Tensor deviation = x - mean(x, {.dim = options.dim, .keepdim = true});
   const auto degrees = static_cast<double>(std::max<Index>(0, plan.count - options.correction));
   return sum(square(deviation), {.dim = options.dim, .keepdim = options.keepdim}) * (1.0 / degrees);
 }
 
-Tensor stddev(const Tensor& x, const VarOptions& options, Here here) {
+Tensor stddev(const Tensor& given, const VarOptions& options, Here here) {
   const CallSite site(here);
-  check_float("stddev", x);
+  check_any_float("stddev", given);
+  const Tensor x = widened(given);
   const Tensor variance = var(x, options);
   const Tensor zero = eq(variance, 0);
   // The root's slope at 0 is infinite: a constant goes through another branch.
@@ -266,9 +270,10 @@ Tensor argmin(const Tensor& x, const DimOptions& options, Here here) {
   return arg("argmin", false, x, options);
 }
 
-Tensor logsumexp(const Tensor& x, const ReduceOptions& options, Here here) {
+Tensor logsumexp(const Tensor& given, const ReduceOptions& options, Here here) {
   const CallSite site(here);
-  check_float("logsumexp", x);
+  check_any_float("logsumexp", given);
+  const Tensor x = widened(given);
   const Plan plan("logsumexp", x.shape(), options.dim, options.keepdim);
   if (plan.count == 0) return full(plan.result, -std::numeric_limits<double>::infinity(), {.dtype = x.dtype()});
   // The shift is a constant: it cancels in value and gradient. An infinite one would make inf - inf of its element.
@@ -279,9 +284,10 @@ Tensor logsumexp(const Tensor& x, const ReduceOptions& options, Here here) {
   return log(sum(exp(x - shift), {.dim = options.dim, .keepdim = options.keepdim})) + reshape(shift, plan.result);
 }
 
-Tensor norm(const Tensor& x, const ReduceOptions& options, Here here) {
+Tensor norm(const Tensor& given, const ReduceOptions& options, Here here) {
   const CallSite site(here);
-  check_float("norm", x);
+  check_any_float("norm", given);
+  const Tensor x = widened(given);
   const Plan plan("norm", x.shape(), options.dim, options.keepdim);
   // f32 squares are added up in f64, and may exceed what f32 holds.
   const Tensor length = no_grad(

@@ -26,8 +26,8 @@ struct ReduceOptions {
   bool keepdim = false;  ///< leave extents of 1 in their place
 };
 
-/// All reductions give the same bits on any number of threads and throw std::invalid_argument for a dim out of range or
-/// named twice.
+/// bf16 is reduced in f32, and gives f32. All reductions give the same bits on any number of threads and throw
+/// std::invalid_argument for a dim out of range or named twice.
 
 /// The sum, 0 over nothing. f32 is added up in f64. Integers and bool give i64 (no gradient). Keeps nothing.
 [[nodiscard]] Tensor sum(const Tensor& x, const ReduceOptions& options = {}, Here here = {});

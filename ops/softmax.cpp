@@ -26,9 +26,10 @@ Tensor sum_along(const Tensor& x, Index dim) { return x.dim() == 0 ? x : sum(x, 
 
 }  // namespace
 
-Tensor softmax(const Tensor& x, const SoftmaxOptions& options, Here here) {
+Tensor softmax(const Tensor& given, const SoftmaxOptions& options, Here here) {
   const CallSite site(here);
-  check_float("softmax", x);
+  check_any_float("softmax", given);
+  const Tensor x = widened(given);
   const Slices s("softmax", x.shape(), options.dim);
   Tensor out = empty(x.shape(), x.dtype());
   visit_float(x.dtype(),
@@ -43,9 +44,10 @@ Tensor softmax(const Tensor& x, const SoftmaxOptions& options, Here here) {
                 }));
 }
 
-Tensor log_softmax(const Tensor& x, const SoftmaxOptions& options, Here here) {
+Tensor log_softmax(const Tensor& given, const SoftmaxOptions& options, Here here) {
   const CallSite site(here);
-  check_float("log_softmax", x);
+  check_any_float("log_softmax", given);
+  const Tensor x = widened(given);
   const Slices s("log_softmax", x.shape(), options.dim);
   Tensor out = empty(x.shape(), x.dtype());
   visit_float(x.dtype(),

@@ -2,7 +2,8 @@
 
 #include <tapestry/autograd/tensor.h>
 
-/// x is f32 or f64, else std::invalid_argument; so is a dim out of range. y has the shape and dtype of x. Keeps y.
+/// x is f32, f64 or bf16, else std::invalid_argument; so is a dim out of range. y has the shape and dtype of x, f32 for
+/// bf16. Keeps y.
 /// Differentiable any number of times.
 namespace tapestry {
 

@@ -16,9 +16,9 @@ using kernels::Binary;
 using kernels::Unary;
 
 Tensor compute(const char* op, Unary kernel, const Tensor& x) {
-  check_float(op, x);
+  check_any_float(op, x);
   Tensor y = empty(x.shape(), x.dtype());
-  visit_float(x.dtype(), [&]<class T>() { kernels::unary(kernel, x.data<T>(), y.mutable_data<T>(), x.numel()); });
+  visit_any_float(x.dtype(), [&]<class T>() { kernels::unary(kernel, x.data<T>(), y.mutable_data<T>(), x.numel()); });
   return y;
 }
 
@@ -33,8 +33,7 @@ Tensor compute_any(const char* op, Unary kernel, const Tensor& x) {
     case i64: return run.template operator()<std::int64_t>();
     case i32: return run.template operator()<std::int32_t>();
     case u8: return run.template operator()<std::uint8_t>();
-    case bf16:
-    case boolean: throw_invalid("{}: the dtype must be f32, f64 or an integer; got {}", op, x.dtype());
+    case boolean: throw_invalid("{}: the dtype must be f32, f64, bf16 or an integer; got {}", op, x.dtype());
     default: return compute(op, kernel, x);
   }
 }
@@ -42,7 +41,7 @@ Tensor compute_any(const char* op, Unary kernel, const Tensor& x) {
 /// A gradient in one pass, for when nobody wants to differentiate it.
 Tensor fused(Binary kernel, const Tensor& dy, const Tensor& kept) {
   Tensor dx = empty(dy.shape(), dy.dtype());
-  visit_float(dy.dtype(), [&]<class T>() {
+  visit_any_float(dy.dtype(), [&]<class T>() {
     kernels::binary(kernel, {dy.numel(), 1, 1}, dy.data<T>(), kept.data<T>(), dx.mutable_data<T>());
   });
   return dx;
@@ -170,11 +169,11 @@ Tensor round(const Tensor& x, Here here) {
 
 Tensor pow(const Tensor& x, double exponent, Here here) {
   const CallSite site(here);
-  check_float("pow", x);
+  check_any_float("pow", x);
   Tensor y = empty(x.shape(), x.dtype());
-  visit_float(x.dtype(), [&]<class T>() {
-    kernels::with_number(kernels::WithNumber::pow, x.data<T>(), static_cast<T>(exponent), y.mutable_data<T>(),
-                         x.numel());
+  visit_any_float(x.dtype(), [&]<class T>() {
+    kernels::with_number(kernels::WithNumber::pow, x.data<T>(), static_cast<ComputeType<T>>(exponent),
+                         y.mutable_data<T>(), x.numel());
   });
   return record("pow", std::move(y), wrt(x, [x = saved(x), exponent](const Tensor& dy) {
                   if (exponent == 0) return Tensor();
@@ -184,14 +183,14 @@ Tensor pow(const Tensor& x, double exponent, Here here) {
 
 Tensor clamp(const Tensor& x, const ClampOptions& options, Here here) {
   const CallSite site(here);
-  check_float("clamp", x);
+  check_any_float("clamp", x);
   if (!options.min && !options.max) throw_invalid("clamp: .min or .max must be given");
   Tensor y = x.detach();
-  visit_float(x.dtype(), [&]<class T>() {
+  visit_any_float(x.dtype(), [&]<class T>() {
     using kernels::WithNumber;
     const auto bound = [&](WithNumber op, double value) {
       Tensor bounded = empty(x.shape(), x.dtype());
-      kernels::with_number(op, y.data<T>(), static_cast<T>(value), bounded.mutable_data<T>(), x.numel());
+      kernels::with_number(op, y.data<T>(), static_cast<ComputeType<T>>(value), bounded.mutable_data<T>(), x.numel());
       y = bounded;
     };
     if (options.min) bound(WithNumber::clamp_low, *options.min);

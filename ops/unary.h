@@ -4,8 +4,8 @@
 
 #include <tapestry/autograd/tensor.h>
 
-/// Elementwise functions of one tensor. y has the shape and dtype of x; x is f32 or f64 unless stated otherwise, else
-/// std::invalid_argument. All can be differentiated any number of times.
+/// Elementwise functions of one tensor. y has the shape and dtype of x; x is f32, f64, or bf16, which is computed
+/// in f32, unless stated otherwise, else std::invalid_argument. All can be differentiated any number of times.
 namespace tapestry {
 
 [[nodiscard]] Tensor neg(const Tensor& x, Here here = {});         ///< -x; integers too

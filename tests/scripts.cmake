@@ -2,7 +2,7 @@
 
 if(TARGET train_cifar100)
   foreach(case IN ITEMS quickstart custom_op gradcheck hessian_vector edge_filter train instruction_set train_json train_threads
-          train_models train_resume train_interrupt bad_flags bad_input)
+          train_models train_precision train_resume train_interrupt bad_flags bad_input)
     add_test(NAME examples/${case}
              COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/examples/examples_test.sh ${PROJECT_BINARY_DIR}/bin ${case})
     set_tests_properties(examples/${case} PROPERTIES TIMEOUT 300)

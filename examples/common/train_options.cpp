@@ -47,6 +47,9 @@ Flags flags_of(TrainOptions& o) {
       "recipe", o.recipe, {"a"}, "NAME",
       "a known set of these, which other flags still change: chenyaofo's for ResNets, batch 256, rate 0.1, cosine over "
       "200 epochs");
+  flags.choice("precision", o.precision, {"highest", "high", "medium"}, "LEVEL",
+               "of matrix products: medium rounds their operands to bf16 where the CPU is faster with it");
+  flags.flag("autocast", o.autocast, "convolutions and linear layers give bf16, half the memory; weights stay f32");
   flags.integer("seed", o.seed, {0, 1'000'000'000'000}, "N", "of weights, order and augmentation");
   flags.integer("threads", o.threads, {1, 1024}, "N",
                 "changes the speed only, no bit of the result (default: all CPUs)");
@@ -70,7 +73,8 @@ bool TrainOptions::parse(int argc, const char* const* argv) {
   const TrainOptions untouched;
   default_run_ = !data && labels == untouched.labels && !train_size && !test_size && !augment && !recipe && !epochs &&
                  !schedule_epochs && !batch && !lr && !momentum && !weight_decay && !schedule && !warmup && !resume &&
-                 model == untouched.model && optimizer == untouched.optimizer && label_smoothing == 0;
+                 model == untouched.model && optimizer == untouched.optimizer && label_smoothing == 0 &&
+                 precision == untouched.precision && !autocast;
   settle();
   if (*warmup >= static_cast<double>(*schedule_epochs)) {
     throw UsageError(
@@ -87,6 +91,12 @@ void TrainOptions::check() const {
        {std::pair{"--train-size", train_size.has_value()}, {"--test-size", test_size.has_value()}}) {
     if (data && given)
       throw UsageError(fmt::format("{} is for the embedded data set, and --data names another one", name));
+  }
+  if (autocast && precision != TrainOptions().precision) {
+    throw UsageError(
+        fmt::format("--precision is for products of f32, and with --autocast there are none; got both --autocast and "
+                    "--precision {}",
+                    precision));
   }
   if (optimizer == "adamw" && momentum) throw UsageError("--momentum is for --optimizer sgd; adamw has none");
 }

@@ -21,7 +21,9 @@ struct TrainOptions {
   std::optional<double> lr, momentum, weight_decay;
   double label_smoothing = 0;
   std::optional<std::string> schedule;
-  std::optional<double> warmup;  ///< epochs
+  std::optional<double> warmup;       ///< epochs
+  std::string precision = "highest";  ///< of f32 products
+  bool autocast = false;
   std::uint64_t seed = 1;
   std::optional<std::int64_t> threads;
 

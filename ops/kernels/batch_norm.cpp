@@ -222,6 +222,8 @@ const void* batch_norm_table(bool is_double) {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#include <tapestry/ops/kernels/bf16.h>
+#include <tapestry/ops/kernels/elementwise.h>
 #include <tapestry/ops/kernels/scratch.h>
 
 namespace tapestry::kernels {
@@ -230,10 +232,59 @@ HWY_EXPORT(batch_norm_table);
 
 namespace {
 
+/// The loops for what is stored as T.
 template <class T>
-const BatchNormTable<T>& table() {
-  return *static_cast<const BatchNormTable<T>*>(HWY_DYNAMIC_DISPATCH(batch_norm_table)(std::is_same_v<T, double>));
+const BatchNormTable<ComputeType<T>>& table() {
+  return *static_cast<const BatchNormTable<ComputeType<T>>*>(
+      HWY_DYNAMIC_DISPATCH(batch_norm_table)(std::is_same_v<T, double>));
 }
+
+/// A run of elements as the loops read or write it: in place, or as floats in a buffer if they are stored as bfloat16.
+template <class T>
+class Staged {
+  static constexpr bool kInPlace = !std::is_same_v<T, BFloat16>;
+  using Compute = ComputeType<T>;
+
+ public:
+  /// To be read; null stays null.
+  Staged(const T* from, Index n) : buffer_(kInPlace || from == nullptr ? 0 : n), from_(from), n_(n) {
+    if constexpr (!kInPlace) {
+      if (from == nullptr) return;
+      bf16_loops().widen(from, buffer_.data(), n);
+      prefetch(from + n, n);
+    }
+  }
+  [[nodiscard]] const Compute* data() const {
+    if constexpr (kInPlace) return from_;
+    else return buffer_.data();
+  }
+
+  /// To be written: store() brings it to where it belongs.
+  [[nodiscard]] static Staged written(Index n) { return Staged(n); }
+  [[nodiscard]] Compute* room(T* to) const {
+    if constexpr (kInPlace) return to;
+    else return to != nullptr ? buffer_.data() : nullptr;
+  }
+  void store(T* to) const {
+    if constexpr (!kInPlace) {
+      if (to != nullptr) bf16_loops().narrow(buffer_.data(), to, n_);
+    }
+  }
+
+ private:
+  explicit Staged(Index n) : buffer_(kInPlace ? 0 : n), from_(nullptr), n_(n) {}
+
+  /// What comes next is brought nearer while the loops work on the buffer: they would leave memory idle. A quarter of
+  /// the time of a gradient. Beyond the last element a hint does nothing.
+  static void prefetch(const T* next, Index n) {
+    constexpr Index kLine = 64 / sizeof(T);
+    for (Index i = 0; i < n; i += kLine) __builtin_prefetch(next + i, 0, 2);
+  }
+
+  Scratch<Compute> buffer_;
+  const T* from_;
+  Index n_;
+};
 
 constexpr Index kGrain = 64 * 1024;  // elements of a group of rows: one task, one set of partial sums
 
@@ -266,12 +317,14 @@ struct Plan {
     for (Index row = i * group; row < end; row += block) f(row, std::min(block, end - row));
   }
 
-  /// f(first element, wide rows, columns) for pieces that cover everything, in parallel.
-  template <class F>
+  /// f(first element, wide rows, columns) for pieces that cover everything, in parallel: for whole groups, or, of what
+  /// passes through buffers, for blocks.
+  template <class T, class F>
   void for_pieces(const F& f) const {
     parallel_for(groups + (rest > 0 ? 1 : 0), 1, [&](Index begin, Index end) {
       for (Index i = begin; i < end; ++i) {
         if (i == groups) f(wide_rows * width, Index{1}, rest);
+        else if (std::is_same_v<T, BFloat16>) for_blocks(i, [&](Index row, Index n) { f(row * width, n, width); });
         else f(i * group * width, std::min(group, wide_rows - i * group), width);
       }
     });
@@ -315,21 +368,23 @@ void channel_moments(const T* x, Index rows, Index channels, double* mean, doubl
   const Scratch<double> partial(plan.groups * 2 * width);  // [groups] x (mean [width], m2 [width])
   std::fill_n(partial.data(), plan.groups * 2 * width, 0.0);
   parallel_for(plan.groups, 1, [&](Index begin, Index end) {
-    const Scratch<T> sums(3 * width);
-    T* const sum = sums.data();
-    T* const square = sum + width;
-    T* const block_mean = square + width;
+    using Compute = ComputeType<T>;
+    const Scratch<Compute> sums(3 * width);
+    Compute* const sum = sums.data();
+    Compute* const square = sum + width;
+    Compute* const block_mean = square + width;
     for (Index i = begin; i < end; ++i) {
       double* const group_mean = partial.data() + i * 2 * width;
       plan.for_blocks(i, [&](Index row, Index count) {
-        const T* const block = x + row * width;
-        table<T>().block_moments(block, count, width, sum, square, block_mean);
-        table<T>().merge_block(block, sum, square, block_mean, count, width, static_cast<double>(row - i * plan.group),
-                               group_mean, group_mean + width);
+        const Staged<T> block(x + row * width, count * width);
+        table<T>().block_moments(block.data(), count, width, sum, square, block_mean);
+        table<T>().merge_block(block.data(), sum, square, block_mean, count, width,
+                               static_cast<double>(row - i * plan.group), group_mean, group_mean + width);
       });
     }
   });
-  const T* const rest = x + plan.wide_rows * width;
+  const Staged<T> last(x + plan.wide_rows * width, plan.rest);
+  const ComputeType<T>* const rest = last.data();
   for (Index c = 0; c < channels; ++c) {
     double count = 0;
     mean[c] = 0;
@@ -345,14 +400,30 @@ void channel_moments(const T* x, Index rows, Index channels, double* mean, doubl
 }
 
 template <class T>
-void channel_affine(const T* x, Index rows, Index channels, const T* mean, const T* scale, const T* shift,
-                    const T* residual, bool relu, T* y) {
+void channel_affine(const T* x, Index rows, Index channels, const ComputeType<T>* mean, const ComputeType<T>* scale,
+                    const ComputeType<T>* shift, const T* residual, bool relu, T* y) {
   if (rows * channels == 0) return;
   const Plan plan(rows, channels);
-  const Widened<T> means(plan, mean), scales(plan, scale), shifts(plan, shift);
-  plan.for_pieces([&](Index at, Index count, Index width) {
-    table<T>().affine(x + at, count, width, means.data(), scales.data(), shifts.data(),
-                      residual != nullptr ? residual + at : nullptr, relu, y + at);
+  const Widened<ComputeType<T>> means(plan, mean), scales(plan, scale), shifts(plan, shift);
+  plan.for_pieces<T>([&](Index at, Index count, Index width) {
+    if constexpr (std::is_same_v<T, BFloat16>) {
+      const Staged<T> from(x + at, count * width);
+      const auto to = Staged<T>::written(count * width);
+      table<T>().affine(from.data(), count, width, means.data(), scales.data(), shifts.data(), nullptr,
+                        relu && residual == nullptr, to.room(y + at));
+      to.store(y + at);
+      if (residual == nullptr) return;
+      // The map is rounded before the sum, as it would be if somebody had looked at it: the bits do not depend on that.
+      const Staged<T> map(y + at, count * width), beside(residual + at, count * width);
+      const auto sum = Staged<T>::written(count * width);
+      binary(Binary::add, Broadcast(count * width, 1, 1), map.data(), beside.data(), sum.room(y + at));
+      if (!relu) return sum.store(y + at);
+      unary(Unary::relu, sum.room(y + at), to.room(y + at), count * width);
+      to.store(y + at);
+    } else {
+      table<T>().affine(x + at, count, width, means.data(), scales.data(), shifts.data(),
+                        residual != nullptr ? residual + at : nullptr, relu, y + at);
+    }
   });
 }
 
@@ -361,42 +432,52 @@ namespace {
 /// A mask over wide rows.
 template <class T>
 class WidenedMask {
+  using Compute = ComputeType<T>;
+
  public:
   WidenedMask(const Plan& plan, const ReluMask<T>& mask)
       : mask_(mask), scale_(plan, mask.scale), shift_(plan, mask.shift) {}
 
-  /// The mask for elements from `at` on.
-  [[nodiscard]] ReluMask<T> from(Index at) const {
-    if (mask_.y != nullptr) return {.y = mask_.y + at, .masked = mask_.masked != nullptr ? mask_.masked + at : nullptr};
-    return {.scale = scale_.data(), .shift = shift_.data()};
+  /// f(the mask for the n elements from `at` on).
+  template <class F>
+  void with(Index at, Index n, const F& f) const {
+    if (mask_.y == nullptr) return f(ReluMask<Compute>{.scale = scale_.data(), .shift = shift_.data()});
+    T* const masked = mask_.masked != nullptr ? mask_.masked + at : nullptr;
+    const Staged<T> y(mask_.y + at, n);
+    const auto out = Staged<T>::written(masked != nullptr ? n : 0);
+    f(ReluMask<Compute>{.y = y.data(), .masked = out.room(masked)});
+    out.store(masked);
   }
 
  private:
   ReluMask<T> mask_;
-  Widened<T> scale_, shift_;
+  Widened<Compute> scale_, shift_;
 };
 
 }  // namespace
 
 template <class T>
-void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, const T* mean, const ReluMask<T>& mask,
-                           double* sum_dy, double* sum_dy_x) {
+void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, const ComputeType<T>* mean,
+                           const ReluMask<T>& mask, double* sum_dy, double* sum_dy_x) {
   std::fill_n(sum_dy, channels, 0.0);
   std::fill_n(sum_dy_x, channels, 0.0);
   if (rows * channels == 0) return;
   const Plan plan(rows, channels);
   const Index width = plan.width;
-  const Widened<T> means(plan, mean);
+  const Widened<ComputeType<T>> means(plan, mean);
   const WidenedMask<T> masks(plan, mask);
   const Scratch<double> partial(plan.groups * 2 * width);
   std::fill_n(partial.data(), plan.groups * 2 * width, 0.0);
   parallel_for(plan.groups, 1, [&](Index begin, Index end) {
-    const Scratch<T> sums(2 * width);
+    const Scratch<ComputeType<T>> sums(2 * width);
     for (Index i = begin; i < end; ++i) {
       double* const of_group = partial.data() + i * 2 * width;
       plan.for_blocks(i, [&](Index row, Index count) {
-        table<T>().gradient_sums(x + row * width, dy + row * width, count, width, means.data(), masks.from(row * width),
-                                 sums.data(), sums.data() + width);
+        const Staged<T> from(x + row * width, count * width), gradient(dy + row * width, count * width);
+        masks.with(row * width, count * width, [&](const auto& of_block) {
+          table<T>().gradient_sums(from.data(), gradient.data(), count, width, means.data(), of_block, sums.data(),
+                                   sums.data() + width);
+        });
         for (Index w = 0; w < 2 * width; ++w) of_group[w] += static_cast<double>(sums[w]);
       });
     }
@@ -413,9 +494,12 @@ void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, 
   if (plan.rest == 0) return;
   // The last, incomplete wide row: every column is one element.
   const Index at = plan.wide_rows * width;
-  const Scratch<T> sums(2 * plan.rest);
-  T* const sum_x = sums.data() + plan.rest;
-  table<T>().gradient_sums(x + at, dy + at, 1, plan.rest, means.data(), masks.from(at), sums.data(), sum_x);
+  const Scratch<ComputeType<T>> sums(2 * plan.rest);
+  ComputeType<T>* const sum_x = sums.data() + plan.rest;
+  const Staged<T> from(x + at, plan.rest), gradient(dy + at, plan.rest);
+  masks.with(at, plan.rest, [&](const auto& of_rest) {
+    table<T>().gradient_sums(from.data(), gradient.data(), 1, plan.rest, means.data(), of_rest, sums.data(), sum_x);
+  });
   for (Index w = 0; w < plan.rest; ++w) {
     sum_dy[w % channels] += static_cast<double>(sums[w]);
     sum_dy_x[w % channels] += static_cast<double>(sum_x[w]);
@@ -423,25 +507,35 @@ void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, 
 }
 
 template <class T>
-void channel_gradient(const T* x, const T* dy, Index rows, Index channels, const T* mean, const ReluMask<T>& mask,
-                      const T* scale, const T* offset, const T* slope, T* dx) {
+void channel_gradient(const T* x, const T* dy, Index rows, Index channels, const ComputeType<T>* mean,
+                      const ReluMask<T>& mask, const ComputeType<T>* scale, const ComputeType<T>* offset,
+                      const ComputeType<T>* slope, T* dx) {
   if (rows * channels == 0) return;
   const Plan plan(rows, channels);
-  const Widened<T> means(plan, mean), scales(plan, scale), offsets(plan, offset), slopes(plan, slope);
+  const Widened<ComputeType<T>> means(plan, mean), scales(plan, scale), offsets(plan, offset), slopes(plan, slope);
   const WidenedMask<T> masks(plan, mask);
-  plan.for_pieces([&](Index at, Index count, Index width) {
-    table<T>().gradient(x + at, dy + at, count, width, means.data(), masks.from(at), scales.data(), offsets.data(),
-                        slopes.data(), dx + at);
+  plan.for_pieces<T>([&](Index at, Index count, Index width) {
+    const Staged<T> from(x + at, count * width), gradient(dy + at, count * width);
+    const auto to = Staged<T>::written(count * width);
+    masks.with(at, count * width, [&](const auto& of_piece) {
+      table<T>().gradient(from.data(), gradient.data(), count, width, means.data(), of_piece, scales.data(),
+                          offsets.data(), slopes.data(), to.room(dx + at));
+    });
+    to.store(dx + at);
   });
 }
 
 template <class T>
-void channel_scale(const T* dy, Index rows, Index channels, const T* scale, T* dx) {
+void channel_scale(const T* dy, Index rows, Index channels, const ComputeType<T>* scale, T* dx) {
   if (rows * channels == 0) return;
   const Plan plan(rows, channels);
-  const Widened<T> scales(plan, scale);
-  plan.for_pieces(
-      [&](Index at, Index count, Index width) { table<T>().scale(dy + at, count, width, scales.data(), dx + at); });
+  const Widened<ComputeType<T>> scales(plan, scale);
+  plan.for_pieces<T>([&](Index at, Index count, Index width) {
+    const Staged<T> from(dy + at, count * width);
+    const auto to = Staged<T>::written(count * width);
+    table<T>().scale(from.data(), count, width, scales.data(), to.room(dx + at));
+    to.store(dx + at);
+  });
 }
 
 template void channel_moments(const float*, Index, Index, double*, double*);
@@ -460,6 +554,14 @@ template void channel_gradient(const double*, const double*, Index, Index, const
                                const double*, const double*, const double*, double*);
 template void channel_scale(const float*, Index, Index, const float*, float*);
 template void channel_scale(const double*, Index, Index, const double*, double*);
+template void channel_moments(const BFloat16*, Index, Index, double*, double*);
+template void channel_affine(const BFloat16*, Index, Index, const float*, const float*, const float*, const BFloat16*,
+                             bool, BFloat16*);
+template void channel_gradient_sums(const BFloat16*, const BFloat16*, Index, Index, const float*,
+                                    const ReluMask<BFloat16>&, double*, double*);
+template void channel_gradient(const BFloat16*, const BFloat16*, Index, Index, const float*, const ReluMask<BFloat16>&,
+                               const float*, const float*, const float*, BFloat16*);
+template void channel_scale(const BFloat16*, Index, Index, const float*, BFloat16*);
 
 }  // namespace tapestry::kernels
 #endif

@@ -23,11 +23,16 @@ constexpr Index kTasks = 32;
 /// the rows of register tiles, filters their columns. Phase one: tasks take (segment of output rows, group, panel of
 /// filters, block of channels) and leave private sums [tap][channel][filter]. Phase two adds the segments in order and
 /// transposes.
+///
+/// T: a number, or the Pair of a pixel's numbers in two images as one element; images are then counted in pairs.
 template <class T>
 class WeightGrad {
+  using Sum = typename SumOf<T>::Type;
+
  public:
-  WeightGrad(const Conv2dShape& shape, const T* x, const T* dy, T* dw)
+  WeightGrad(const Conv2dShape& shape, const T* x, const T* dy, Sum* dw)
       : kernels_(microkernels<T>()),
+        sums_(microkernels<Sum>()),
         s_(shape),
         x_(x),
         dy_(dy),
@@ -48,7 +53,7 @@ class WeightGrad {
 
   void run() const {
     const Index cells = s_.groups * panels_.count() * channel_blocks_;
-    const Scratch<T> partial(segments_ * segment_size());
+    const Scratch<Sum> partial(segments_ * segment_size());
     for_each_task(cells * segments_, [&](Index task) {
       const FlushDenormals mode;
       const Cell cell = this->cell(task % cells);
@@ -89,7 +94,7 @@ class WeightGrad {
   }
 
   /// sums = the cell's part of dw from output rows `rows`, those of all images being numbered through; in blocks.
-  void sum_segment(const Cell& cell, Range rows, T* sums) const {
+  void sum_segment(const Cell& cell, Range rows, Sum* sums) const {
     const Scratch<T> packed(block_rows_ * s_.ow * cell.panel.width);
     const Scratch<Seg> segments(block_rows_);
     for (Index begin = rows.begin; begin < rows.end; begin += block_rows_) {
@@ -139,8 +144,8 @@ class WeightGrad {
     Index count;
   };
 
-  void multiply(const Cell& cell, Segments segments, const T* packed, bool add, T* sums) const {
-    Tile<T> tile{};
+  void multiply(const Cell& cell, Segments segments, const T* packed, bool add, Sum* sums) const {
+    Tile<T, Sum> tile{};
     tile.segments = segments.first;
     tile.segment_count = segments.count;
     tile.a_row = 1;
@@ -155,28 +160,29 @@ class WeightGrad {
       const Range rows = part(cell.channels.size(), tiles, t);
       tile.a = x_ + cell.group * channels_ + cell.channels.begin + rows.begin;
       tile.c = sums + rows.begin * cell.panel.width;
-      kernels_.run(rows.size(), cell.panel.vectors, tile);
+      run_tile(kernels_, rows.size(), cell.panel.vectors, tile);
     }
   }
 
   /// Adds the segments' sums of a cell, in order, and writes them to dw [filter][tap][channel].
-  void finish(const Cell& cell, T* partial) const {
+  void finish(const Cell& cell, Sum* partial) const {
     const Index rows = cell.channels.size(), width = cell.panel.width;
-    T* const sums = partial + cell.offset;
+    Sum* const sums = partial + cell.offset;
     for (Index segment = 1; segment < segments_; ++segment) {
-      kernels_.accumulate(taps_ * rows * width, sums + segment * segment_size(), sums);
+      sums_.accumulate(taps_ * rows * width, sums + segment * segment_size(), sums);
     }
-    T* const to = dw_ + (cell.group * filters_ + cell.panel.column) * taps_ * channels_ + cell.channels.begin;
+    Sum* const to = dw_ + (cell.group * filters_ + cell.panel.column) * taps_ * channels_ + cell.channels.begin;
     for (Index tap = 0; tap < taps_; ++tap) {
-      kernels_.transpose(cell.panel.columns, rows, rows, sums + tap * rows * width, width, to + tap * channels_,
-                         taps_ * channels_);
+      sums_.transpose(cell.panel.columns, rows, rows, sums + tap * rows * width, width, to + tap * channels_,
+                      taps_ * channels_);
     }
   }
 
   const Microkernels<T>& kernels_;
+  const Microkernels<Sum>& sums_;
   const Conv2dShape& s_;
   const T *x_, *dy_;
-  T* dw_;
+  Sum* dw_;
   Index channels_, filters_, taps_;  // per group
   Panels panels_;
   Index channel_blocks_;
@@ -197,6 +203,10 @@ void conv2d_weight_grad(const Conv2dShape& s, const T* x, const T* dy, T* dw) {
   }
   if (s.groups == s.c && s.k == s.c && s.groups > 1) return channelwise_weight_grad(s, x, dy, dw);
   WeightGrad<T>(s, x, dy, dw).run();
+}
+
+void pair_weight_grad(const Conv2dShape& pairs, const Pair* x, const Pair* dy, float* dw) {
+  WeightGrad<Pair>(pairs, x, dy, dw).run();
 }
 
 template void conv2d_weight_grad<float>(const Conv2dShape&, const float*, const float*, float*);

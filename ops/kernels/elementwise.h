@@ -1,5 +1,6 @@
 #pragma once
 
+#include <tapestry/autograd/dtype.h>
 #include <tapestry/autograd/parallel.h>
 #include <tapestry/ops/kernels/broadcast.h>
 
@@ -32,7 +33,8 @@ enum class Unary {
   gelu_tanh
 };
 
-/// y[i] = op(x[i]). T is float or double; for neg, abs, sign and square also an integer type.
+/// y[i] = op(x[i]). T is float, double or BFloat16, which is computed in float; for neg, abs, sign and square also an
+/// integer type.
 template <class T>
 void unary(Unary op, const T* x, T* y, Index n);
 
@@ -42,6 +44,7 @@ enum class WithNumber { pow, leaky_relu, elu, clamp_low, clamp_high };
 /// y[i] = op(x[i], number). T is float or double.
 template <class T>
 void with_number(WithNumber op, const T* x, T number, T* y, Index n);
+void with_number(WithNumber op, const BFloat16* x, float number, BFloat16* y, Index n);
 
 /// Arithmetic, and first-order gradients that pay as one pass: a is dy, b what the op saved.
 enum class Binary {
@@ -61,13 +64,13 @@ enum class Binary {
   floor_divide   ///< integers only; b != 0
 };
 
-/// y = op(a, b) over the rows of a broadcast. T is float or double; up to `minimum` also an integer type.
+/// y = op(a, b) over the rows of a broadcast. T is float, double or BFloat16; up to `minimum` also an integer type.
 template <class T>
 void binary(Binary op, const Broadcast& broadcast, const T* a, const T* b, T* y);
 
 enum class Compare { eq, ne, lt, le, gt, ge };
 
-/// y = op(a, b), false where either is NaN except for ne. T is any element type but bfloat16.
+/// y = op(a, b), false where either is NaN except for ne. T is any element type.
 template <class T>
 void compare(Compare op, const Broadcast& broadcast, const T* a, const T* b, bool* y);
 
@@ -75,6 +78,13 @@ void compare(Compare op, const Broadcast& broadcast, const T* a, const T* b, boo
 /// of the element's size.
 template <class T>
 void select(const bool* condition, const T* a, Index a_step, const T* b, Index b_step, T* y, Index n);
+
+template <>
+void unary(Unary op, const BFloat16* x, BFloat16* y, Index n);
+template <>
+void binary(Binary op, const Broadcast& broadcast, const BFloat16* a, const BFloat16* b, BFloat16* y);
+template <>
+void compare(Compare op, const Broadcast& broadcast, const BFloat16* a, const BFloat16* b, bool* y);
 
 /// The loops of one element type for one instruction set; rows [begin, end) of a broadcast.
 template <class T>

@@ -128,7 +128,7 @@ class Product {
         tile.a_k = 1;
       }
       tile.c = c_ + rows.begin * n_ + panel.column;
-      kernels_.run(rows.size(), panel.vectors, tile);
+      run_tile(kernels_, rows.size(), panel.vectors, tile);
     }
   }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <tapestry/autograd/parallel.h>
+#include <tapestry/ops/kernels/pair_tile.h>
 
 #include <cstdint>
 
@@ -8,34 +9,6 @@
 /// products. Written once with Highway (microkernel-inl.h), compiled per instruction set, reached through a table of
 /// pointers. Private to ops/kernels.
 namespace tapestry::kernels {
-
-/// One run of consecutive k: element offsets into A and B, and how many k.
-struct Seg {
-  Index a, b, length;
-};
-
-/// C[i, j] (=, or +=) bias[j] + sum over segments and k of A(i, k) B(k, j), for one register tile of
-/// `rows` x `vectors` (both fixed by the function called).
-///   A(i, k) = a[seg.a + i * a_row + k * a_k]        one of a_row, a_k is 1
-///   B(k, j) = b[seg.b + k * b_k + j]                all vectors * lanes elements must be readable
-///   C[i, j] = c[i * c_row + j]                      j < columns <= vectors * lanes is written, nothing beyond
-/// Every element is one chain of multiply-adds in the order of k, then bias, then the addition to C.
-template <class T>
-struct Tile {
-  const Seg* segments;
-  Index segment_count;
-  const T* a;
-  Index a_row, a_k;
-  const T* b;
-  Index b_k;
-  const T* bias;  ///< null: none; `columns` elements
-  T* c;
-  Index c_row;
-  Index columns;
-  bool add;  ///< to C, instead of overwriting it
-};
-
-constexpr Index kMaxVectors = 4, kMaxRows = 16;  // the largest tables of any instruction set
 
 /// What one instruction set offers.
 template <class T>
@@ -58,9 +31,19 @@ struct Microkernels {
                                T* sum);
   /// sum[i] += x[i].
   void (*accumulate)(Index n, const T* x, T* sum);
-
-  void run(Index rows, Index vectors, const Tile<T>& tile) const { tiles[tile.a_k == 1 ? 0 : 1][vectors][rows](tile); }
 };
+
+/// Runs the tile of this size.
+template <class T>
+void run_tile(const Microkernels<T>& kernels, Index rows, Index vectors, const Tile<T>& tile) {
+  kernels.tiles[tile.a_k == 1 ? 0 : 1][vectors][rows](tile);
+}
+inline void run_tile(const Microkernels<Pair>& kernels, Index rows, Index vectors, const Tile<Pair, float>& tile) {
+  kernels.to_float[tile.a_k == 1 ? 0 : 1][vectors][rows](tile);
+}
+inline void run_tile(const Microkernels<Pair>& kernels, Index rows, Index vectors, const Tile<Pair, BFloat16>& tile) {
+  kernels.to_bf16[tile.a_k == 1 ? 0 : 1][vectors][rows](tile);
+}
 
 /// The table of the best instruction set of this CPU (or of the best one that Highway was told to use).
 template <class T>
@@ -70,5 +53,8 @@ template <>
 const Microkernels<float>& microkernels<float>();
 template <>
 const Microkernels<double>& microkernels<double>();
+/// VDPBF16PS where the CPU has it and has_bf16_products() (bf16.h), else multiply-adds of both halves.
+template <>
+const Microkernels<Pair>& microkernels<Pair>();
 
 }  // namespace tapestry::kernels

@@ -2,9 +2,11 @@
 
 #include <cstdint>
 
+#include <tapestry/autograd/dtype.h>
 #include <tapestry/autograd/parallel.h>
 
-/// Pooling over images [n, h, w, c]. T is float or double. The same bits for any number of threads.
+/// Pooling over images [n, h, w, c]. T is float, double or BFloat16, which is computed
+/// in float. The same bits for any number of threads.
 namespace tapestry::kernels {
 
 /// One window along one axis, cut to what lies inside the input: positions begin, begin + dilation, ... before end.
@@ -43,5 +45,22 @@ void avg_pool2d(const Pool2dShape& shape, const T* x, T* y);
 /// The transpose: every dy is shared out over its window.
 template <class T>
 void avg_pool2d_grad(const Pool2dShape& shape, const T* dy, T* dx);
+
+template <>
+void max_pool2d(const Pool2dShape& shape, const BFloat16* x, BFloat16* y, std::uint8_t* tap);
+template <>
+void max_pool2d(const Pool2dShape& shape, const BFloat16* x, BFloat16* y, std::int32_t* tap);
+template <>
+void max_pool2d_scatter(const Pool2dShape& shape, const BFloat16* dy, const std::uint8_t* tap, BFloat16* dx);
+template <>
+void max_pool2d_scatter(const Pool2dShape& shape, const BFloat16* dy, const std::int32_t* tap, BFloat16* dx);
+template <>
+void max_pool2d_gather(const Pool2dShape& shape, const BFloat16* x, const std::uint8_t* tap, BFloat16* y);
+template <>
+void max_pool2d_gather(const Pool2dShape& shape, const BFloat16* x, const std::int32_t* tap, BFloat16* y);
+template <>
+void avg_pool2d(const Pool2dShape& shape, const BFloat16* x, BFloat16* y);
+template <>
+void avg_pool2d_grad(const Pool2dShape& shape, const BFloat16* dy, BFloat16* dx);
 
 }  // namespace tapestry::kernels

@@ -12,7 +12,8 @@
 #     --rounds N        runs of each side (default 3)
 #     --budget SECONDS  of repetitions per measured time of a model; a tenth of it per op (default 2)
 #     --all             also memory_bound, gemm and conv
-#     --bf16            also LibTorch's autocast to bf16, of the better layout; ratios stay those of f32
+#     --bf16            models also under autocast to bf16 on both sides, and with our f32 at medium precision, whose ratio
+#                       is to LibTorch's f32
 #     --default-heap    LibTorch on the heap that its users get
 #     --busy            run although other processes use the CPUs
 set -euo pipefail
@@ -27,7 +28,7 @@ budget=2
 all=false
 heap=steady
 busy=false
-twin_flags=()
+precisions=()
 models=()
 while [ $# -gt 0 ]; do
   case $1 in
@@ -38,7 +39,7 @@ while [ $# -gt 0 ]; do
       printf -v "${1#--}" %s "$2"
       shift 2 ;;
     --all) all=true; shift ;;
-    --bf16) twin_flags+=(--bf16); shift ;;
+    --bf16) precisions+=(--bf16); shift ;;
     --default-heap) heap=default; shift ;;
     --busy) busy=true; shift ;;
     -*) fail "flags are --threads, --rounds, --budget, --all, --bf16, --default-heap and --busy; got $1" ;;
@@ -77,18 +78,16 @@ steady_heap+=:glibc.malloc.top_pad=268435456:glibc.malloc.hugetlb=1
 lines=$(mktemp)
 trap 'rm -f "$lines"' EXIT
 
-# pair ROUND BENCHMARK OUR_ARGUMENTS [-- ITS_ARGUMENTS]: one run of each side.
+# pair ROUND BENCHMARK ARGUMENTS: one run of each side.
 pair() {
-  local round=$1 name=$2 ours=() theirs=() side
+  local round=$1 name=$2 side
   shift 2
-  while [ $# -gt 0 ] && [ "$1" != -- ]; do ours+=("$1"); shift; done
-  theirs=("${ours[@]}" "${@:2}")
   local order=(ours theirs)
   [ $((round % 2)) -eq 1 ] || order=(theirs ours)
   for side in "${order[@]}"; do
-    if [ "$side" = ours ]; then "$bin/bench_$name" --json "${ours[@]}"
-    elif [ $heap = steady ]; then GLIBC_TUNABLES=$steady_heap "$bin/torch_$name" --json "${theirs[@]}"
-    else "$bin/torch_$name" --json "${theirs[@]}"
+    if [ "$side" = ours ]; then "$bin/bench_$name" --json "$@"
+    elif [ $heap = steady ]; then GLIBC_TUNABLES=$steady_heap "$bin/torch_$name" --json "$@"
+    else "$bin/torch_$name" --json "$@"
     fi | sed "s/^/$side $name $round /" >>"$lines"
   done
 }
@@ -102,7 +101,7 @@ for ((round = 1; round <= rounds; ++round)); do
   echo "round $round of $rounds" >&2
   pair "$round" overhead --threads 1 --budget "$small"
   for model in "${models[@]}"; do
-    pair "$round" train_step --threads "$threads" --budget "$budget" "$model" -- "${twin_flags[@]}"
+    pair "$round" train_step --threads "$threads" --budget "$budget" "${precisions[@]}" "$model"
   done
   if $all; then
     for name in memory_bound gemm conv; do pair "$round" "$name" --threads "$threads" --budget "$small"; done
@@ -152,6 +151,7 @@ awk '
       sub(/^"[^"]*": *"/, "", field); sub(/"$/, "", field)
       label = label (label == "" ? "" : ", ") (key == "batch" ? "batch " : "") field
     }
+    if (precision != "" && precision != "f32") label = label ", " precision
     if (what != "time") label = label ", " what
     label = benchmark "\t" label "\t" unit
     if (side == "ours") {
@@ -160,7 +160,6 @@ awk '
       our[label, round] = value
     } else {
       if (layout == "any") layout = "NCHW"  # no image is involved: one column is enough
-      if (precision == "bf16 autocast") layout = layout " bf16"
       theirs[label, layout] = theirs[label, layout] " " value
       its[label, layout, round] = value
       rounds = round > rounds + 0 ? round : rounds
@@ -170,23 +169,22 @@ awk '
     for (i = 1; i <= count; ++i) {
       label = order[i]
       split(label, part, "\t")
-      nchw = median(theirs[label, "NCHW"])
-      last = median(theirs[label, "channels last"])
+      peer = label
+      sub(/, f32 medium/, "", peer)  # LibTorch has nothing of the kind
+      nchw = median(theirs[peer, "NCHW"])
+      last = median(theirs[peer, "channels last"])
       if (nchw == "" && last == "") continue  # what only we measure
       best = nchw == "" || (last != "" && last + 0 < nchw + 0) ? "channels last" : "NCHW"
-      bf16 = median(theirs[label, "NCHW bf16"])
-      other = median(theirs[label, "channels last bf16"])
-      if (bf16 == "" || (other != "" && other + 0 < bf16 + 0)) bf16 = other
       ratios = ""
       for (round = 1; round <= rounds; ++round) {
-        if (our[label, round] > 0) ratios = ratios " " its[label, best, round] / our[label, round]
+        if (our[label, round] > 0) ratios = ratios " " its[peer, best, round] / our[label, round]
       }
       n = sorted(ratios, a)
       if (part[1] != section) {
         section = part[1]
-        printf "\n%-60s %4s %10s %10s %14s %10s %8s\n", section, "", "tapestry", "NCHW", "channels last", "bf16", "ratio"
+        printf "\n%-60s %4s %10s %10s %14s %8s\n", section, "", "tapestry", "NCHW", "channels last", "ratio"
       }
-      printf "%-60s %4s %10s %10s %14s %10s %8.2f  (%.2f ... %.2f)\n", part[2], part[3], number(median(ours[label])),
-        number(nchw), number(last), number(bf16), median(ratios), a[1], a[n]
+      printf "%-60s %4s %10s %10s %14s %8.2f  (%.2f ... %.2f)\n", part[2], part[3], number(median(ours[label])),
+        number(nchw), number(last), median(ratios), a[1], a[n]
     }
   }' "$lines"

@@ -2,8 +2,9 @@
 // and inference, of the zoo's models on random images. "forward" is what a step does first: training mode, recorded.
 // Memory is what tensors held at most during a step ("peak") and by how much the process grew since its start
 // ("process", VmHWM). Faults are minor page faults per step after three steps. Rates are nominal: taps that fall on
-// padding count; the peak is that of multiply-adds, measured right before the model.
-//   bench_train_step [--threads N] [--json] [--budget SECONDS] [--batch N] [MODEL...]
+// padding count; the peak is that of f32 multiply-adds, measured right before the model. With --bf16 also f32 at medium
+// precision, and autocast to bf16.
+//   bench_train_step [--threads N] [--json] [--budget SECONDS] [--batch N] [--bf16] [MODEL...]
 #include <string>
 #include <vector>
 
@@ -18,7 +19,16 @@ namespace {
 
 constexpr Index kClasses = 100;
 
-void run(const std::string& name, Index batch, double base_bytes, const bench::Options& options,
+struct Numbers {
+  const char* name;
+  MatmulPrecision products;
+  Dtype autocast;
+};
+constexpr Numbers kF32{"f32", MatmulPrecision::highest, f32};
+constexpr Numbers kMedium{"f32 medium", MatmulPrecision::medium, f32};
+constexpr Numbers kBf16{"bf16 autocast", MatmulPrecision::highest, bf16};
+
+void run(const std::string& name, Index batch, const Numbers& numbers, double base_bytes, const bench::Options& options,
          bench::Report& report) {
   constexpr int kWarmUp = 3;  // steps until the allocator holds a block for every request
   constexpr int kCounted = 3;
@@ -32,9 +42,14 @@ void run(const std::string& name, Index batch, double base_bytes, const bench::O
   const Tensor images = randn({batch, 32, 32, 3});
   const Tensor labels = randint(0, kClasses, {batch});
   optim::SGD sgd(model.parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 5e-4});
+  const MatmulPrecisionGuard products(numbers.products);
+  const auto forward = [&] {
+    const Autocast autocast(numbers.autocast);
+    return model(images);
+  };
   const auto step = [&] {
     sgd.zero_grad();
-    cross_entropy(model(images), labels).backward();
+    cross_entropy(forward(), labels).backward();
     sgd.step();
   };
   for (int i = 0; i < kWarmUp; ++i) step();
@@ -46,14 +61,14 @@ void run(const std::string& name, Index batch, double base_bytes, const bench::O
   const double process_bytes = bench::process_bytes("VmHWM") - base_bytes;
 
   const double step_seconds = bench::median_seconds(step, options.budget);
-  const double forward_seconds = bench::median_seconds([&] { bench::look_at(model(images)); }, options.budget / 2);
+  const double forward_seconds = bench::median_seconds([&] { bench::look_at(forward()); }, options.budget / 2);
   model.eval();
   const double inference_seconds =
-      bench::median_seconds([&] { no_grad([&] { bench::look_at(model(images)); }); }, options.budget / 2);
+      bench::median_seconds([&] { no_grad([&] { bench::look_at(forward()); }); }, options.budget / 2);
 
   constexpr double kMiB = 1048576;
   const double rate = flops.step / step_seconds;
-  report.row({{"model", name}, {"batch", std::to_string(batch)}},
+  report.row({{"model", name}, {"batch", std::to_string(batch)}, {"precision", numbers.name}},
              {{"step", step_seconds * 1e3, "ms"},
               {"images", static_cast<double>(batch) / step_seconds, "1/s"},
               {"forward", forward_seconds * 1e3, "ms"},
@@ -69,10 +84,16 @@ void run(const std::string& name, Index batch, double base_bytes, const bench::O
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bench::Options options = bench::parse_options(argc, argv, 5);
+  bench::Options options = bench::parse_options(argc, argv, 5);
+  const bool lower = bench::take_flag(options, "--bf16");
   const bench::ModelChoice choice = bench::parse_model_choice(options, nn::models::names(), bench::default_models());
   const double base_bytes = bench::process_bytes("VmRSS");
   bench::Report report(options, 16);
   report.note("training steps, " + std::to_string(options.threads) + " threads");
-  for (const std::string& name : choice.models) run(name, choice.batch, base_bytes, options, report);
+  for (const std::string& name : choice.models) {
+    run(name, choice.batch, kF32, base_bytes, options, report);
+    if (!lower) continue;
+    run(name, choice.batch, kMedium, base_bytes, options, report);
+    run(name, choice.batch, kBf16, base_bytes, options, report);
+  }
 }

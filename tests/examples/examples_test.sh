@@ -134,6 +134,17 @@ case $case in
     cmp -s t1/steps.csv t3/steps.csv || fail "1 and 3 threads gave different losses"
     ;;
 
+  train_precision)
+    for how in "--autocast" "--precision medium" "--precision high"; do
+      expect 0 train_cifar100 $small --epochs 1 $how --out result
+      case $how in
+        --autocast) says "autocast to bf16" ;;
+        *) says "${how#--precision } precision" ;;
+      esac
+      has result/model.safetensors
+    done
+    ;;
+
   train_models)
     for model in resnet20 resnet18 vgg16_bn; do
       expect 0 train_cifar100 --model $model --train-size 32 --test-size 16 --batch 16 --epochs 1 --optimizer adamw \
@@ -208,6 +219,8 @@ case $case in
     refuses 2 "--schedule expects one of linear, cosine, step, constant; got 'cosin'" --schedule cosin
     refuses 2 "lecture_cnn_bn, resnet20" --model resnet21
     refuses 2 "--train-size is for the embedded data set" --data . --train-size 100
+    refuses 2 "--precision expects one of highest, high, medium; got 'low'" --precision low
+    refuses 2 "got both --autocast and --precision medium" --autocast --precision medium
     refuses 2 "--momentum is for --optimizer sgd" --optimizer adamw --momentum 0.9
     refuses 2 "--schedule-epochs must be at least --epochs, 5; got 3" --epochs 5 --schedule-epochs 3
     refuses 2 "--warmup must be shorter" --epochs 5 --warmup 6

@@ -105,7 +105,19 @@ BOOST_AUTO_TEST_CASE(headers_of_ops_show_no_kernel_and_no_tape) {
 }
 
 BOOST_AUTO_TEST_CASE(kernels_see_pointers_and_sizes) {
-  BOOST_TEST(offenders(includes_of("ops/kernels"), only({"autograd/parallel.h", "ops/kernels/"})) == "");
+  BOOST_TEST(offenders(includes_of("ops/kernels"), only({"autograd/parallel.h", "autograd/dtype.h", "ops/kernels/"})) ==
+             "");
+}
+
+BOOST_AUTO_TEST_CASE(kernels_for_newer_processors_are_sealed) {
+  // What such a file compiles must not be shared with others: it includes plain data and intrinsics.
+  BOOST_TEST(offenders(includes_of("ops/kernels"), [](const Include& include) {
+               const bool sealed = starts_with(include.file, "ops/kernels/microkernel_avx512_");
+               if (include.file == "ops/kernels/pair_tile.h") return include.target == "cstdint";
+               if (!sealed) return include.target != "immintrin.h";
+               return include.target == "immintrin.h" || include.target == "tapestry/ops/kernels/pair_tile.h" ||
+                      include.target == "tapestry/ops/kernels/microkernel_avx512_bf16.h";
+             }) == "");
 }
 
 BOOST_AUTO_TEST_CASE(nn_includes_ops_and_autograd_but_no_kernel) {

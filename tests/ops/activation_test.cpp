@@ -128,9 +128,9 @@ BOOST_AUTO_TEST_CASE(softplus_and_logsigmoid_neither_overflow_nor_lose_their_tai
 
 BOOST_AUTO_TEST_CASE(integers_are_refused) {
   BOOST_TEST(error<std::invalid_argument>([] { (void)relu(tensor({1})); }) ==
-             "relu: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
+             "relu: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
   BOOST_TEST(error<std::invalid_argument>([] { (void)gelu(tensor({true})); }) ==
-             "gelu: the dtype must be f32 or f64; got bool, convert it with to(x, f32)");
+             "gelu: the dtype must be f32, f64 or bf16; got bool, convert it with to(x, f32)");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

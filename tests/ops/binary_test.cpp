@@ -181,7 +181,7 @@ BOOST_AUTO_TEST_CASE(integers_wrap_around_and_refuse_fractions) {
   BOOST_TEST(error<std::invalid_argument>([&] { (void)(to(i, u8) + -1); }) ==
              "add: beside a tensor of u8 the number must be one that it can hold; got -1");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)(i / 2); }) ==
-             "div: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
+             "div: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
 }
 
 BOOST_AUTO_TEST_CASE(tensors_are_never_promoted_and_bools_have_no_arithmetic) {
@@ -189,7 +189,7 @@ BOOST_AUTO_TEST_CASE(tensors_are_never_promoted_and_bools_have_no_arithmetic) {
   BOOST_TEST(error<std::invalid_argument>([&] { (void)(x + d); }) ==
              "add: the dtypes must be equal; got f32 and f64, convert one with to(x, f32)");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)(truth + truth); }) ==
-             "add: the dtype must be f32, f64 or an integer; got bool");
+             "add: the dtype must be f32, f64, bf16 or an integer; got bool");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)add(1, 2); }) ==
              "add: one operand must be a tensor; got two numbers");
   BOOST_TEST(all_close(x + x, {2}, 0));  // the next call works

@@ -264,7 +264,7 @@ BOOST_AUTO_TEST_CASE(conv2d_refuses_bad_calls_with_exact_texts) {
   BOOST_TEST(text(x, ones({16, 0, 3, 3})) == "conv2d: the kernel must have a tap; the weight is [16, 0, 3, 3]");
   BOOST_TEST(text(x, ones({16, 3, 3, 3}, {.dtype = f64})) ==
              "conv2d: the dtypes must be equal; got f32 and f64, convert one with to(x, f32)");
-  BOOST_TEST(text(to(x, i32), w) == "conv2d: the dtype must be f32 or f64; got i32, convert it with to(x, f32)");
+  BOOST_TEST(text(to(x, i32), w) == "conv2d: the dtype must be f32, f64 or bf16; got i32, convert it with to(x, f32)");
   BOOST_TEST(text(x, w, ones({16}, {.dtype = f64})) ==
              "conv2d: the dtypes must be equal; got f32 and f64, convert one with to(x, f32)");
 }

@@ -166,7 +166,7 @@ BOOST_AUTO_TEST_CASE(wrong_calls_are_refused) {
   BOOST_TEST(error<std::invalid_argument>([] { (void)dropout(ones({2}), {.p = -0.5, .training = false}); }) ==
              "dropout: p must be in [0, 1]; got -0.5");
   BOOST_TEST(error<std::invalid_argument>([] { (void)dropout(zeros({2}, {.dtype = i64})); }) ==
-             "dropout: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
+             "dropout: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
   BOOST_TEST(error<std::invalid_argument>([] {
                (void)dropout2d(ones({2, 2, 3}));
              }) == "dropout2d: the input must be [N, H, W, C]; got [2, 2, 3], reshape a single image to [1, H, W, C]");

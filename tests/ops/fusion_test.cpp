@@ -14,6 +14,7 @@
 #include <tapestry/autograd/tape.h>
 #include <tapestry/ops/activation.h>
 #include <tapestry/ops/binary.h>
+#include <tapestry/ops/cast.h>
 #include <tapestry/ops/fusion.h>
 #include <tapestry/ops/norm.h>
 #include <tapestry/ops/reduce.h>
@@ -32,10 +33,11 @@ struct Inputs {
   explicit Inputs(const Shape& shape, Dtype dtype = f32) {
     manual_seed(5);
     const Shape channels{shape[shape.rank() - 1]};
-    x = randn(shape, {.dtype = dtype, .requires_grad = true});
-    weight = uniform(channels, -1, 1, {.dtype = dtype, .requires_grad = true});
-    bias = uniform(channels, -1, 1, {.dtype = dtype, .requires_grad = true});
-    residual = randn(shape, {.dtype = dtype, .requires_grad = true});
+    const Dtype per_channel = dtype == bf16 ? f32 : dtype;
+    x = to(randn(shape, {.dtype = per_channel}), dtype).requires_grad(true);
+    weight = uniform(channels, -1, 1, {.dtype = per_channel, .requires_grad = true});
+    bias = uniform(channels, -1, 1, {.dtype = per_channel, .requires_grad = true});
+    residual = to(randn(shape, {.dtype = per_channel}), dtype).requires_grad(true);
   }
   [[nodiscard]] std::vector<Tensor> all() const { return {x, weight, bias, residual}; }
   [[nodiscard]] Tensor norm() const { return batch_norm(x, weight, bias, {}, {}, {.training = true}); }
@@ -62,7 +64,7 @@ std::vector<Tensor> values_and_gradients(const Inputs& in, const Join& join, boo
   Tensor sum = join(fused ? in.norm() : looked_at(in.norm()), in);
   if (!fused) sum = looked_at(sum);
   const Tensor y = relu(sum);
-  const Tensor dy = randn(y.shape(), {.dtype = y.dtype()});
+  const Tensor dy = to(randn(y.shape(), {.dtype = y.dtype() == bf16 ? f32 : y.dtype()}), y.dtype());
   std::vector<Tensor> out{y.detach()};
   for (const Tensor& g : grad({y}, in.all(), {.grad_outputs = {dy}, .allow_unused = true})) out.push_back(g);
   return out;
@@ -71,7 +73,7 @@ std::vector<Tensor> values_and_gradients(const Inputs& in, const Join& join, boo
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(values_and_gradients_have_the_bits_of_the_ops_one_by_one) {
-  for (const Dtype dtype : {f32, f64}) {
+  for (const Dtype dtype : {f32, f64, bf16}) {
     for (const Shape& shape :
          {Shape{2, 1}, Shape{7, 3}, Shape{2, 5, 5, 16}, Shape{3, 33, 31, 20}, Shape{8, 16, 16, 64}}) {
       for (const auto& [name, join] : kJoins) {

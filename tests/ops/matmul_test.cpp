@@ -214,7 +214,8 @@ BOOST_AUTO_TEST_CASE(matmul_names_shapes_and_flags_when_it_refuses) {
              "matmul: shapes must broadcast, extents equal or 1; got [2] and [3], which differ in dim -1");
   BOOST_TEST(text(ones({2, 2}), ones({2, 2}, {.dtype = f64})) ==
              "matmul: the dtypes must be equal; got f32 and f64, convert one with to(x, f32)");
-  BOOST_TEST(text(arange(2), arange(2)) == "matmul: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
+  BOOST_TEST(text(arange(2), arange(2)) ==
+             "matmul: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
 }
 
 BOOST_AUTO_TEST_CASE(matmul_and_its_gradients_are_the_same_on_any_number_of_threads) {
@@ -279,7 +280,7 @@ BOOST_AUTO_TEST_CASE(linear_refuses_what_does_not_fit_and_changes_nothing) {
   BOOST_TEST(text(ones({2, 5}), ones({4, 5}, {.dtype = f64})) ==
              "linear: the dtypes must be equal; got f32 and f64, convert one with to(x, f32)");
   BOOST_TEST(text(arange(5), ones({4, 5})) ==
-             "linear: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
+             "linear: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
   BOOST_TEST(memory_stats().live_storages == before);
 }
 

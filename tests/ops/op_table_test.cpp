@@ -209,10 +209,10 @@ std::string read(const std::filesystem::path& path) {
 }
 
 /// Exported functions that return tensors but have no gradient to check, or are another name for one that has a row.
-const std::set<std::string> kWithoutRow{"argmax",     "argmin",      "argsort",  "ceil", "eq",          "floor",
-                                        "ge",         "gt",          "isnan",    "le",   "logical_and", "logical_not",
-                                        "logical_or", "logical_xor", "lt",       "ne",   "one_hot",     "round",
-                                        "sign",       "isinf",       "isfinite", "any",  "all",         "sum_to"};
+const std::set<std::string> kWithoutRow{
+    "argmax", "argmin",      "argsort",     "ceil",       "eq",          "floor",  "ge",     "gt",      "isnan",
+    "le",     "logical_and", "logical_not", "logical_or", "logical_xor", "lt",     "ne",     "one_hot", "round",
+    "sign",   "isinf",       "isfinite",    "any",        "all",         "sum_to", "widened"};
 
 std::set<std::string> exported_ops() {
   std::set<std::string> ops;

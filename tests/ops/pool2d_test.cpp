@@ -416,7 +416,7 @@ BOOST_AUTO_TEST_CASE(pooling_refuses_bad_calls_with_exact_texts) {
              }) == "max_pool2d: the input must be [N, H, W, C]; got [4, 4, 1], reshape one image to [1, H, W, C]");
   BOOST_TEST(error<std::invalid_argument>([] {
                (void)max_pool2d(zeros({1, 4, 4, 1}, {.dtype = i64}));
-             }) == "max_pool2d: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
+             }) == "max_pool2d: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
   BOOST_TEST(error<std::invalid_argument>([&] {
                (void)max_pool2d(x, {.kernel = {0, 2}});
              }) == "max_pool2d: kernel must be at least 1; got {0, 2}");

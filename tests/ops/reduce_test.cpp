@@ -247,7 +247,7 @@ BOOST_AUTO_TEST_CASE(integers_and_bools_add_up_in_i64) {
   BOOST_TEST(sum(tensor({true, false, true})).item<std::int64_t>() == 2);
   BOOST_TEST(all_close(sum(tensor({{1, 2, 3}, {4, 5, 6}}), {.dim = 0}), {5, 7, 9}, 0));
   BOOST_TEST(error<std::invalid_argument>([] { (void)mean(tensor({1})); }) ==
-             "mean: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
+             "mean: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
 }
 
 BOOST_AUTO_TEST_CASE(dims_out_of_range_or_named_twice_are_refused_and_a_scalar_takes_0_and_minus_1) {

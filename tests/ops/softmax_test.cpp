@@ -138,9 +138,9 @@ BOOST_AUTO_TEST_CASE(bits_do_not_depend_on_the_number_of_threads) {
 
 BOOST_AUTO_TEST_CASE(wrong_calls_are_refused) {
   BOOST_TEST(error<std::invalid_argument>([] { (void)softmax(zeros({2}, {.dtype = i64})); }) ==
-             "softmax: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
+             "softmax: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
   BOOST_TEST(error<std::invalid_argument>([] { (void)log_softmax(zeros({2}, {.dtype = boolean})); }) ==
-             "log_softmax: the dtype must be f32 or f64; got bool, convert it with to(x, f32)");
+             "log_softmax: the dtype must be f32, f64 or bf16; got bool, convert it with to(x, f32)");
   BOOST_TEST(error<std::invalid_argument>([] { (void)softmax(zeros({2, 3}), {.dim = 2}); }).find("softmax: ") == 0);
 }
 

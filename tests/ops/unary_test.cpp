@@ -200,9 +200,9 @@ BOOST_AUTO_TEST_CASE(integers_are_negated_squared_and_made_positive_but_not_take
   BOOST_TEST(all_close(square(tensor({3, -2})), {9, 4}, 0));
   BOOST_TEST(all_close(neg(to(tensor({1, 0}), u8)), {255, 0}, 0));
   BOOST_TEST(error<std::invalid_argument>([] { (void)sqrt(tensor({4})); }) ==
-             "sqrt: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
+             "sqrt: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
   BOOST_TEST(error<std::invalid_argument>([] { (void)neg(tensor({true})); }) ==
-             "neg: the dtype must be f32, f64 or an integer; got bool");
+             "neg: the dtype must be f32, f64, bf16 or an integer; got bool");
 }
 
 BOOST_AUTO_TEST_CASE(sizes_around_a_vector_and_a_chunk_give_every_element) {
