@@ -43,27 +43,48 @@ void Storage::set_pending(Ref<Deferred> computation) noexcept {
   pending_.store(true, std::memory_order_release);
 }
 
+Storage::Watchers& Storage::watchers() {
+  if (!watchers_) watchers_ = std::make_unique<Watchers>();
+  return *watchers_;
+}
+
 void Storage::watch(const Ref<Deferred>& computation) {
   const std::scoped_lock lock(watchers_mutex());
-  if (!watchers_) watchers_ = std::make_unique<std::vector<Ref<Deferred>>>();
-  watchers_->push_back(computation);
+  watchers().computations.push_back(computation);
   watched_.store(true, std::memory_order_release);
 }
 
 void Storage::unwatch(const Deferred* computation) noexcept {
   const std::scoped_lock lock(watchers_mutex());
   if (!watchers_) return;
-  std::erase_if(*watchers_, [&](const Ref<Deferred>& watcher) { return watcher.get() == computation; });
-  watched_.store(!watchers_->empty(), std::memory_order_release);
+  auto& waiting = watchers_->computations;
+  std::erase_if(waiting, [&](const Ref<Deferred>& watcher) { return watcher.get() == computation; });
+  watched_.store(!waiting.empty() || watchers_->derived, std::memory_order_release);
 }
 
-void Storage::settle_watchers() {
+void Storage::tell_watchers() {
   std::vector<Ref<Deferred>> waiting;
+  Ref<Storage> outdated;  // freed when the mutex is not held any more
   {
     const std::scoped_lock lock(watchers_mutex());
-    waiting = *watchers_;
+    waiting = watchers_->computations;
+    outdated = std::exchange(watchers_->derived, {});
+    watched_.store(!waiting.empty(), std::memory_order_release);
   }
   for (const Ref<Deferred>& computation : waiting) computation->settle();
+}
+
+Ref<Storage> Storage::derived(const DerivedKey& key) const {
+  if (!watched_.load(std::memory_order_acquire)) return {};
+  const std::scoped_lock lock(watchers_mutex());
+  return watchers_->key == key ? watchers_->derived : Ref<Storage>();
+}
+
+void Storage::keep_derived(const DerivedKey& key, Ref<Storage> bytes) {
+  const std::scoped_lock lock(watchers_mutex());
+  watchers().key = key;
+  std::swap(watchers_->derived, bytes);
+  watched_.store(true, std::memory_order_release);
 }
 
 }  // namespace tapestry

@@ -110,6 +110,41 @@ void visit_operands(const Tensor& a, const Tensor& b, bool pays, const F& f) {
   }
 }
 
+/// What pack(to) makes of w: `size` elements of T, in the order of the kernel's loops. Kept beside w until it changes,
+/// while nothing is recorded: one w then serves many calls, of a single image maybe, and packing it takes as long as
+/// the rest. Training changes w at every step.
+template <class T, class F>
+Ref<Storage> kept_packed(const Tensor& w, const kernels::Conv2dShape& s, Index size, const void* layout,
+                         const F& pack) {
+  Storage& storage = *w.impl().storage;
+  const DerivedKey key{layout, w.impl().address(), {s.groups, s.k, s.r * s.s, s.c}};
+  Ref<Storage> packed = storage.derived(key);
+  if (packed) return packed;
+  packed = Storage::allocate(size * static_cast<Index>(sizeof(T)));
+  pack(reinterpret_cast<T*>(packed->data()));
+  storage.keep_derived(key, packed);
+  return packed;
+}
+
+/// y, by products of bf16 or as they are.
+template <class X, class W>
+void multiply_bf16(const kernels::Conv2dShape& s, const Tensor& w, const X* x, const W* w_data, const float* bias,
+                   X* y) {
+  const Index size = is_grad_enabled() ? 0 : kernels::packed_conv2d_bf16_size(s);
+  if (size == 0) return kernels::conv2d_bf16(s, x, w_data, bias, y);
+  const auto packed = kept_packed<kernels::Pair>(w, s, size, kernels::packed_conv2d_bf16_layout(),
+                                                 [&](kernels::Pair* to) { kernels::pack_conv2d_bf16(s, w_data, to); });
+  kernels::packed_conv2d_bf16(s, x, reinterpret_cast<const kernels::Pair*>(packed->data()), bias, y);
+}
+template <class X>
+void multiply(const kernels::Conv2dShape& s, const Tensor& w, const X* x, const X* w_data, const X* bias, X* y) {
+  const Index size = is_grad_enabled() ? 0 : kernels::packed_conv2d_size<X>(s);
+  if (size == 0) return kernels::conv2d<X>(s, x, w_data, bias, y);
+  const auto packed = kept_packed<X>(w, s, size, kernels::packed_conv2d_layout<X>(),
+                                     [&](X* to) { kernels::pack_conv2d<X>(s, w_data, to); });
+  kernels::packed_conv2d<X>(s, x, reinterpret_cast<const X*>(packed->data()), bias, y);
+}
+
 // The three ops as their rules call each other. What conv2d makes of its operands under autocast, bf16 images and f32
 // weights, stays within these: gradients have the dtype of what they are gradients of.
 
@@ -125,9 +160,9 @@ Tensor forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOp
   const Tensor bias = bias_of_sums(x, b);
   visit_operands(x, w, pays(shape, x.numel()), [&]<class X, class W>(const X* x_data, const W* w_data, auto as_bf16) {
     if constexpr (as_bf16) {
-      kernels::conv2d_bf16(shape, x_data, w_data, bias.defined() ? bias.data<float>() : nullptr, y.mutable_data<X>());
+      multiply_bf16(shape, w, x_data, w_data, bias.defined() ? bias.data<float>() : nullptr, y.mutable_data<X>());
     } else {
-      kernels::conv2d<X>(shape, x_data, w_data, bias.defined() ? bias.data<X>() : nullptr, y.mutable_data<X>());
+      multiply(shape, w, x_data, w_data, bias.defined() ? bias.data<X>() : nullptr, y.mutable_data<X>());
     }
   });
   return record("conv2d", std::move(y),

@@ -22,6 +22,18 @@ struct Conv2dShape {
 template <class T>
 void conv2d(const Conv2dShape& shape, const T* x, const T* w, const T* bias, T* y);
 
+/// conv2d in two steps, for who keeps what the first one makes of w. packed_conv2d_size is how many elements
+/// pack_conv2d writes; 0 for a convolution that reads w as it is, which has no second step. They depend on the shape of
+/// w and the groups, and on the instruction set: the layout is another address for another one.
+template <class T>
+[[nodiscard]] Index packed_conv2d_size(const Conv2dShape& shape);
+template <class T>
+[[nodiscard]] const void* packed_conv2d_layout();
+template <class T>
+void pack_conv2d(const Conv2dShape& shape, const T* w, T* packed);
+template <class T>
+void packed_conv2d(const Conv2dShape& shape, const T* x, const T* packed, const T* bias, T* y);
+
 /// dx [n, h, w, c]: the transpose of conv2d in x, applied to dy [n, oh, ow, k]. Overwrites dx, with 0 where no window
 /// touches.
 template <class T>
@@ -33,6 +45,14 @@ void conv2d_weight_grad(const Conv2dShape& shape, const T* x, const T* dy, T* dw
 
 extern template void conv2d<float>(const Conv2dShape&, const float*, const float*, const float*, float*);
 extern template void conv2d<double>(const Conv2dShape&, const double*, const double*, const double*, double*);
+extern template Index packed_conv2d_size<float>(const Conv2dShape&);
+extern template Index packed_conv2d_size<double>(const Conv2dShape&);
+extern template const void* packed_conv2d_layout<float>();
+extern template const void* packed_conv2d_layout<double>();
+extern template void pack_conv2d<float>(const Conv2dShape&, const float*, float*);
+extern template void pack_conv2d<double>(const Conv2dShape&, const double*, double*);
+extern template void packed_conv2d<float>(const Conv2dShape&, const float*, const float*, const float*, float*);
+extern template void packed_conv2d<double>(const Conv2dShape&, const double*, const double*, const double*, double*);
 extern template void conv2d_input_grad<float>(const Conv2dShape&, const float*, const float*, float*);
 extern template void conv2d_input_grad<double>(const Conv2dShape&, const double*, const double*, double*);
 extern template void conv2d_weight_grad<float>(const Conv2dShape&, const float*, const float*, float*);

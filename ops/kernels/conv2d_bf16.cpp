@@ -24,7 +24,34 @@ bool is_pointwise(const Conv2dShape& s) {
          s.groups == 1 && s.oh == s.h && s.ow == s.w;
 }
 
+/// The same over pairs of input channels.
+Conv2dShape in_pairs(const Conv2dShape& s) {
+  Conv2dShape pairs = s;
+  pairs.c = (s.c + 1) / 2;
+  return pairs;
+}
+
 }  // namespace
+
+Index packed_conv2d_bf16_size(const Conv2dShape& s) {
+  if (!has_pairs(s, s.c) || is_pointwise(s)) return 0;
+  return packed_size(forward_gather<Pair, float>(in_pairs(s), nullptr, nullptr, nullptr));
+}
+
+const void* packed_conv2d_bf16_layout() { return &microkernels<Pair>(); }
+
+template <class W>
+void pack_conv2d_bf16(const Conv2dShape& s, const W* w, Pair* packed) {
+  const AsPairs<W> pairs(w, s.k * s.r * s.s, s.c / s.groups);
+  pack_forward(forward_gather<Pair, float>(in_pairs(s), nullptr, nullptr, nullptr), pairs.data(), packed);
+}
+
+template <class X, class Y>
+void packed_conv2d_bf16(const Conv2dShape& s, const X* x, const Pair* packed, const float* bias, Y* y) {
+  if (y_size(s) == 0) return;
+  const AsPairs<X> pairs(x, s.n * s.h * s.w, s.c);
+  run_gather(forward_gather<Pair, Y>(in_pairs(s), pairs.data(), bias, y), packed);
+}
 
 template <class X, class W, class Y>
 void conv2d_bf16(const Conv2dShape& s, const X* x, const W* w, const float* bias, Y* y) {
@@ -37,14 +64,9 @@ void conv2d_bf16(const Conv2dShape& s, const X* x, const W* w, const float* bias
     return y_floats.finish();
   }
   if (is_pointwise(s)) return gemm_bf16(false, true, s.n * s.h * s.w, s.k, s.c, x, w, bias, y);
-  const AsPairs<X> x_pairs(x, s.n * s.h * s.w, s.c);
-  const AsPairs<W> w_pairs(w, s.k * s.r * s.s, s.c / s.groups);
-  Conv2dShape pairs = s;
-  pairs.c = (s.c + 1) / 2;
-  const auto gather = forward_gather<Pair, Y>(pairs, x_pairs.data(), bias, y);
-  const Scratch<Pair> packed(packed_size(gather));
-  pack_forward(gather, w_pairs.data(), packed.data());
-  run_gather(gather, static_cast<const Pair*>(packed.data()));
+  const Scratch<Pair> packed(packed_conv2d_bf16_size(s));
+  pack_conv2d_bf16(s, w, packed.data());
+  packed_conv2d_bf16(s, x, static_cast<const Pair*>(packed.data()), bias, y);
 }
 
 template <class Y, class W, class X>
@@ -93,6 +115,10 @@ void conv2d_weight_grad_bf16(const Conv2dShape& s, const S* x, const S* dy, floa
 template void conv2d_bf16(const Conv2dShape&, const BFloat16*, const BFloat16*, const float*, BFloat16*);
 template void conv2d_bf16(const Conv2dShape&, const BFloat16*, const float*, const float*, BFloat16*);
 template void conv2d_bf16(const Conv2dShape&, const float*, const float*, const float*, float*);
+template void pack_conv2d_bf16(const Conv2dShape&, const BFloat16*, Pair*);
+template void pack_conv2d_bf16(const Conv2dShape&, const float*, Pair*);
+template void packed_conv2d_bf16(const Conv2dShape&, const BFloat16*, const Pair*, const float*, BFloat16*);
+template void packed_conv2d_bf16(const Conv2dShape&, const float*, const Pair*, const float*, float*);
 template void conv2d_input_grad_bf16(const Conv2dShape&, const BFloat16*, const BFloat16*, BFloat16*);
 template void conv2d_input_grad_bf16(const Conv2dShape&, const BFloat16*, const float*, BFloat16*);
 template void conv2d_input_grad_bf16(const Conv2dShape&, const float*, const float*, float*);

@@ -2,6 +2,7 @@
 
 #include <tapestry/autograd/dtype.h>
 #include <tapestry/ops/kernels/conv2d.h>
+#include <tapestry/ops/kernels/pair_tile.h>
 
 /// Convolutions whose operands are bfloat16, added up in float; as conv2d.h in everything else. Operands that come as
 /// float are rounded to bfloat16 on the way in, so a product costs half of a float one where the CPU has VDPBF16PS.
@@ -12,6 +13,14 @@ namespace tapestry::kernels {
 /// (X, W, Y) is (BFloat16, BFloat16, BFloat16), (BFloat16, float, BFloat16) or (float, float, float).
 template <class X, class W, class Y>
 void conv2d_bf16(const Conv2dShape& shape, const X* x, const W* w, const float* bias, Y* y);
+
+/// conv2d_bf16 in two steps, as in conv2d.h. packed_conv2d_bf16_size is 0 also where operands are widened.
+[[nodiscard]] Index packed_conv2d_bf16_size(const Conv2dShape& shape);
+[[nodiscard]] const void* packed_conv2d_bf16_layout();
+template <class W>
+void pack_conv2d_bf16(const Conv2dShape& shape, const W* w, Pair* packed);
+template <class X, class Y>
+void packed_conv2d_bf16(const Conv2dShape& shape, const X* x, const Pair* packed, const float* bias, Y* y);
 
 /// (Y, W, X) is one of the same.
 template <class Y, class W, class X>

@@ -7,10 +7,12 @@
 
 #include <tapestry/autograd/allocator.h>
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/parallel.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/tape.h>
 #include <tapestry/ops/cast.h>
+#include <tapestry/ops/instruction_set.h>
 #include <tapestry/ops/shape_ops.h>
 
 using namespace tapestry;
@@ -237,6 +239,39 @@ BOOST_AUTO_TEST_CASE(convolutions_are_the_same_on_any_number_of_threads) {
     }
   }
   set_num_threads(threads);
+}
+
+BOOST_AUTO_TEST_CASE(inference_keeps_packed_weights_until_they_change) {
+  const std::string set{instruction_set()};
+  Generator g(3);
+  for (const Dtype dtype : {f32, f64, bf16}) {
+    Tensor x = to(randn({2, 7, 7, 16}, {.generator = &g}), dtype),
+           w = to(randn({32, 3, 3, 16}, {.generator = &g}), dtype);
+    const auto recorded = [&](const Tensor& weight) { return conv2d(x, weight, {}, {.padding = 1}); };
+    const auto inferred = [&](const Tensor& weight) { return no_grad([&] { return recorded(weight); }); };
+    const auto storages = [] { return memory_stats().live_storages; };
+    const auto before = storages();
+    static_cast<void>(recorded(w));
+    BOOST_TEST(storages() == before);  // a training step keeps nothing
+    for (int i = 0; i < 2; ++i) {
+      BOOST_TEST(same_bits(inferred(w), recorded(w)));
+      BOOST_TEST(storages() == before + 1);
+    }
+    const Tensor other = reshape(w, {16, 3, 3, 32});  // the same bytes
+    x = reshape(x, {1, 7, 7, 32});
+    BOOST_TEST(same_bits(inferred(other), recorded(other)));
+    x = reshape(x, {2, 7, 7, 16});
+    BOOST_TEST(same_bits(inferred(w), recorded(w)));
+    for (const std::string_view name : instruction_sets()) {  // each packs in its own way
+      set_instruction_set(name);
+      BOOST_TEST(same_bits(inferred(w), recorded(w)), name);
+    }
+    set_instruction_set(set);
+    static_cast<void>(inferred(w));
+    visit_any_float(dtype, [&]<class T>() { w.mutable_data<T>()[7] = static_cast<T>(2.0F); });
+    BOOST_TEST(storages() == before);
+    BOOST_TEST(same_bits(inferred(w), recorded(w)));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(conv2d_refuses_bad_calls_with_exact_texts) {
