@@ -6,7 +6,8 @@ namespace tapestry {
 
 namespace detail {
 inline constinit thread_local bool grad_enabled = true;
-}
+inline constinit thread_local bool inference_mode = false;
+}  // namespace detail
 
 /// Whether ops called on this thread are recorded. A new thread records.
 [[nodiscard]] inline bool is_grad_enabled() noexcept { return detail::grad_enabled; }
@@ -31,6 +32,24 @@ class NoGradGuard : public GradModeGuard {
 class EnableGradGuard : public GradModeGuard {
  public:
   EnableGradGuard() noexcept : GradModeGuard(true) {}
+};
+
+/// Whether ops called on this thread may keep what they make of weights.
+[[nodiscard]] inline bool is_inference_mode() noexcept { return detail::inference_mode; }
+
+/// For a trained model: nothing is recorded on this thread for the time of a scope, and convolutions keep their weights
+/// in the order in which they read them, twice the memory, until the weights change; making that order takes as long as
+/// the convolution of one image. A change is noticed by the call of mutable_data that it needs: whoever writes through
+/// a pointer from an earlier call would not be heard, so that NoGradGuard alone keeps nothing.
+class InferenceMode : public NoGradGuard {
+ public:
+  InferenceMode() noexcept : outer_(std::exchange(detail::inference_mode, true)) {}
+  ~InferenceMode() { detail::inference_mode = outer_; }
+  InferenceMode(const InferenceMode&) = delete;
+  InferenceMode& operator=(const InferenceMode&) = delete;
+
+ private:
+  bool outer_;
 };
 
 /// f(), unrecorded.

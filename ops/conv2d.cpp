@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include <tapestry/autograd/check.h>
+#include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/autocast.h>
 #include <tapestry/ops/broadcast.h>
@@ -110,9 +111,7 @@ void visit_operands(const Tensor& a, const Tensor& b, bool pays, const F& f) {
   }
 }
 
-/// What pack(to) makes of w: `size` elements of T, in the order of the kernel's loops. Kept beside w until it changes,
-/// while nothing is recorded: one w then serves many calls, of a single image maybe, and packing it takes as long as
-/// the rest. Training changes w at every step.
+/// What pack(to) makes of w: `size` elements of T, in the order of the kernel's loops. Kept beside w until it changes.
 template <class T, class F>
 Ref<Storage> kept_packed(const Tensor& w, const kernels::Conv2dShape& s, Index size, const void* layout,
                          const F& pack) {
@@ -130,7 +129,7 @@ Ref<Storage> kept_packed(const Tensor& w, const kernels::Conv2dShape& s, Index s
 template <class X, class W>
 void multiply_bf16(const kernels::Conv2dShape& s, const Tensor& w, const X* x, const W* w_data, const float* bias,
                    X* y) {
-  const Index size = is_grad_enabled() ? 0 : kernels::packed_conv2d_bf16_size(s);
+  const Index size = is_inference_mode() ? kernels::packed_conv2d_bf16_size(s) : 0;
   if (size == 0) return kernels::conv2d_bf16(s, x, w_data, bias, y);
   const auto packed = kept_packed<kernels::Pair>(w, s, size, kernels::packed_conv2d_bf16_layout(),
                                                  [&](kernels::Pair* to) { kernels::pack_conv2d_bf16(s, w_data, to); });
@@ -138,7 +137,7 @@ void multiply_bf16(const kernels::Conv2dShape& s, const Tensor& w, const X* x, c
 }
 template <class X>
 void multiply(const kernels::Conv2dShape& s, const Tensor& w, const X* x, const X* w_data, const X* bias, X* y) {
-  const Index size = is_grad_enabled() ? 0 : kernels::packed_conv2d_size<X>(s);
+  const Index size = is_inference_mode() ? kernels::packed_conv2d_size<X>(s) : 0;
   if (size == 0) return kernels::conv2d<X>(s, x, w_data, bias, y);
   const auto packed = kept_packed<X>(w, s, size, kernels::packed_conv2d_layout<X>(),
                                      [&](X* to) { kernels::pack_conv2d<X>(s, w_data, to); });

@@ -63,8 +63,12 @@ void run(const std::string& name, Index batch, const Numbers& numbers, double ba
   const double step_seconds = bench::median_seconds(step, options.budget);
   const double forward_seconds = bench::median_seconds([&] { bench::look_at(forward()); }, options.budget / 2);
   model.eval();
-  const double inference_seconds =
-      bench::median_seconds([&] { no_grad([&] { bench::look_at(forward()); }); }, options.budget / 2);
+  const double inference_seconds = bench::median_seconds(
+      [&] {
+        const InferenceMode guard;
+        bench::look_at(forward());
+      },
+      options.budget / 2);
 
   constexpr double kMiB = 1048576;
   const double rate = flops.step / step_seconds;

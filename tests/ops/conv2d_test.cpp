@@ -241,18 +241,22 @@ BOOST_AUTO_TEST_CASE(convolutions_are_the_same_on_any_number_of_threads) {
   set_num_threads(threads);
 }
 
-BOOST_AUTO_TEST_CASE(inference_keeps_packed_weights_until_they_change) {
+BOOST_AUTO_TEST_CASE(inference_mode_keeps_packed_weights_until_they_change) {
   const std::string set{instruction_set()};
   Generator g(3);
   for (const Dtype dtype : {f32, f64, bf16}) {
     Tensor x = to(randn({2, 7, 7, 16}, {.generator = &g}), dtype),
            w = to(randn({32, 3, 3, 16}, {.generator = &g}), dtype);
     const auto recorded = [&](const Tensor& weight) { return conv2d(x, weight, {}, {.padding = 1}); };
-    const auto inferred = [&](const Tensor& weight) { return no_grad([&] { return recorded(weight); }); };
+    const auto inferred = [&](const Tensor& weight) {
+      const InferenceMode guard;
+      return recorded(weight);
+    };
     const auto storages = [] { return memory_stats().live_storages; };
     const auto before = storages();
     static_cast<void>(recorded(w));
-    BOOST_TEST(storages() == before);  // a training step keeps nothing
+    no_grad([&] { static_cast<void>(recorded(w)); });
+    BOOST_TEST(storages() == before);  // neither training nor evaluation keeps anything
     for (int i = 0; i < 2; ++i) {
       BOOST_TEST(same_bits(inferred(w), recorded(w)));
       BOOST_TEST(storages() == before + 1);

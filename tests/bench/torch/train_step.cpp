@@ -157,7 +157,7 @@ void run(const std::string& name, long batch, const twin::Layout& layout, bool b
   net->eval();
   const double inference_seconds = bench::median_seconds(
       [&] {
-        const torch::NoGradGuard guard;
+        const c10::InferenceMode guard;
         forward();
       },
       options.budget / 2);
