@@ -3,8 +3,10 @@
 #include <string_view>
 #include <vector>
 
-/// Which instructions kernels use: "avx512", "avx2" (with FMA), or "portable", what every CPU of the architecture has.
-/// The library holds all of them and takes the best that the CPU offers. The environment variable
+/// Which instructions kernels use: "amx" (avx512, and products of bf16 on Intel's matrix unit), "avx512" (with
+/// AVX512_BF16 where the CPU has it), "avx2" (with FMA), or "portable", what every CPU of the architecture has. The
+/// library holds all of them and takes the best that the CPU offers, except "amx": its tiles have been tested on an
+/// emulator and not measured on the unit, so it has to be asked for. The environment variable
 /// TAPESTRY_INSTRUCTION_SET names another one from the start; a name that is unknown, or not offered by this CPU, ends
 /// the program with a message and status 2.
 namespace tapestry {

@@ -48,7 +48,7 @@ class GatherLoop {
     const Index chunks =
         std::min(units_, task_count(share, ceil_div(kTasks, std::min(kTasks, g_.groups * panel_groups))));
     for_each_task(g_.groups * panel_groups * chunks, [&](Index task) {
-      const FlushDenormals mode;
+      const TileTask<T> mode(kernels_);
       const Scratch<Seg> segments(g_.rows.longest() * g_.columns.longest());
       const Index group = task / (panel_groups * chunks);
       const Range panels = part(panels_.count(), panel_groups, task / chunks % panel_groups);

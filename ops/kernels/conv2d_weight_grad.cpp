@@ -55,7 +55,7 @@ class WeightGrad {
     const Index cells = s_.groups * panels_.count() * channel_blocks_;
     const Scratch<Sum> partial(segments_ * segment_size());
     for_each_task(cells * segments_, [&](Index task) {
-      const FlushDenormals mode;
+      const TileTask<T> mode(kernels_);
       const Cell cell = this->cell(task % cells);
       sum_segment(cell, part(s_.n * s_.oh, segments_, task / cells),
                   partial.data() + task / cells * segment_size() + cell.offset);

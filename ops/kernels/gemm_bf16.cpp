@@ -82,7 +82,7 @@ void multiply(Index m, Index n, Index pairs, const Pair* a, Index a_row, Index a
   const Index row_blocks = std::min(ceil_div(m, kRowsPerTask), task_count(work(m), m));
   const Index groups = std::min(panels.count(), task_count(work(m / row_blocks), ceil_div(kTasks, row_blocks)));
   for_each_task(row_blocks * groups, [&](Index task) {
-    const FlushDenormals mode;
+    const TileTask<Pair> mode(kernels);
     const Range tiles = part(row_tiles, row_blocks, task / groups), range = part(panels.count(), groups, task % groups);
     for (Index block = 0; block < blocks; ++block) {
       const Range depth = part(pairs, blocks, block);

@@ -2,6 +2,7 @@
 
 #include <tapestry/autograd/parallel.h>
 #include <tapestry/ops/kernels/pair_tile.h>
+#include <tapestry/ops/kernels/scratch.h>
 
 #include <cstdint>
 
@@ -45,6 +46,31 @@ inline void run_tile(const Microkernels<Pair>& kernels, Index rows, Index vector
   kernels.to_bf16[tile.a_k == 1 ? 0 : 1][vectors][rows](tile);
 }
 
+/// Around the tiles of a task: what they need the thread to be in, and to be out of afterwards. Subnormal numbers count
+/// as zero, and a matrix unit is given back.
+template <class T>
+class TileTask {
+ public:
+  explicit TileTask(const Microkernels<T>& /*kernels*/) noexcept {}
+
+ private:
+  FlushDenormals mode_;
+};
+template <>
+class TileTask<Pair> {
+ public:
+  explicit TileTask(const Microkernels<Pair>& kernels) noexcept : leave_(kernels.leave) {}
+  TileTask(const TileTask&) = delete;
+  TileTask& operator=(const TileTask&) = delete;
+  ~TileTask() {
+    if (leave_ != nullptr) leave_();
+  }
+
+ private:
+  void (*leave_)();
+  FlushDenormals mode_;
+};
+
 /// The table of the best instruction set of this CPU (or of the best one that Highway was told to use).
 template <class T>
 [[nodiscard]] const Microkernels<T>& microkernels();
@@ -53,7 +79,7 @@ template <>
 const Microkernels<float>& microkernels<float>();
 template <>
 const Microkernels<double>& microkernels<double>();
-/// VDPBF16PS where the CPU has it and has_bf16_products() (bf16.h), else multiply-adds of both halves.
+/// AMX if that is the instruction set, VDPBF16PS where has_bf16_products() (bf16.h), else multiply-adds of both halves.
 template <>
 const Microkernels<Pair>& microkernels<Pair>();
 

@@ -187,6 +187,8 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 #include <tapestry/ops/kernels/blocking.h>
+#include <tapestry/ops/kernels/instruction_set.h>
+#include <tapestry/ops/kernels/microkernel_amx.h>
 #include <tapestry/ops/kernels/microkernel_avx512_bf16.h>
 
 #include <atomic>
@@ -199,6 +201,7 @@ HWY_EXPORT(bf16_loop_table);
 namespace {
 
 std::atomic<bool> products_enabled{true};
+std::atomic<const Microkernels<Pair>*> replacement{nullptr};
 
 bool cpu_has_bf16_products() {
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -266,9 +269,13 @@ bool has_bf16_products() {
 
 void enable_bf16_products(bool enabled) { products_enabled.store(enabled, std::memory_order_relaxed); }
 
+void replace_pair_kernels(const Microkernels<Pair>* kernels) { replacement = kernels; }
+
 template <>
 const Microkernels<Pair>& microkernels<Pair>() {
-  return has_bf16_products() ? *avx512_bf16_table() : *HWY_DYNAMIC_DISPATCH(pair_table)();
+  if (const auto* const other = replacement.load(std::memory_order_relaxed)) return *other;
+  if (!has_bf16_products()) return *HWY_DYNAMIC_DISPATCH(pair_table)();
+  return uses_amx() ? *amx_table() : *avx512_bf16_table();
 }
 
 const Bf16Loops& bf16_loops() { return *HWY_DYNAMIC_DISPATCH(bf16_loop_table)(); }

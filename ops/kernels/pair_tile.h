@@ -68,6 +68,7 @@ struct Microkernels<Pair> {
   std::int64_t max_rows[kMaxVectors + 1];                       ///< [vectors]: the tallest tile of that width
   RunTile<float> to_float[2][kMaxVectors + 1][kMaxRows + 1];    ///< [a_k != 1][vectors][rows]
   RunTile<BFloat16> to_bf16[2][kMaxVectors + 1][kMaxRows + 1];  ///< the same, rounded at the end
+  void (*leave)();  ///< to be called after the last tile of a task, if not null
 };
 
 }  // namespace kernels

@@ -33,9 +33,9 @@ BOOST_AUTO_TEST_CASE(every_set_offered_can_be_chosen_and_gives_the_same_results)
     set_instruction_set(name);
     BOOST_TEST(instruction_set() == name);
     const std::string kernel = kernels::simd_target();
-    BOOST_TEST((name == "avx512" ? kernel == "AVX3"
-                : name == "avx2" ? kernel == "AVX2"
-                                 : kernel == "SCALAR" || kernel == "EMU128"),
+    BOOST_TEST((name == "amx" || name == "avx512" ? kernel == "AVX3"
+                : name == "avx2"                  ? kernel == "AVX2"
+                                                  : kernel == "SCALAR" || kernel == "EMU128"),
                kernel);
     BOOST_TEST(all_close(relu(matmul(a, b)), expected, 1e-5, 1e-5));
   }

@@ -3,6 +3,7 @@
 #include <tapestry/ops/kernels/gemm.h>
 #include <tapestry/ops/kernels/gemm_bf16.h>
 
+#include <ops/kernels/amx_emulator.h>
 #include <ops/kernels/conv2d_cases.h>
 #include <boost/test/unit_test.hpp>
 
@@ -19,18 +20,19 @@ namespace {
 using namespace tapestry;
 using namespace tapestry::test;
 
-/// Runs a test twice: on VDPBF16PS where the CPU has it, and without.
-class WithAndWithout {
- public:
-  template <class F>
-  static void run(const F& f) {
-    for (const bool products : {true, false}) {
-      kernels::enable_bf16_products(products);
-      BOOST_TEST_CONTEXT((kernels::has_bf16_products() ? "VDPBF16PS" : "widened")) f();
-    }
-    kernels::enable_bf16_products(true);
+/// Runs a test in every way that pairs are multiplied: by VDPBF16PS (or AMX) where the CPU has it, widened, and on an
+/// emulated AMX.
+template <class F>
+void in_every_way(const F& f) {
+  for (const bool products : {true, false}) {
+    kernels::enable_bf16_products(products);
+    BOOST_TEST_CONTEXT((kernels::has_bf16_products() ? "bf16 instructions" : "widened")) f();
   }
-};
+  kernels::enable_bf16_products(true);
+  if (!OnEmulatedAmx::is_possible()) return;
+  const OnEmulatedAmx unit;
+  BOOST_TEST_CONTEXT("emulated AMX") f();
+}
 
 double number(float x) { return static_cast<double>(x); }
 double number(BFloat16 x) { return static_cast<double>(static_cast<float>(x)); }
@@ -200,13 +202,13 @@ BOOST_AUTO_TEST_CASE(conversions_are_those_of_the_element_type_at_every_length_a
 }
 
 BOOST_AUTO_TEST_CASE(all_three_passes_are_exact_on_integers_for_every_kind_of_shape) {
-  WithAndWithout::run([] {
+  in_every_way([] {
     for (const Conv2dShape& s : small_shapes()) BOOST_TEST(exact_mismatch(s) == "");
   });
 }
 
 BOOST_AUTO_TEST_CASE(shapes_large_enough_to_be_cut_into_tasks_and_blocks_are_exact) {
-  WithAndWithout::run([] {
+  in_every_way([] {
     for (const Conv2dShape& s : {shape(13, 16, 16, 3, 32, 3, 3, same(1)), shape(13, 8, 8, 32, 64, 3, 3, same(1)),
                                  shape(9, 8, 8, 64, 128, 1, 1, same(0, 2)), shape(2, 3, 3, 1100, 20, 2, 2, same(1)),
                                  shape(8, 8, 8, 70, 130, 1, 1, same(0)), shape(9, 2, 2, 96, 96, 3, 3, same(1))}) {
@@ -225,7 +227,7 @@ BOOST_AUTO_TEST_CASE(empty_extents_give_empty_results_zeros_or_bias) {
 }
 
 BOOST_AUTO_TEST_CASE(integer_products_are_exact_at_all_edge_sizes_and_transpositions) {
-  WithAndWithout::run([] {
+  in_every_way([] {
     std::string first;
     for (const bool ta : {false, true}) {
       for (const bool tb : {false, true}) {
@@ -251,7 +253,7 @@ BOOST_AUTO_TEST_CASE(what_is_lost_is_the_rounding_of_the_operands_and_of_the_res
              dy = rounded(normals(y_size(s), 10)), bias = normals(s.k, 11);
   Reference expected(s, x, w, bias, dy);
   expected.allow(4 * std::sqrt(9.0 * 81) * std::ldexp(1.0, -24));  // a chain of float additions
-  WithAndWithout::run([&] {
+  in_every_way([&] {
     BOOST_TEST((first_mismatch<BFloat16, BFloat16>(s, x, w, bias, dy, expected)) == "");
     BOOST_TEST((first_mismatch<float, float>(s, x, w, bias, dy, expected)) == "");
     for (const Index k : {64, 577, 4608}) {
@@ -276,7 +278,7 @@ BOOST_AUTO_TEST_CASE(operands_that_begin_in_the_middle_of_a_pair_give_the_same_b
 
 BOOST_AUTO_TEST_CASE(bits_of_all_passes_do_not_depend_on_the_number_of_threads) {
   const int before = num_threads();
-  WithAndWithout::run([] {
+  in_every_way([] {
     for (const Conv2dShape& s : {shape(20, 16, 16, 24, 40, 3, 3, same(1)), shape(20, 16, 16, 24, 40, 3, 3, same(1, 2)),
                                  shape(21, 16, 16, 3, 64, 3, 3, same(1)), shape(2, 8, 8, 256, 96, 3, 3, same(1)),
                                  shape(20, 16, 16, 64, 96, 1, 1, same(0))}) {
@@ -302,8 +304,39 @@ BOOST_AUTO_TEST_CASE(bits_of_all_passes_do_not_depend_on_the_number_of_threads) 
   set_num_threads(before);
 }
 
+BOOST_AUTO_TEST_CASE(the_matrix_unit_multiplies_what_it_is_good_at,
+                     *boost::unit_test::precondition([](auto) { return OnEmulatedAmx::is_possible(); })) {
+  const OnEmulatedAmx unit;
+  const int threads = num_threads();
+  set_num_threads(1);
+  const auto products = [](const auto& run) {
+    const int before = EmulatedAmx::products;
+    run();
+    return EmulatedAmx::products - before;
+  };
+  const auto convolution = [&](Index channels) {
+    const Conv2dShape s = shape(16, 4, 4, channels, 64, 3, 3, same(1));
+    const auto x = as<BFloat16>(normals(x_size(s), 1)), w = as<BFloat16>(normals(w_size(s), 2));
+    std::vector<BFloat16> y(at(y_size(s)));
+    return products([&] { kernels::conv2d_bf16(s, x.data(), w.data(), nullptr, y.data()); });
+  };
+  // 16 pairs per tap, 4 tiles of columns, 2 of images (12 are the most); 10 x 10 of 12 x 12 taps lie inside
+  BOOST_TEST(convolution(32) == 100 * 4 * 2);
+  BOOST_TEST(convolution(3) == 0);  // 2 pairs per tap
+  const auto product = [&](Index k, bool transpose_a) {
+    const auto a = normals(48 * k, 1), b = normals(64 * k, 2);
+    std::vector<float> c(48 * 64);
+    return products([&] { kernels::gemm_bf16(transpose_a, true, 48, 64, k, a.data(), b.data(), nullptr, c.data()); });
+  };
+  BOOST_TEST(product(512, false) == 3 * 16 * 4);
+  BOOST_TEST(product(511, false) == 3 * 16 * 4);
+  BOOST_TEST(product(500, false) == 3 * 16 * 4);  // 15 whole tiles and one of 10 pairs
+  BOOST_TEST(product(512, true) == 0);
+  set_num_threads(threads);
+}
+
 BOOST_AUTO_TEST_CASE(nan_and_infinity_reach_exactly_the_results_that_use_them) {
-  WithAndWithout::run([] {
+  in_every_way([] {
     const Conv2dShape s = shape(3, 4, 4, 3, 5, 1, 1, same(0, 2));  // odd channels: pairs beside padding
     for (const float special : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
       std::vector<BFloat16> x(at(x_size(s)), BFloat16(1)), w(at(w_size(s)), BFloat16(1)), y(at(y_size(s)));
