@@ -23,8 +23,9 @@ constexpr Index kTasks = 64;  // enough for any two cores to end together
 // Packed weights above this many bytes do not stay in L2 beside the images: tasks then take one panel each.
 constexpr Index kResidentWeights = 512 * 1024;
 
-/// The loop nest. A tile's rows are either the same pixel of several images, so that all of them have the same taps and
-/// padding is skipped rather than multiplied, or, if there are few images, neighbouring pixels with the same taps.
+/// The loop nest. A tile's rows are either neighbouring pixels of one image that have the same taps, or the same pixel
+/// of several images: padding is skipped, never multiplied. Most pixels of a wide image are of the first kind, its
+/// edges and those of small images of the second.
 template <class T, class Out>
 class GatherLoop {
  public:
@@ -36,8 +37,7 @@ class GatherLoop {
         splits_(kMaySplit ? std::max(Index{1}, std::min(ceil_div(gather.depth(), kDepthBlock<T>), gather.kernel_h))
                           : 1),
         image_tiles_(ceil_div(gather.images, std::min(panels_.tile_rows(), kImageRows<T>))),
-        by_image_(image_tiles_ * gather.out_w <= gather.images * pixel_tiles()),
-        units_((by_image_ ? image_tiles_ : gather.images) * gather.out_h) {}
+        units_(image_tiles_ * gather.out_h) {}
 
   void run() const {
     const bool resident = panels_.padded_columns() * g_.depth() * static_cast<Index>(sizeof(T)) <= kResidentWeights;
@@ -62,14 +62,7 @@ class GatherLoop {
  private:
   static constexpr bool kMaySplit = sizeof(Out) >= sizeof(T);  // a bfloat16 result is no place for partial sums
 
-  /// Tiles of one image row if their rows are neighbouring pixels.
-  [[nodiscard]] Index pixel_tiles() const {
-    Index tiles = 0;
-    for (const PixelRun& run : g_.columns.pixel_runs()) tiles += ceil_div(run.count, panels_.tile_rows());
-    return tiles;
-  }
-
-  /// A unit is one output row, of one image or of one tile's images.
+  /// A unit is one output row of one tile's images.
   void run_units(Index group, Index p, Index split, Range units, Seg* segments) const {
     const Panels::Panel panel = panels_[p];
     const Range taps = part(g_.kernel_h, splits_, split);
@@ -84,41 +77,40 @@ class GatherLoop {
     tile.bias = g_.bias != nullptr && split == 0 ? g_.bias + column : nullptr;
     for (Index unit = units.begin; unit < units.end; ++unit) {
       const Index first = unit / g_.out_h, i = unit % g_.out_h;
-      if (by_image_) {
-        row_of_images(tile, part(g_.images, image_tiles_, first), i, taps, panel.vectors, group, column, segments);
-      } else {
-        row_of_pixels(tile, first, i, taps, panel.vectors, group, column, segments);
+      const Range images = part(g_.images, image_tiles_, first);
+      for (const PixelRun& run : g_.columns.pixel_runs()) {
+        run_pixels(tile, images, i, run, taps, panel.vectors, group, column, segments);
       }
     }
   }
 
-  void row_of_images(Tile<T, Out>& tile, Range images, Index i, Range taps, Index vectors, Index group, Index column,
-                     Seg* segments) const {
+  /// The run's pixels of row i of all the images, in whichever way takes fewer tiles.
+  void run_pixels(Tile<T, Out>& tile, Range images, Index i, const PixelRun& run, Range taps, Index vectors,
+                  Index group, Index column, Seg* segments) const {
     const Index in_image = g_.in_h * g_.in_w * g_.in_channels, out_image = g_.out_h * g_.out_w * g_.out_channels;
-    tile.a = g_.x + images.begin * in_image + group * g_.group_in();
-    tile.a_row = in_image;
-    tile.c_row = out_image;
-    tile.c = g_.y + images.begin * out_image + i * g_.out_w * g_.out_channels + column;
-    for (Index j = 0; j < g_.out_w; ++j, tile.c += g_.out_channels) {
-      tile.segment_count = list_segments(i, j, taps, tile.b_k, segments);
-      run_tile(kernels_, images.size(), vectors, tile);
-    }
-  }
-
-  void row_of_pixels(Tile<T, Out>& tile, Index image, Index i, Range taps, Index vectors, Index group, Index column,
-                     Seg* segments) const {
-    tile.a_row = g_.columns.shift() * g_.in_channels;
-    tile.c_row = g_.columns.step() * g_.out_channels;
-    const T* const x = g_.x + image * g_.in_h * g_.in_w * g_.in_channels + group * g_.group_in();
-    Out* const y = g_.y + (image * g_.out_h + i) * g_.out_w * g_.out_channels + column;
-    for (const PixelRun& run : g_.columns.pixel_runs()) {
-      tile.segment_count = list_segments(i, run.first, taps, tile.b_k, segments);
-      const Index tiles = ceil_div(run.count, panels_.tile_rows());
-      for (Index t = 0; t < tiles; ++t) {
-        const Range pixels = part(run.count, tiles, t);
-        tile.a = x + pixels.begin * tile.a_row;
-        tile.c = y + run.first * g_.out_channels + pixels.begin * tile.c_row;
-        run_tile(kernels_, pixels.size(), vectors, tile);
+    const Index in_step = g_.columns.shift() * g_.in_channels, out_step = g_.columns.step() * g_.out_channels;
+    const T* const x = g_.x + images.begin * in_image + group * g_.group_in();
+    Out* const y = g_.y + images.begin * out_image + (i * g_.out_w + run.first) * g_.out_channels + column;
+    tile.segment_count = list_segments(i, run.first, taps, tile.b_k, segments);
+    const Index pixel_tiles = ceil_div(run.count, panels_.tile_rows());
+    if (images.size() * pixel_tiles < run.count) {
+      tile.a_row = in_step;
+      tile.c_row = out_step;
+      for (Index n = 0; n < images.size(); ++n) {
+        for (Index t = 0; t < pixel_tiles; ++t) {
+          const Range pixels = part(run.count, pixel_tiles, t);
+          tile.a = x + n * in_image + pixels.begin * in_step;
+          tile.c = y + n * out_image + pixels.begin * out_step;
+          run_tile(kernels_, pixels.size(), vectors, tile);
+        }
+      }
+    } else {
+      tile.a_row = in_image;
+      tile.c_row = out_image;
+      for (Index p = 0; p < run.count; ++p) {
+        tile.a = x + p * in_step;
+        tile.c = y + p * out_step;
+        run_tile(kernels_, images.size(), vectors, tile);
       }
     }
   }
@@ -141,9 +133,7 @@ class GatherLoop {
   const Gather<T, Out>& g_;
   const T* packed_;
   Panels panels_;
-  Index splits_, image_tiles_;
-  bool by_image_;
-  Index units_;
+  Index splits_, image_tiles_, units_;
 };
 
 /// Runs pack(group, panel, first element of its place) for every panel, in parallel.
