@@ -169,6 +169,19 @@ BOOST_AUTO_TEST_CASE(skinny_products_are_exact) {
   BOOST_TEST(exact_mismatch<float>({true, false, 1001, 1, 700}) == "");
 }
 
+BOOST_AUTO_TEST_CASE(products_that_are_turned_round_are_exact) {
+  std::string first;
+  for (const Index m : {7, 8, 33, 128, 129}) {
+    for (const Index n : {m - 1, m, m + 1, Index{700}}) {
+      for (const Index k : {1, 530}) {
+        if (first.empty()) first = exact_mismatch<float>({false, true, m, n, k});
+        if (first.empty()) first = exact_mismatch<double>({false, true, m, n, k});
+      }
+    }
+  }
+  BOOST_TEST(first == "");
+}
+
 BOOST_AUTO_TEST_CASE(errors_of_float_products_stay_within_the_promised_bound) {
   for (const Index k : {64, 576, 4608}) {
     for (const Index m : {3, 23}) {
