@@ -9,26 +9,6 @@
 
 namespace tapestry {
 
-std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t counter_low, std::uint64_t counter_high) noexcept {
-  // Multipliers and key increments as published; ten rounds.
-  constexpr std::uint64_t m0 = 0xD2511F53U;
-  constexpr std::uint64_t m1 = 0xCD9E8D57U;
-  auto k0 = static_cast<std::uint32_t>(key);
-  auto k1 = static_cast<std::uint32_t>(key >> 32);
-  std::array<std::uint32_t, 4> c{static_cast<std::uint32_t>(counter_low), static_cast<std::uint32_t>(counter_low >> 32),
-                                 static_cast<std::uint32_t>(counter_high),
-                                 static_cast<std::uint32_t>(counter_high >> 32)};
-  for (int round = 0; round < 10; ++round) {
-    const std::uint64_t p0 = m0 * c[0];
-    const std::uint64_t p1 = m1 * c[2];
-    c = {static_cast<std::uint32_t>(p1 >> 32) ^ c[1] ^ k0, static_cast<std::uint32_t>(p1),
-         static_cast<std::uint32_t>(p0 >> 32) ^ c[3] ^ k1, static_cast<std::uint32_t>(p0)};
-    k0 += 0x9E3779B9U;
-    k1 += 0xBB67AE85U;
-  }
-  return c;
-}
-
 struct Generator::Shared {
   std::mutex mutex;
   State state;
@@ -59,13 +39,14 @@ Generator::State Generator::advance(std::uint64_t blocks) {
 
 namespace {
 
-std::uint64_t word64(const std::array<std::uint32_t, 4>& block, int half) {
-  return (static_cast<std::uint64_t>(block[static_cast<std::size_t>(2 * half + 1)]) << 32) |
-         block[static_cast<std::size_t>(2 * half)];
+/// Words 2 i and 2 i + 1 as one.
+std::uint64_t word64(const std::uint32_t* words, Index i) {
+  return (static_cast<std::uint64_t>(words[2 * i + 1]) << 32) | words[2 * i];
 }
 
 double unit53(std::uint64_t word) { return static_cast<double>(word >> 11) * 0x1p-53; }
-float unit24(std::uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24F; }
+/// Of a signed number, which vectors of every processor convert.
+float unit24(std::uint32_t word) { return static_cast<float>(static_cast<std::int32_t>(word >> 8)) * 0x1p-24F; }
 
 /// Two normal deviates from two words: the radius takes 1 - u, which is never zero.
 std::array<double, 2> box_muller(double u, double v) {
@@ -84,16 +65,21 @@ Generator& generator_of(const RandomOptions& options) {
   return options.generator ? *options.generator : default_generator();
 }
 
-/// Fills n elements in blocks of `per_block`: fill(block of random words, first element, count).
-template <class F>
-void draw(Generator& generator, Index n, Index per_block, const F& fill) {
-  constexpr Index kBlocksPerTask = 4096;  // about 100 us
-  const Index blocks = (n + per_block - 1) / per_block;
+/// Fills n elements, kWords random words each: fill(words, first element, count).
+template <Index kWords, class F>
+void draw(Generator& generator, Index n, const F& fill) {
+  constexpr Index kPerBlock = 4 / kWords;
+  constexpr Index kBlocksPerTask = 4096;  // 20 us and more
+  constexpr Index kBlocksAtOnce = 256;    // 4 KiB of words, which stay in L1 until they are used
+  const Index blocks = (n + kPerBlock - 1) / kPerBlock;
   const Generator::State at = generator.advance(static_cast<std::uint64_t>(blocks));
   parallel_for(blocks, kBlocksPerTask, [&](Index begin, Index end) {
-    for (Index b = begin; b < end; ++b) {
-      const auto words = philox(at.seed, at.offset + static_cast<std::uint64_t>(b), at.stream);
-      fill(words, b * per_block, std::min(per_block, n - b * per_block));
+    std::array<std::uint32_t, 4 * kBlocksAtOnce> words;
+    for (Index b = begin; b < end; b += kBlocksAtOnce) {
+      const Index count = std::min(kBlocksAtOnce, end - b);
+      philox_blocks(at.seed, at.offset + static_cast<std::uint64_t>(b), at.stream, count, words.data());
+      fill(static_cast<const std::uint32_t*>(words.data()), b * kPerBlock,
+           std::min(count * kPerBlock, n - b * kPerBlock));
     }
   });
 }
@@ -110,13 +96,13 @@ void fill_uniform(Tensor& y, double low, double high, Generator& generator) {
     float* out = y.mutable_data<float>();
     const auto base = static_cast<float>(low);
     const auto width = static_cast<float>(high - low);
-    draw(generator, y.numel(), 4, [=](const auto& words, Index at, Index count) {
-      for (Index i = 0; i < count; ++i) out[at + i] = base + width * unit24(words[static_cast<std::size_t>(i)]);
+    draw<1>(generator, y.numel(), [=](const std::uint32_t* words, Index at, Index count) {
+      for (Index i = 0; i < count; ++i) out[at + i] = base + width * unit24(words[i]);
     });
   } else {
     double* out = y.mutable_data<double>();
-    draw(generator, y.numel(), 2, [=](const auto& words, Index at, Index count) {
-      for (Index i = 0; i < count; ++i) out[at + i] = low + (high - low) * unit53(word64(words, static_cast<int>(i)));
+    draw<2>(generator, y.numel(), [=](const std::uint32_t* words, Index at, Index count) {
+      for (Index i = 0; i < count; ++i) out[at + i] = low + (high - low) * unit53(word64(words, i));
     });
   }
 }
@@ -124,10 +110,11 @@ void fill_uniform(Tensor& y, double low, double high, Generator& generator) {
 template <class T>
 void fill_normal(Tensor& y, double mean, double std, Generator& generator) {
   T* out = y.mutable_data<T>();
-  draw(generator, y.numel(), 2, [=](const auto& words, Index at, Index count) {
-    const auto pair = box_muller(unit53(word64(words, 0)), unit53(word64(words, 1)));
-    for (Index i = 0; i < count; ++i) {
-      out[at + i] = static_cast<T>(mean + std * pair[static_cast<std::size_t>(i)]);
+  draw<2>(generator, y.numel(), [=](const std::uint32_t* words, Index at, Index count) {
+    for (Index i = 0; i < count; i += 2) {
+      const auto pair = box_muller(unit53(word64(words, i)), unit53(word64(words, i + 1)));
+      out[at + i] = static_cast<T>(mean + std * pair[0]);
+      if (i + 1 < count) out[at + i + 1] = static_cast<T>(mean + std * pair[1]);
     }
   });
 }
@@ -141,7 +128,7 @@ Tensor finish(Tensor y, const RandomOptions& options) {
 
 std::uint64_t Generator::next_u64() {
   const State at = advance(1);
-  return word64(philox(at.seed, at.offset, at.stream), 0);
+  return word64(philox(at.seed, at.offset, at.stream).data(), 0);
 }
 
 double Generator::uniform(double low, double high) { return low + (high - low) * unit53(next_u64()); }
@@ -155,7 +142,7 @@ std::int64_t Generator::randint(std::int64_t low, std::int64_t high) {
 double Generator::normal() {
   const State at = advance(1);
   const auto words = philox(at.seed, at.offset, at.stream);
-  return box_muller(unit53(word64(words, 0)), unit53(word64(words, 1)))[0];
+  return box_muller(unit53(word64(words.data(), 0)), unit53(word64(words.data(), 1)))[0];
 }
 
 Generator& default_generator() {
@@ -189,10 +176,9 @@ Tensor randint(Index low, Index high, const Shape& shape, const RandomOptions& o
   const std::uint64_t range = static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
   visit(y.dtype(), [&]<class T>() {
     T* out = y.mutable_data<T>();
-    draw(generator_of(options), y.numel(), 2, [=](const auto& words, Index at, Index count) {
+    draw<2>(generator_of(options), y.numel(), [=](const std::uint32_t* words, Index at, Index count) {
       for (Index i = 0; i < count; ++i) {
-        const auto value =
-            static_cast<Index>(static_cast<std::uint64_t>(low) + below(range, word64(words, static_cast<int>(i))));
+        const auto value = static_cast<Index>(static_cast<std::uint64_t>(low) + below(range, word64(words, i)));
         if constexpr (std::is_same_v<T, BFloat16>) out[at + i] = BFloat16(static_cast<float>(value));
         else out[at + i] = static_cast<T>(value);
       }
@@ -211,7 +197,7 @@ Tensor randperm(Index n, const RandomOptions& options) {
     for (Index i = 0; i < n; ++i) out[i] = static_cast<T>(i);
     for (Index i = n - 1; i > 0; --i) {
       const auto words = philox(at.seed, at.offset + static_cast<std::uint64_t>(i), at.stream);
-      std::swap(out[i], out[below(static_cast<std::uint64_t>(i) + 1, word64(words, 0))]);
+      std::swap(out[i], out[below(static_cast<std::uint64_t>(i) + 1, word64(words.data(), 0))]);
     }
   };
   if (dtype == i64) shuffle(y.mutable_data<std::int64_t>());
@@ -227,8 +213,8 @@ Tensor bernoulli(const Shape& shape, double p, const RandomOptions& options) {
   Tensor y = empty(shape, boolean);
   bool* out = y.mutable_data<bool>();
   const auto threshold = static_cast<float>(p);
-  draw(generator_of(options), y.numel(), 4, [=](const auto& words, Index at, Index count) {
-    for (Index i = 0; i < count; ++i) out[at + i] = unit24(words[static_cast<std::size_t>(i)]) < threshold;
+  draw<1>(generator_of(options), y.numel(), [=](const std::uint32_t* words, Index at, Index count) {
+    for (Index i = 0; i < count; ++i) out[at + i] = unit24(words[i]) < threshold;
   });
   return y;
 }

@@ -13,6 +13,11 @@ namespace tapestry {
 [[nodiscard]] std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t counter_low,
                                                   std::uint64_t counter_high) noexcept;
 
+/// The `n` blocks from counter_low on, one after the other: out[4 b + w] = philox(key, counter_low + b,
+/// counter_high)[w].
+void philox_blocks(std::uint64_t key, std::uint64_t counter_low, std::uint64_t counter_high, Index n,
+                   std::uint32_t* out) noexcept;
+
 /// A handle on a position in a random stream: (seed, stream, offset). Element i that a call draws is a function of
 /// seed, stream, offset and i alone, so the number of threads changes nothing; a call advances the offset by an amount
 /// that depends on shape and dtype only. Copies share the position. Safe, but unordered, on several threads.

@@ -1,13 +1,13 @@
-// A plain loop, which the compiler vectorises for each instruction set in turn.
 #include <tapestry/ops/kernels/simd_targets.h>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tapestry/ops/kernels/dropout.cpp"
 #include <hwy/foreach_target.h>
 
-#include <hwy/highway.h>
+#include <tapestry/ops/kernels/row_sums-inl.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <type_traits>
 
 #include <tapestry/ops/kernels/dropout.h>
@@ -17,12 +17,23 @@ namespace tapestry::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
+/// Bytes as whole numbers of D's width.
+template <class D>
+HWY_INLINE auto widened(D, const std::uint8_t* bytes) {
+  const auto words = hn::PromoteTo(hn::Rebind<std::uint32_t, D>(), hn::LoadU(hn::Rebind<std::uint8_t, D>(), bytes));
+  if constexpr (sizeof(hn::TFromD<D>) == 8) return hn::PromoteTo(hn::Rebind<std::uint64_t, D>(), words);
+  else return words;
+}
+
+/// Whether to keep an element is as good as random: a branch would cost more than all the rest.
 template <class T>
-void run(const T* HWY_RESTRICT x, const bool* HWY_RESTRICT mask, Index n, T scale, T* HWY_RESTRICT y) {
-  for (Index i = 0; i < n; ++i) {
-    const T scaled = x[i] * scale;
-    y[i] = mask[i] ? scaled : T{0};
-  }
+void run(const T* x, const bool* mask, Index n, T scale, T* y) {
+  const auto* const bytes = reinterpret_cast<const std::uint8_t*>(mask);
+  for_vectors<T>(n, [=](auto d, Index i) HWY_ATTR {
+    const auto kept = widened(d, bytes + i);
+    const auto is_kept = hn::RebindMask(d, hn::Ne(kept, hn::Xor(kept, kept)));
+    hn::StoreU(hn::IfThenElseZero(is_kept, hn::Mul(hn::LoadU(d, x + i), hn::Set(d, scale))), d, y + i);
+  });
 }
 
 }  // namespace

@@ -123,6 +123,83 @@ void run_tile(const Tile<T>& tile) {
   }
 }
 
+// ---- dot products
+
+// The terms of a sum go round over 64 bytes' worth of lanes, on any instruction set: all then add in the same order.
+constexpr Index kDotLanes = static_cast<Index>(64 / sizeof(T));
+constexpr Index kDotVectors = kDotLanes / kLanes;
+
+// A block of sums, by register count again: 16 + 4 + 1 of 32 registers, 8 + 4 of 16; else whatever the compiler makes.
+constexpr Index kDotRows = HWY_TARGET == HWY_AVX3 ? 4 : 1;
+constexpr Index kDotColumns = HWY_TARGET == HWY_SCALAR ? 1 : 4;
+
+template <Index kRowCount, Index kColumnCount>
+HWY_INLINE void dot_block(Index k, const T* a, const T* b, const T* bias, T* c, Index c_row) {
+  const D d;
+  V sum[kRowCount][kColumnCount][kDotVectors];
+  for (auto& row : sum) {
+    for (auto& lanes : row) {
+      for (V& v : lanes) v = hn::Zero(d);
+    }
+  }
+  const auto add = [&](Index v, const auto& load) HWY_ATTR {
+    V x[kRowCount];
+    HWY_UNROLL(4)
+    for (Index i = 0; i < kRowCount; ++i) x[i] = load(a + i * k);
+    HWY_UNROLL(4)
+    for (Index j = 0; j < kColumnCount; ++j) {
+      const V y = load(b + j * k);
+      HWY_UNROLL(4)
+      for (Index i = 0; i < kRowCount; ++i) sum[i][j][v] = hn::MulAdd(x[i], y, sum[i][j][v]);
+    }
+  };
+  Index l = 0;
+  for (; l + kDotLanes <= k; l += kDotLanes) {
+    HWY_UNROLL(16)
+    for (Index v = 0; v < kDotVectors; ++v) {
+      add(v, [&](const T* from) HWY_ATTR { return hn::LoadU(d, from + l + v * kLanes); });
+    }
+  }
+  HWY_UNROLL(16)
+  for (Index v = 0; v < kDotVectors; ++v) {
+    const Index at = l + v * kLanes, left = k - at < kLanes ? k - at : kLanes;
+    if (left > 0) add(v, [&](const T* from) HWY_ATTR { return load_first(left, from + at); });
+  }
+  HWY_UNROLL(4)
+  for (Index i = 0; i < kRowCount; ++i) {
+    HWY_UNROLL(4)
+    for (Index j = 0; j < kColumnCount; ++j) {
+      V* const lanes = sum[i][j];
+      HWY_UNROLL(4)
+      for (Index half = kDotVectors / 2; half > 0; half /= 2) {
+        HWY_UNROLL(8)
+        for (Index v = 0; v < half; ++v) lanes[v] = hn::Add(lanes[v], lanes[v + half]);
+      }
+      const T dot = hn::GetLane(hn::SumOfLanes(d, lanes[0]));
+      c[i * c_row + j] = bias != nullptr ? dot + bias[j] : dot;
+    }
+  }
+}
+
+/// All rows times kColumnCount columns, which thus come from memory once.
+template <Index kColumnCount>
+HWY_INLINE void dot_columns(Index rows, Index k, const T* a, const T* b, const T* bias, T* c, Index c_row) {
+  Index i = 0;
+  for (; i + kDotRows <= rows; i += kDotRows) {
+    dot_block<kDotRows, kColumnCount>(k, a + i * k, b, bias, c + i * c_row, c_row);
+  }
+  for (; i < rows; ++i) dot_block<1, kColumnCount>(k, a + i * k, b, bias, c + i * c_row, c_row);
+}
+
+void dot_products(Index rows, Index columns, Index k, const T* a, const T* b, const T* bias, T* c, Index c_row) {
+  const auto bias_at = [&](Index j) { return bias != nullptr ? bias + j : nullptr; };
+  Index j = 0;
+  for (; j + kDotColumns <= columns; j += kDotColumns) {
+    dot_columns<kDotColumns>(rows, k, a, b + j * k, bias_at(j), c + j, c_row);
+  }
+  for (; j < columns; ++j) dot_columns<1>(rows, k, a, b + j * k, bias_at(j), c + j, c_row);
+}
+
 // ---- packing
 
 #if HWY_TARGET == HWY_SCALAR
@@ -249,6 +326,7 @@ constexpr Microkernels<T> make_table() {
   table.lanes = kLanes;
   table.max_vectors = kVectors;
   fill_width<1>(table);
+  table.dot_products = dot_products;
   table.transpose = transpose;
   table.channelwise = channelwise;
   table.channelwise_products = channelwise_products;

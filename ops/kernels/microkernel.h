@@ -30,6 +30,8 @@ struct Microkernels {
   /// sum[c] += sum over p < pixels of x[p * x_step + c] * dy[p * dy_step + c].
   void (*channelwise_products)(Index channels, Index pixels, const T* x, Index x_step, const T* dy, Index dy_step,
                                T* sum);
+  /// c[i * c_row + j] = bias[j] (or 0) + sum over l < k of a[i * k + l] b[j * k + l] for i < rows, j < columns.
+  void (*dot_products)(Index rows, Index columns, Index k, const T* a, const T* b, const T* bias, T* c, Index c_row);
   /// sum[i] += x[i].
   void (*accumulate)(Index n, const T* x, T* sum);
 };

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 #include <stdexcept>
+#include <vector>
 
 #include <tapestry/autograd/parallel.h>
 #include <tapestry/autograd/random.h>
@@ -39,6 +40,64 @@ BOOST_AUTO_TEST_CASE(philox_gives_the_published_answers) {
   // counter 243f6a88 85a308d3 13198a2e 03707344, key a4093822 299f31d0, in 32-bit words
   BOOST_TEST((philox(0x299f31d0a4093822, 0x85a308d3243f6a88, 0x0370734413198a2e) ==
               Block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+}
+
+/// Counters around every carry: out of the low word in the middle of a run, and back to zero at the end of all.
+BOOST_AUTO_TEST_CASE(many_blocks_at_once_are_the_single_blocks_one_by_one) {
+  constexpr std::uint64_t key = 0x0123456789abcdef, high = 0xfedcba9876543210;
+  for (const std::uint64_t low : {0ULL, 0xffffffffULL - 40, 0x700000000ULL - 100, ~0ULL - 70}) {
+    for (const Index n : {0, 1, 63, 64, 65, 128, 201}) {
+      std::vector<std::uint32_t> words(static_cast<std::size_t>(4 * n + 1), 7);
+      philox_blocks(key, low, high, n, words.data());
+      std::vector<std::uint32_t> expected;
+      for (Index b = 0; b < n; ++b) {
+        const Block block = philox(key, low + static_cast<std::uint64_t>(b), high);
+        expected.insert(expected.end(), block.begin(), block.end());
+      }
+      expected.push_back(7);  // nothing is written beyond the end
+      BOOST_TEST((words == expected), low << " " << n);
+    }
+  }
+}
+
+/// Over several tasks, from an offset whose low word wraps within the run; the formulas are SEMANTICS' own.
+BOOST_AUTO_TEST_CASE(long_draws_use_one_block_after_the_other) {
+  const Generator::State start{11, 3, (5ULL << 32) - 1000};
+  const auto from_start = [&](const auto& draw) {
+    Generator g;
+    g.set_state(start);
+    return draw(RandomOptions{.generator = &g});
+  };
+  constexpr Index n = 40'003;
+  const auto block = [&](Index b) {
+    return philox(start.seed, start.offset + static_cast<std::uint64_t>(b), start.stream);
+  };
+  const auto unit = [&](Index i) {
+    return static_cast<float>(block(i / 4)[static_cast<std::size_t>(i % 4)] >> 8) * 0x1p-24F;
+  };
+  const auto word = [&](Index i) {
+    const Block words = block(i / 2);
+    const auto at = static_cast<std::size_t>(i % 2 * 2);
+    return (static_cast<std::uint64_t>(words[at + 1]) << 32) | words[at];
+  };
+  const Tensor uniforms = from_start([](const RandomOptions& o) { return rand({n}, o); });
+  const Tensor coins = from_start([](const RandomOptions& o) { return bernoulli({n}, 0.3, o); });
+  const Tensor bytes = from_start([](const RandomOptions& o) { return randint(0, 256, {n}, o); });
+  const Tensor normals = from_start([](RandomOptions o) {
+    o.dtype = f64;
+    return randn({n}, o);
+  });
+  Index wrong = 0;
+  for (Index i = 0; i < n; ++i) {
+    wrong += uniforms.data<float>()[i] != unit(i);
+    wrong += coins.data<bool>()[i] != (unit(i) < 0.3F);
+    wrong += bytes.data<std::int64_t>()[i] != static_cast<std::int64_t>(word(i) >> 56);
+    const double u = static_cast<double>(word(i / 2 * 2) >> 11) * 0x1p-53;
+    const double v = static_cast<double>(word(i / 2 * 2 + 1) >> 11) * 0x1p-53;
+    const double angle = 2 * 3.14159265358979323846 * v, radius = std::sqrt(-2 * std::log1p(-u));
+    wrong += std::abs(normals.data<double>()[i] - radius * (i % 2 == 0 ? std::cos(angle) : std::sin(angle))) > 1e-12;
+  }
+  BOOST_TEST(wrong == 0);
 }
 
 BOOST_AUTO_TEST_CASE(every_number_of_threads_draws_the_same) {

@@ -1,6 +1,7 @@
 #include <support/expect.h>
 #include <support/op_table.h>
 
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 
@@ -71,6 +72,18 @@ BOOST_AUTO_TEST_CASE(kept_values_are_scaled_and_the_rest_is_zero) {
     }
   }
   BOOST_TEST(std::abs(static_cast<double>(kept) - 75000) < 700);  // five standard deviations
+}
+
+/// Around the lengths of vectors of every instruction set.
+BOOST_AUTO_TEST_CASE(every_length_is_masked_to_its_end) {
+  for (const Dtype dtype : {f32, f64}) {
+    for (Index n = 1; n < 70; ++n) {
+      Generator g(n), same(n);
+      const std::vector<double> y = values(dropout(full({n}, 3, {.dtype = dtype}), {.p = 0.25, .generator = &g}));
+      const std::vector<double> kept = values(bernoulli({n}, 0.75, {.generator = &same}));
+      for (std::size_t i = 0; i < y.size(); ++i) BOOST_TEST_REQUIRE(std::abs(y[i] - 4 * kept[i]) < 1e-6, n << " " << i);
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(dropped_values_are_zero_even_from_infinity) {

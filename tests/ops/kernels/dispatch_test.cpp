@@ -50,7 +50,9 @@ std::vector<float> everything() {
   for (const bool ta : {false, true}) {
     for (const bool tb : {false, true}) {
       kernels::gemm<float>(ta, tb, kM, kN, kK, a.data(), b.data(), bias.data(), room(kM * kN));
-      kernels::gemm<float>(ta, tb, 9, kN, kK, a.data(), b.data(), nullptr, room(9 * kN));
+      for (const Index m : {1, 4, 9}) {  // dot products, and tiles that take B as it lies
+        kernels::gemm<float>(ta, tb, m, kN, kK, a.data(), b.data(), nullptr, room(m * kN));
+      }
     }
   }
   for (const kernels::Conv2dShape& s : {kernels::Conv2dShape{7, 9, 9, 21, 38, 3, 3, 9, 9, 1, 1, 1, 1, 1, 1, 1},
