@@ -40,21 +40,25 @@ class GatherLoop {
         units_(image_tiles_ * gather.out_h) {}
 
   void run() const {
-    const bool resident = panels_.padded_columns() * g_.depth() * static_cast<Index>(sizeof(T)) <= kResidentWeights;
-    const Index panel_groups = resident ? 1 : panels_.count();
+    // A piece is one panel of one group. Small weights stay in L2 all together, and a task then does everything that
+    // its pixels need while these are near: groups share cache lines.
+    const Index pieces = g_.groups * panels_.count();
+    const bool resident =
+        g_.groups * panels_.padded_columns() * g_.depth() * static_cast<Index>(sizeof(T)) <= kResidentWeights;
+    const Index piece_tasks = resident ? 1 : pieces;
     const double work = static_cast<double>(g_.images * g_.out_channels) * static_cast<double>(g_.group_in()) *
                         static_cast<double>(g_.rows.taps()) * static_cast<double>(g_.columns.taps());
-    const double share = work / static_cast<double>(g_.groups * panel_groups);
-    const Index chunks =
-        std::min(units_, task_count(share, ceil_div(kTasks, std::min(kTasks, g_.groups * panel_groups))));
-    for_each_task(g_.groups * panel_groups * chunks, [&](Index task) {
+    const Index chunks = std::min(
+        units_, task_count(work / static_cast<double>(piece_tasks), ceil_div(kTasks, std::min(kTasks, piece_tasks))));
+    for_each_task(piece_tasks * chunks, [&](Index task) {
       const TileTask<T> mode(kernels_);
       const Scratch<Seg> segments(g_.rows.longest() * g_.columns.longest());
-      const Index group = task / (panel_groups * chunks);
-      const Range panels = part(panels_.count(), panel_groups, task / chunks % panel_groups);
+      const Range mine = part(pieces, piece_tasks, task / chunks);
       const Range units = part(units_, chunks, task % chunks);
-      for (Index p = panels.begin; p < panels.end; ++p) {
-        for (Index split = 0; split < splits_; ++split) run_units(group, p, split, units, segments.data());
+      for (Index piece = mine.begin; piece < mine.end; ++piece) {
+        for (Index split = 0; split < splits_; ++split) {
+          run_units(piece / panels_.count(), piece % panels_.count(), split, units, segments.data());
+        }
       }
     });
   }
