@@ -1,5 +1,6 @@
 #include <tapestry/ops/conv2d.h>
 
+#include <cstdint>
 #include <type_traits>
 
 #include <tapestry/autograd/check.h>
@@ -11,6 +12,8 @@
 #include <tapestry/ops/common.h>
 #include <tapestry/ops/kernels/conv2d.h>
 #include <tapestry/ops/kernels/conv2d_bf16.h>
+#include <tapestry/ops/kernels/winograd.h>
+#include <tapestry/ops/precision.h>
 
 namespace tapestry {
 namespace {
@@ -86,28 +89,42 @@ Tensor bias_of_sums(const Tensor& x, const Tensor& b) {
   return b.defined() && x.dtype() == bf16 ? no_grad([&] { return to(b, f32); }) : b;
 }
 
+/// What is multiplied: the operands as they are, or rounded to bf16, or sums of them (kernels/winograd.h).
+enum class Products : std::uint8_t { plain, bf16, winograd };
+
+template <Products products>
+using Chosen = std::integral_constant<Products, products>;
+
 /// Whether f32 operands are worth being rounded for the sake of bf16 products: `elements` of them, the weights apart,
 /// each of which takes the time of some 60 products that are saved half of theirs.
-bool pays(const kernels::Conv2dShape& s, Index elements) {
+bool bf16_pays(const kernels::Conv2dShape& s, Index elements) {
   constexpr double kFewest = 64;
   const double products =
       static_cast<double>(s.n * s.oh * s.ow * s.k) * static_cast<double>(s.r * s.s * (s.c / s.groups));
   return products > kFewest * static_cast<double>(elements);
 }
 
-/// Calls f(first operand, second operand) with their data; whether they are to be multiplied as bf16 is the type of
-/// the third argument. Operands are equal in dtype, or bf16 beside f32 weights.
+/// Which products of f32 operands are allowed and fastest. elements: as above.
+Products choose(const kernels::Conv2dShape& s, Index elements) {
+  if (multiplies_f32_as_bf16() && bf16_pays(s, elements)) return Products::bf16;
+  const bool exact = float32_matmul_precision() == MatmulPrecision::highest;
+  return !exact && kernels::winograd_pays(s) ? Products::winograd : Products::plain;
+}
+
+/// Calls f(first operand, second operand, Chosen) with their data. Operands are equal in dtype, or bf16 beside f32
+/// weights.
 template <class F>
-void visit_operands(const Tensor& a, const Tensor& b, bool pays, const F& f) {
-  if (a.dtype() == f64) {
-    f(a.data<double>(), b.data<double>(), std::false_type());
-  } else if (a.dtype() == bf16) {
-    if (b.dtype() == bf16) f(a.data<BFloat16>(), b.data<BFloat16>(), std::true_type());
-    else f(a.data<BFloat16>(), b.data<float>(), std::true_type());
-  } else if (pays && multiplies_f32_as_bf16()) {
-    f(a.data<float>(), b.data<float>(), std::true_type());
-  } else {
-    f(a.data<float>(), b.data<float>(), std::false_type());
+void visit_operands(const Tensor& a, const Tensor& b, const kernels::Conv2dShape& s, Index elements, const F& f) {
+  if (a.dtype() == f64) return f(a.data<double>(), b.data<double>(), Chosen<Products::plain>());
+  if (a.dtype() == bf16) {
+    if (b.dtype() == bf16) return f(a.data<BFloat16>(), b.data<BFloat16>(), Chosen<Products::bf16>());
+    return f(a.data<BFloat16>(), b.data<float>(), Chosen<Products::bf16>());
+  }
+  const float *const a_data = a.data<float>(), *const b_data = b.data<float>();
+  switch (choose(s, elements)) {
+    case Products::bf16: return f(a_data, b_data, Chosen<Products::bf16>());
+    case Products::winograd: return f(a_data, b_data, Chosen<Products::winograd>());
+    default: return f(a_data, b_data, Chosen<Products::plain>());
   }
 }
 
@@ -157,11 +174,15 @@ Tensor forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOp
   if (b.defined()) check_shape("conv2d", "the bias", b, {shape.k});
   Tensor y = empty(output_shape(shape), x.dtype());
   const Tensor bias = bias_of_sums(x, b);
-  visit_operands(x, w, pays(shape, x.numel()), [&]<class X, class W>(const X* x_data, const W* w_data, auto as_bf16) {
-    if constexpr (as_bf16) {
-      multiply_bf16(shape, w, x_data, w_data, bias.defined() ? bias.data<float>() : nullptr, y.mutable_data<X>());
+  visit_operands(x, w, shape, x.numel(), [&]<class X, class W>(const X* x_data, const W* w_data, auto products) {
+    using Sum = std::conditional_t<std::is_same_v<X, BFloat16>, float, X>;
+    const Sum* const bias_data = bias.defined() ? bias.data<Sum>() : nullptr;
+    if constexpr (products == Products::bf16) {
+      multiply_bf16(shape, w, x_data, w_data, bias_data, y.mutable_data<X>());
+    } else if constexpr (products == Products::winograd) {
+      kernels::winograd_conv2d(shape, x_data, w_data, bias_data, y.mutable_data<X>());
     } else {
-      multiply(shape, w, x_data, w_data, bias.defined() ? bias.data<X>() : nullptr, y.mutable_data<X>());
+      multiply(shape, w, x_data, w_data, bias_data, y.mutable_data<X>());
     }
   });
   return record("conv2d", std::move(y),
@@ -178,14 +199,15 @@ Tensor input_grad(const Tensor& dy, const Tensor& w, const Shape& input_shape, c
   const kernels::Conv2dShape shape = plan("conv2d_input_grad", input_shape, w.shape(), options);
   check_shape("conv2d_input_grad", "dy", dy, output_shape(shape));
   Tensor dx = empty(input_shape, dy.dtype());
-  visit_operands(dy, w, pays(shape, dy.numel()),
-                 [&]<class Y, class W>(const Y* dy_data, const W* w_data, auto as_bf16) {
-                   if constexpr (as_bf16) {
-                     kernels::conv2d_input_grad_bf16(shape, dy_data, w_data, dx.mutable_data<Y>());
-                   } else {
-                     kernels::conv2d_input_grad<Y>(shape, dy_data, w_data, dx.mutable_data<Y>());
-                   }
-                 });
+  visit_operands(dy, w, shape, dy.numel(), [&]<class Y, class W>(const Y* dy_data, const W* w_data, auto products) {
+    if constexpr (products == Products::bf16) {
+      kernels::conv2d_input_grad_bf16(shape, dy_data, w_data, dx.mutable_data<Y>());
+    } else if constexpr (products == Products::winograd) {
+      kernels::winograd_input_grad(shape, dy_data, w_data, dx.mutable_data<Y>());
+    } else {
+      kernels::conv2d_input_grad<Y>(shape, dy_data, w_data, dx.mutable_data<Y>());
+    }
+  });
   return record("conv2d_input_grad", std::move(dx),
                 wrt(dy, [w = saved(w), options](const Tensor& g) { return forward(g, w(), {}, options); }),
                 wrt(w, [dy = saved(dy), weight = w.shape(), dtype = w.dtype(), options](const Tensor& g) {
@@ -199,12 +221,14 @@ Tensor weight_grad(const Tensor& x, const Tensor& dy, const Shape& weight_shape,
   const kernels::Conv2dShape shape = plan("conv2d_weight_grad", x.shape(), weight_shape, options);
   check_shape("conv2d_weight_grad", "dy", dy, output_shape(shape));
   Tensor dw = empty(weight_shape, x.dtype() == bf16 ? f32 : x.dtype());
-  visit_operands(x, dy, pays(shape, x.numel() + dy.numel()),
-                 [&]<class X, class Y>(const X* x_data, const Y* dy_data, auto as_bf16) {
+  visit_operands(x, dy, shape, x.numel() + dy.numel(),
+                 [&]<class X, class Y>(const X* x_data, const Y* dy_data, auto products) {
                    if constexpr (!std::is_same_v<X, Y>) {
                      throw_logic("conv2d_weight_grad: the dtypes must be equal; got {} and {}", x.dtype(), dy.dtype());
-                   } else if constexpr (as_bf16) {
+                   } else if constexpr (products == Products::bf16) {
                      kernels::conv2d_weight_grad_bf16(shape, x_data, dy_data, dw.mutable_data<float>());
+                   } else if constexpr (products == Products::winograd) {
+                     kernels::winograd_weight_grad(shape, x_data, dy_data, dw.mutable_data<X>());
                    } else {
                      kernels::conv2d_weight_grad<X>(shape, x_data, dy_data, dw.mutable_data<X>());
                    }
