@@ -8,14 +8,21 @@ namespace tapestry {
 
 /// How exactly products of f32 tensors are computed: conv2d, linear, matmul and their gradients.
 ///
-///   highest  in f32
-///   high     in f32. Elsewhere this name stands for sums of several bf16 products per f32 one; that pays on matrix
-///            units only (Intel's AMX), and this library has no kernels for them
+///   highest  in f32, every product
+///   high     in f32, but 3x3 convolutions with stride 1 that are large enough to gain from it by Winograd's minimal
+///            filtering (Lavin & Gray, 2015): 16 products in place of 36, of sums of inputs and of sums of taps
 ///   medium   with both operands rounded to bf16, added up in f32, where the CPU multiplies bf16 twice as fast
-///            (AVX512_BF16); elsewhere in f32. Results carry a relative error of some 2e-3 instead of 1e-7.
-///            Convolutions that do too little with every number to be worth its rounding, such as depthwise ones, stay
-///            in f32
+///            (AVX512_BF16); elsewhere as high. Convolutions that do too little with every number to be worth its
+///            rounding, such as depthwise ones, are as in high
 ///
+/// Relative errors (Frobenius norm against f64) of a 3x3 convolution of 256 with 256 channels, of its gradients in x and
+/// in w, as precision_test measures them:
+///
+///   highest  6.1e-7, 6.2e-7, 1.8e-7
+///   high     5.1e-7, 5.1e-7, 3.2e-7; shorter sums make up for sums of sums
+///   medium   2.4e-3, 2.3e-3, 2.3e-3
+///
+/// Infinite and NaN inputs spoil all four results of a square of 2 x 2 in `high`, not only those that they belong to.
 /// Everything else, and tensors of other dtypes, is left alone.
 enum class MatmulPrecision : std::uint8_t { highest, high, medium };
 

@@ -47,8 +47,10 @@ Flags flags_of(TrainOptions& o) {
       "recipe", o.recipe, {"a"}, "NAME",
       "a known set of these, which other flags still change: chenyaofo's for ResNets, batch 256, rate 0.1, cosine over "
       "200 epochs");
-  flags.choice("precision", o.precision, {"highest", "high", "medium"}, "LEVEL",
-               "of matrix products: medium rounds their operands to bf16 where the CPU is faster with it");
+  flags.choice(
+      "precision", o.precision, {"highest", "high", "medium"}, "LEVEL",
+      "of matrix products: high takes large 3x3 convolutions by Winograd, medium rounds operands to bf16 where "
+      "the CPU is faster with it");
   flags.flag("autocast", o.autocast, "convolutions and linear layers give bf16, half the memory; weights stay f32");
   flags.integer("seed", o.seed, {0, 1'000'000'000'000}, "N", "of weights, order and augmentation");
   flags.integer("threads", o.threads, {1, 1024}, "N",

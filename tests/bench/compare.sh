@@ -12,8 +12,8 @@
 #     --rounds N        runs of each side (default 3)
 #     --budget SECONDS  of repetitions per measured time of a model; a tenth of it per op (default 2)
 #     --all             also memory_bound, gemm and conv
-#     --bf16            models also under autocast to bf16 on both sides, and with our f32 at medium precision, whose ratio
-#                       is to LibTorch's f32
+#     --bf16            models also under autocast to bf16 on both sides, and with our f32 at high and medium precision,
+#                       whose ratio is to LibTorch's f32
 #     --default-heap    LibTorch on the heap that its users get
 #     --busy            run although other processes use the CPUs
 set -euo pipefail
@@ -170,7 +170,7 @@ awk '
       label = order[i]
       split(label, part, "\t")
       peer = label
-      sub(/, f32 medium/, "", peer)  # LibTorch has nothing of the kind
+      sub(/, f32 (high|medium)/, "", peer)  # LibTorch has nothing of the kind
       nchw = median(theirs[peer, "NCHW"])
       last = median(theirs[peer, "channels last"])
       if (nchw == "" && last == "") continue  # what only we measure

@@ -2,8 +2,8 @@
 // and inference, of the zoo's models on random images. "forward" is what a step does first: training mode, recorded.
 // Memory is what tensors held at most during a step ("peak") and by how much the process grew since its start
 // ("process", VmHWM). Faults are minor page faults per step after three steps. Rates are nominal: taps that fall on
-// padding count; the peak is that of f32 multiply-adds, measured right before the model. With --bf16 also f32 at medium
-// precision, and autocast to bf16.
+// padding count; the peak is that of f32 multiply-adds, measured right before the model. With --bf16 also f32 at high
+// and at medium precision, and autocast to bf16.
 //   bench_train_step [--threads N] [--json] [--budget SECONDS] [--batch N] [--bf16] [MODEL...]
 #include <string>
 #include <vector>
@@ -25,6 +25,7 @@ struct Numbers {
   Dtype autocast;
 };
 constexpr Numbers kF32{"f32", MatmulPrecision::highest, f32};
+constexpr Numbers kHigh{"f32 high", MatmulPrecision::high, f32};
 constexpr Numbers kMedium{"f32 medium", MatmulPrecision::medium, f32};
 constexpr Numbers kBf16{"bf16 autocast", MatmulPrecision::highest, bf16};
 
@@ -97,7 +98,8 @@ int main(int argc, char** argv) {
   for (const std::string& name : choice.models) {
     run(name, choice.batch, kF32, base_bytes, options, report);
     if (!lower) continue;
-    run(name, choice.batch, kMedium, base_bytes, options, report);
-    run(name, choice.batch, kBf16, base_bytes, options, report);
+    for (const Numbers& numbers : {kHigh, kMedium, kBf16}) {
+      run(name, choice.batch, numbers, base_bytes, options, report);
+    }
   }
 }
