@@ -1,242 +1,27 @@
-// Plain loops over channels, which the compiler vectorises for each instruction set in turn.
-//
 // Few channels would leave vectors half empty, so several rows are treated as one wide row of `repeat` * channels
 // columns; the sums of the repeats are merged at the end.
-#include <tapestry/ops/kernels/simd_targets.h>
+#include <tapestry/ops/kernels/batch_norm.h>
 
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "tapestry/ops/kernels/batch_norm.cpp"
-#include <hwy/foreach_target.h>
-
-#include <hwy/highway.h>
+#include <tapestry/ops/kernels/batch_norm_loops.h>
+#include <tapestry/ops/kernels/bf16.h>
+#include <tapestry/ops/kernels/elementwise.h>
+#include <tapestry/ops/kernels/scratch.h>
 
 #include <algorithm>
 #include <type_traits>
 
-#include <tapestry/ops/kernels/batch_norm.h>
-
-#ifndef TAPESTRY_BATCH_NORM_ONCE
-#define TAPESTRY_BATCH_NORM_ONCE
 namespace tapestry::kernels {
+
 namespace {
 
 // Elements that are added up in T before the sum goes on in double: small enough to stay in the first two cache levels
 // between the pass for the mean and the one for the deviations.
 constexpr Index kBlock = 8 * 1024;
 
-/// The loops of one element type for one instruction set. Statistics are those of one block of rows.
-template <class T>
-struct BatchNormTable {
-  void (*block_moments)(const T* x, Index rows, Index width, T* sum, T* square, T* mean);
-  void (*merge_block)(const T* x, const T* sum, const T* square, const T* block_mean, Index rows, Index width,
-                      double before, double* mean, double* m2);
-  void (*gradient_sums)(const T* x, const T* dy, Index rows, Index width, const T* mean, const ReluMask<T>& mask,
-                        T* sum_dy, T* sum_dy_x);
-  void (*affine)(const T* x, Index rows, Index width, const T* mean, const T* scale, const T* shift, const T* residual,
-                 bool relu, T* y);
-  void (*gradient)(const T* x, const T* dy, Index rows, Index width, const T* mean, const ReluMask<T>& mask,
-                   const T* scale, const T* offset, const T* slope, T* dx);
-  void (*scale)(const T* dy, Index rows, Index width, const T* scale, T* dx);
-};
-
-}  // namespace
-}  // namespace tapestry::kernels
-#endif
-
-HWY_BEFORE_NAMESPACE();
-namespace tapestry::kernels {
-namespace HWY_NAMESPACE {
-namespace {
-
-/// sum[w] of x - (first row), then square[w] of the deviations from mean[w] = first row + sum / rows, which is exact
-/// for a constant column.
-template <class T>
-void block_moments(const T* HWY_RESTRICT x, Index rows, Index width, T* HWY_RESTRICT sum, T* HWY_RESTRICT square,
-                   T* HWY_RESTRICT mean) {
-  const T* HWY_RESTRICT first = x;
-  std::fill_n(sum, width, T{0});
-  std::fill_n(square, width, T{0});
-  Index r = 0;
-  for (; r + 4 <= rows; r += 4) {  // four rows per load and store of the sums
-    const T* HWY_RESTRICT row = x + r * width;
-    for (Index w = 0; w < width; ++w) {
-      sum[w] += ((row[w] - first[w]) + (row[w + width] - first[w])) +
-                ((row[w + 2 * width] - first[w]) + (row[w + 3 * width] - first[w]));
-    }
-  }
-  for (; r < rows; ++r) {
-    for (Index w = 0; w < width; ++w) sum[w] += x[r * width + w] - first[w];
-  }
-  const T inverse = T{1} / static_cast<T>(rows);
-  for (Index w = 0; w < width; ++w) mean[w] = first[w] + sum[w] * inverse;
-  for (r = 0; r + 4 <= rows; r += 4) {
-    const T* HWY_RESTRICT row = x + r * width;
-    for (Index w = 0; w < width; ++w) {
-      const T a = row[w] - mean[w], b = row[w + width] - mean[w];
-      const T c = row[w + 2 * width] - mean[w], d = row[w + 3 * width] - mean[w];
-      square[w] += (a * a + b * b) + (c * c + d * d);
-    }
-  }
-  for (; r < rows; ++r) {
-    for (Index w = 0; w < width; ++w) {
-      const T a = x[r * width + w] - mean[w];
-      square[w] += a * a;
-    }
-  }
-}
-
-/// Adds a block of `rows` rows to (mean, m2) of `before` rows. The mean in T is rounded; what it misses follows from
-/// sum.
-template <class T>
-void merge_block(const T* HWY_RESTRICT x, const T* HWY_RESTRICT sum, const T* HWY_RESTRICT square,
-                 const T* HWY_RESTRICT block_mean, Index rows, Index width, double before, double* HWY_RESTRICT mean,
-                 double* HWY_RESTRICT m2) {
-  const double n = static_cast<double>(rows);
-  const double inverse = 1 / n, share = n / (before + n), both = before * share;
-  for (Index w = 0; w < width; ++w) {
-    const double exact = static_cast<double>(x[w]) + static_cast<double>(sum[w]) * inverse;
-    const double missed = exact - static_cast<double>(block_mean[w]);
-    const double delta = exact - mean[w];
-    m2[w] += static_cast<double>(square[w]) - n * missed * missed + delta * delta * both;
-    mean[w] += delta * share;
-  }
-}
-
-/// The gradient behind a relu whose output is v. Both are loaded before one is chosen: the compiler then blends
-/// vectors.
-template <class T>
-HWY_INLINE T where_counts(T v, T gradient) {
-  return v <= 0 ? T{0} : gradient;
-}
-
-/// f(g), where g(at, w) is the gradient that counts at element `at`, of column w: one loop for every kind of mask.
-template <class T, class F>
-HWY_INLINE void with_mask(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, const T* HWY_RESTRICT mean,
-                          const ReluMask<T>& mask, const F& f) {
-  const T* HWY_RESTRICT y = mask.y;
-  const T* HWY_RESTRICT scale = mask.scale;
-  const T* HWY_RESTRICT shift = mask.shift;
-  if (y != nullptr) {
-    f([=](Index at, Index) HWY_ATTR { return where_counts(y[at], dy[at]); });
-  } else if (scale != nullptr) {
-    f([=](Index at, Index w) HWY_ATTR { return where_counts((x[at] - mean[w]) * scale[w] + shift[w], dy[at]); });
-  } else {
-    f([=](Index at, Index) HWY_ATTR { return dy[at]; });
-  }
-}
-
-template <class T>
-void gradient_sums(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, Index rows, Index width,
-                   const T* HWY_RESTRICT mean, const ReluMask<T>& mask, T* HWY_RESTRICT sum_dy,
-                   T* HWY_RESTRICT sum_dy_x) {
-  std::fill_n(sum_dy, width, T{0});
-  std::fill_n(sum_dy_x, width, T{0});
-  const T* counted = dy;
-  if (mask.masked != nullptr) {  // a block is small enough to still be in the cache below
-    const T* HWY_RESTRICT y = mask.y;
-    T* HWY_RESTRICT masked = mask.masked;
-    for (Index i = 0; i < rows * width; ++i) masked[i] = where_counts(y[i], dy[i]);
-    counted = masked;
-  }
-  const auto add = [=](const auto& g) HWY_ATTR {
-    Index r = 0;
-    for (; r + 4 <= rows; r += 4) {
-      const Index at = r * width;
-      for (Index w = 0; w < width; ++w) {
-        const Index w0 = at + w, w1 = w0 + width, w2 = w1 + width, w3 = w2 + width;
-        const T g0 = g(w0, w), g1 = g(w1, w), g2 = g(w2, w), g3 = g(w3, w);
-        sum_dy[w] += (g0 + g1) + (g2 + g3);
-        sum_dy_x[w] +=
-            (g0 * (x[w0] - mean[w]) + g1 * (x[w1] - mean[w])) + (g2 * (x[w2] - mean[w]) + g3 * (x[w3] - mean[w]));
-      }
-    }
-    for (; r < rows; ++r) {
-      for (Index w = 0; w < width; ++w) {
-        const T g0 = g(r * width + w, w);
-        sum_dy[w] += g0;
-        sum_dy_x[w] += g0 * (x[r * width + w] - mean[w]);
-      }
-    }
-  };
-  with_mask(x, counted, mean, mask.masked != nullptr ? ReluMask<T>{} : mask, add);
-}
-
-/// `then(v, at)` makes y[at] of v, the value of the affine map.
-template <class T, class F>
-HWY_INLINE void affine_then(const T* HWY_RESTRICT x, Index rows, Index width, const T* HWY_RESTRICT mean,
-                            const T* HWY_RESTRICT scale, const T* HWY_RESTRICT shift, T* HWY_RESTRICT y,
-                            const F& then) {
-  for (Index r = 0; r < rows; ++r) {
-    const Index at = r * width;
-    for (Index w = 0; w < width; ++w) y[at + w] = then((x[at + w] - mean[w]) * scale[w] + shift[w], at + w);
-  }
-}
-
-template <class T>
-void affine(const T* HWY_RESTRICT x, Index rows, Index width, const T* HWY_RESTRICT mean, const T* HWY_RESTRICT scale,
-            const T* HWY_RESTRICT shift, const T* HWY_RESTRICT residual, bool relu, T* HWY_RESTRICT y) {
-  const auto rectified = [](T v) HWY_ATTR { return v < 0 ? T{0} : v; };
-  const auto run = [=](const auto& then) HWY_ATTR { affine_then(x, rows, width, mean, scale, shift, y, then); };
-  if (residual != nullptr && relu) run([=](T v, Index at) HWY_ATTR { return rectified(v + residual[at]); });
-  else if (residual != nullptr) run([=](T v, Index at) HWY_ATTR { return v + residual[at]; });
-  else if (relu) run([=](T v, Index) HWY_ATTR { return rectified(v); });
-  else run([](T v, Index) HWY_ATTR { return v; });
-}
-
-template <class T>
-void gradient(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, Index rows, Index width, const T* HWY_RESTRICT mean,
-              const ReluMask<T>& mask, const T* HWY_RESTRICT scale, const T* HWY_RESTRICT offset,
-              const T* HWY_RESTRICT slope, T* HWY_RESTRICT dx) {
-  with_mask(x, dy, mean, mask, [=](const auto& g) HWY_ATTR {
-    for (Index r = 0; r < rows; ++r) {
-      const Index at = r * width;
-      for (Index w = 0; w < width; ++w) {
-        dx[at + w] = scale[w] * (g(at + w, w) - offset[w] - (x[at + w] - mean[w]) * slope[w]);
-      }
-    }
-  });
-}
-
-template <class T>
-void scale_rows(const T* HWY_RESTRICT dy, Index rows, Index width, const T* HWY_RESTRICT scale, T* HWY_RESTRICT dx) {
-  for (Index r = 0; r < rows; ++r, dy += width, dx += width) {
-    for (Index w = 0; w < width; ++w) dx[w] = scale[w] * dy[w];
-  }
-}
-
-template <class T>
-constexpr BatchNormTable<T> table_of() {
-  return {block_moments<T>, merge_block<T>, gradient_sums<T>, affine<T>, gradient<T>, scale_rows<T>};
-}
-
-}  // namespace
-
-const void* batch_norm_table(bool is_double) {
-  static constexpr auto of_float = table_of<float>();
-  static constexpr auto of_double = table_of<double>();
-  return is_double ? static_cast<const void*>(&of_double) : static_cast<const void*>(&of_float);
-}
-
-}  // namespace HWY_NAMESPACE
-}  // namespace tapestry::kernels
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
-#include <tapestry/ops/kernels/bf16.h>
-#include <tapestry/ops/kernels/elementwise.h>
-#include <tapestry/ops/kernels/scratch.h>
-
-namespace tapestry::kernels {
-
-HWY_EXPORT(batch_norm_table);
-
-namespace {
-
 /// The loops for what is stored as T.
 template <class T>
-const BatchNormTable<ComputeType<T>>& table() {
-  return *static_cast<const BatchNormTable<ComputeType<T>>*>(
-      HWY_DYNAMIC_DISPATCH(batch_norm_table)(std::is_same_v<T, double>));
+const BatchNormLoops<ComputeType<T>>& loops() {
+  return batch_norm_loops<ComputeType<T>>();
 }
 
 /// A run of elements as the loops read or write it: in place, or as floats in a buffer if they are stored as bfloat16.
@@ -377,8 +162,8 @@ void channel_moments(const T* x, Index rows, Index channels, double* mean, doubl
       double* const group_mean = partial.data() + i * 2 * width;
       plan.for_blocks(i, [&](Index row, Index count) {
         const Staged<T> block(x + row * width, count * width);
-        table<T>().block_moments(block.data(), count, width, sum, square, block_mean);
-        table<T>().merge_block(block.data(), sum, square, block_mean, count, width,
+        loops<T>().block_moments(block.data(), count, width, sum, square, block_mean);
+        loops<T>().merge_block(block.data(), sum, square, block_mean, count, width,
                                static_cast<double>(row - i * plan.group), group_mean, group_mean + width);
       });
     }
@@ -409,7 +194,7 @@ void channel_affine(const T* x, Index rows, Index channels, const ComputeType<T>
     if constexpr (std::is_same_v<T, BFloat16>) {
       const Staged<T> from(x + at, count * width);
       const auto to = Staged<T>::written(count * width);
-      table<T>().affine(from.data(), count, width, means.data(), scales.data(), shifts.data(), nullptr,
+      loops<T>().affine(from.data(), count, width, means.data(), scales.data(), shifts.data(), nullptr,
                         relu && residual == nullptr, to.room(y + at));
       to.store(y + at);
       if (residual == nullptr) return;
@@ -421,7 +206,7 @@ void channel_affine(const T* x, Index rows, Index channels, const ComputeType<T>
       unary(Unary::relu, sum.room(y + at), to.room(y + at), count * width);
       to.store(y + at);
     } else {
-      table<T>().affine(x + at, count, width, means.data(), scales.data(), shifts.data(),
+      loops<T>().affine(x + at, count, width, means.data(), scales.data(), shifts.data(),
                         residual != nullptr ? residual + at : nullptr, relu, y + at);
     }
   });
@@ -475,7 +260,7 @@ void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, 
       plan.for_blocks(i, [&](Index row, Index count) {
         const Staged<T> from(x + row * width, count * width), gradient(dy + row * width, count * width);
         masks.with(row * width, count * width, [&](const auto& of_block) {
-          table<T>().gradient_sums(from.data(), gradient.data(), count, width, means.data(), of_block, sums.data(),
+          loops<T>().gradient_sums(from.data(), gradient.data(), count, width, means.data(), of_block, sums.data(),
                                    sums.data() + width);
         });
         for (Index w = 0; w < 2 * width; ++w) of_group[w] += static_cast<double>(sums[w]);
@@ -498,7 +283,7 @@ void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, 
   ComputeType<T>* const sum_x = sums.data() + plan.rest;
   const Staged<T> from(x + at, plan.rest), gradient(dy + at, plan.rest);
   masks.with(at, plan.rest, [&](const auto& of_rest) {
-    table<T>().gradient_sums(from.data(), gradient.data(), 1, plan.rest, means.data(), of_rest, sums.data(), sum_x);
+    loops<T>().gradient_sums(from.data(), gradient.data(), 1, plan.rest, means.data(), of_rest, sums.data(), sum_x);
   });
   for (Index w = 0; w < plan.rest; ++w) {
     sum_dy[w % channels] += static_cast<double>(sums[w]);
@@ -518,7 +303,7 @@ void channel_gradient(const T* x, const T* dy, Index rows, Index channels, const
     const Staged<T> from(x + at, count * width), gradient(dy + at, count * width);
     const auto to = Staged<T>::written(count * width);
     masks.with(at, count * width, [&](const auto& of_piece) {
-      table<T>().gradient(from.data(), gradient.data(), count, width, means.data(), of_piece, scales.data(),
+      loops<T>().gradient(from.data(), gradient.data(), count, width, means.data(), of_piece, scales.data(),
                           offsets.data(), slopes.data(), to.room(dx + at));
     });
     to.store(dx + at);
@@ -533,7 +318,7 @@ void channel_scale(const T* dy, Index rows, Index channels, const ComputeType<T>
   plan.for_pieces<T>([&](Index at, Index count, Index width) {
     const Staged<T> from(dy + at, count * width);
     const auto to = Staged<T>::written(count * width);
-    table<T>().scale(from.data(), count, width, scales.data(), to.room(dx + at));
+    loops<T>().scale(from.data(), count, width, scales.data(), to.room(dx + at));
     to.store(dx + at);
   });
 }
@@ -564,4 +349,3 @@ template void channel_gradient(const BFloat16*, const BFloat16*, Index, Index, c
 template void channel_scale(const BFloat16*, Index, Index, const float*, BFloat16*);
 
 }  // namespace tapestry::kernels
-#endif
