@@ -15,8 +15,8 @@ namespace tapestry {
 ///            (AVX512_BF16); elsewhere as high. Convolutions that do too little with every number to be worth its
 ///            rounding, such as depthwise ones, are as in high
 ///
-/// Relative errors (Frobenius norm against f64) of a 3x3 convolution of 256 with 256 channels, of its gradients in x and
-/// in w, as precision_test measures them:
+/// Relative errors (Frobenius norm against f64) of a 3x3 convolution of 256 with 256 channels, of its gradients in x
+/// and in w, as precision_test measures them:
 ///
 ///   highest  6.1e-7, 6.2e-7, 1.8e-7
 ///   high     5.1e-7, 5.1e-7, 3.2e-7; shorter sums make up for sums of sums
