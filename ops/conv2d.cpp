@@ -99,8 +99,8 @@ using Chosen = std::integral_constant<Products, products>;
 /// each of which takes the time of some 60 products that are saved half of theirs.
 bool bf16_pays(const kernels::Conv2dShape& s, Index elements) {
   constexpr double kFewest = 64;
-  const double products =
-      static_cast<double>(s.n * s.oh * s.ow * s.k) * static_cast<double>(s.r * s.s * (s.c / s.groups));
+  const Index per_result = s.r * s.s * (s.c / s.groups);
+  const double products = static_cast<double>(s.n * s.oh * s.ow * s.k) * static_cast<double>(per_result);
   return products > kFewest * static_cast<double>(elements);
 }
 
