@@ -1,6 +1,6 @@
 // Highway code for one instruction set and the element type TAPESTRY_KERNEL_TYPE; included once per target by
 // microkernel_f32.cpp and microkernel_f64.cpp through foreach_target. Hence a guard that toggles instead of #pragma
-// once.
+// once. Long for a file of ours: all its loops are cut by the same registers, and whoever changes one counts for all.
 
 #include <array>
 #include <cstddef>

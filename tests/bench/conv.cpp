@@ -8,7 +8,6 @@
 
 #include <tapestry/ops/conv2d.h>
 #include <tapestry/ops/instruction_set.h>
-#include <tapestry/ops/precision.h>
 
 #include "bench.h"
 #include "cases.h"
@@ -17,17 +16,7 @@ namespace {
 
 using namespace tapestry;
 
-struct Numbers {
-  const char* name;
-  MatmulPrecision products;
-  Dtype dtype;
-};
-constexpr Numbers kF32{"f32", MatmulPrecision::highest, f32};
-constexpr Numbers kHigh{"f32 high", MatmulPrecision::high, f32};
-constexpr Numbers kMedium{"f32 medium", MatmulPrecision::medium, f32};
-constexpr Numbers kBf16{"bf16", MatmulPrecision::highest, bf16};
-
-void run(const bench::ConvCase& c, Index batch, const Numbers& numbers, const bench::Options& options,
+void run(const bench::ConvCase& c, Index batch, const bench::Numbers& numbers, const bench::Options& options,
          bench::Report& report) {
   const MatmulPrecisionGuard products(numbers.products);
   const Conv2dOptions conv{.stride = c.stride, .padding = c.padding(), .groups = c.groups};
@@ -66,8 +55,8 @@ int main(int argc, char** argv) {
   for (const bench::ConvCase& c : bench::kConvCases) {
     if (std::string_view(c.name).find(choice.only) == std::string_view::npos) continue;
     const Index batch = c.batch > 0 ? c.batch : choice.batch;
-    run(c, batch, kF32, options, report);
+    run(c, batch, bench::kF32, options, report);
     if (!lower) continue;
-    for (const Numbers& numbers : {kHigh, kMedium, kBf16}) run(c, batch, numbers, options, report);
+    for (const bench::Numbers& numbers : bench::kLowerNumbers) run(c, batch, numbers, options, report);
   }
 }

@@ -19,18 +19,8 @@ namespace {
 
 constexpr Index kClasses = 100;
 
-struct Numbers {
-  const char* name;
-  MatmulPrecision products;
-  Dtype autocast;
-};
-constexpr Numbers kF32{"f32", MatmulPrecision::highest, f32};
-constexpr Numbers kHigh{"f32 high", MatmulPrecision::high, f32};
-constexpr Numbers kMedium{"f32 medium", MatmulPrecision::medium, f32};
-constexpr Numbers kBf16{"bf16 autocast", MatmulPrecision::highest, bf16};
-
-void run(const std::string& name, Index batch, const Numbers& numbers, double base_bytes, const bench::Options& options,
-         bench::Report& report) {
+void run(const std::string& name, Index batch, const bench::Numbers& numbers, double base_bytes,
+         const bench::Options& options, bench::Report& report) {
   constexpr int kWarmUp = 3;  // steps until the allocator holds a block for every request
   constexpr int kCounted = 3;
   manual_seed(1);
@@ -45,7 +35,7 @@ void run(const std::string& name, Index batch, const Numbers& numbers, double ba
   optim::SGD sgd(model.parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 5e-4});
   const MatmulPrecisionGuard products(numbers.products);
   const auto forward = [&] {
-    const Autocast autocast(numbers.autocast);
+    const Autocast autocast(numbers.dtype);
     return model(images);
   };
   const auto step = [&] {
@@ -73,7 +63,9 @@ void run(const std::string& name, Index batch, const Numbers& numbers, double ba
 
   constexpr double kMiB = 1048576;
   const double rate = flops.step / step_seconds;
-  report.row({{"model", name}, {"batch", std::to_string(batch)}, {"precision", numbers.name}},
+  report.row({{"model", name},
+              {"batch", std::to_string(batch)},
+              {"precision", numbers.dtype == bf16 ? "bf16 autocast" : numbers.name}},
              {{"step", step_seconds * 1e3, "ms"},
               {"images", static_cast<double>(batch) / step_seconds, "1/s"},
               {"forward", forward_seconds * 1e3, "ms"},
@@ -96,9 +88,9 @@ int main(int argc, char** argv) {
   bench::Report report(options, 16);
   report.note("training steps, " + std::to_string(options.threads) + " threads");
   for (const std::string& name : choice.models) {
-    run(name, choice.batch, kF32, base_bytes, options, report);
+    run(name, choice.batch, bench::kF32, base_bytes, options, report);
     if (!lower) continue;
-    for (const Numbers& numbers : {kHigh, kMedium, kBf16}) {
+    for (const bench::Numbers& numbers : bench::kLowerNumbers) {
       run(name, choice.batch, numbers, base_bytes, options, report);
     }
   }
