@@ -195,22 +195,38 @@ HWY_INLINE T divisor(const Pool2dShape& s, Index row, Index column) {
   return static_cast<T>(s.rows[row].count * s.columns[column].count);
 }
 
+/// y[c] = mean over the window, for `Vectors` vectors of channels: a pixel's cache lines are read one after another.
+template <int Vectors, class D, class T = hn::TFromD<D>>
+HWY_INLINE void avg_window(D d, const Pool2dShape& s, const PoolWindow& h, const PoolWindow& v, const T* image, T count,
+                           T* y) {
+  const auto lanes = static_cast<Index>(hn::Lanes(d));
+  hn::Vec<D> sum[Vectors];
+  for (auto& of_vector : sum) of_vector = hn::Zero(d);
+  for (Index i = h.begin; i < h.end; ++i) {
+    hn::Vec<D> line[Vectors];  // rows of the window first: errors grow with its height + width, not with its area
+    for (auto& of_vector : line) of_vector = hn::Zero(d);
+    const T* x = image + (i * s.w + v.begin) * s.c;
+    for (Index j = v.begin; j < v.end; ++j, x += s.c) {
+      for (int k = 0; k < Vectors; ++k) line[k] = hn::Add(line[k], hn::LoadU(d, x + k * lanes));
+    }
+    for (int k = 0; k < Vectors; ++k) sum[k] = hn::Add(sum[k], line[k]);
+  }
+  for (int k = 0; k < Vectors; ++k) hn::StoreU(hn::Div(sum[k], hn::Set(d, count)), d, y + k * lanes);
+}
+
 template <class T>
 void avg_row(const Pool2dShape& s, const T* image, Index row, T* y) {
+  const hn::ScalableTag<T> d;
+  const hn::CappedTag<T, 1> single;
+  const auto lanes = static_cast<Index>(hn::Lanes(d));
   const PoolWindow& h = s.rows[row];
-  for (Index column = 0; column < s.ow; ++column) {
+  for (Index column = 0; column < s.ow; ++column, y += s.c) {
     const PoolWindow& v = s.columns[column];
     const T count = divisor<T>(s, row, column);
-    for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
-      auto sum = hn::Zero(d);
-      for (Index i = h.begin; i < h.end; ++i) {
-        auto line = hn::Zero(d);  // rows of the window first: errors grow with its height + width, not with its area
-        const T* x = image + (i * s.w + v.begin) * s.c + c;
-        for (Index j = v.begin; j < v.end; ++j, x += s.c) line = hn::Add(line, hn::LoadU(d, x));
-        sum = hn::Add(sum, line);
-      }
-      hn::StoreU(hn::Div(sum, hn::Set(d, count)), d, y + column * s.c + c);
-    });
+    Index c = 0;
+    for (; c + 4 * lanes <= s.c; c += 4 * lanes) avg_window<4>(d, s, h, v, image + c, count, y + c);
+    for (; c + lanes <= s.c; c += lanes) avg_window<1>(d, s, h, v, image + c, count, y + c);
+    for (; c < s.c; ++c) avg_window<1>(single, s, h, v, image + c, count, y + c);
   }
 }
 
@@ -233,9 +249,15 @@ void avg_write_row(const Pool2dShape& s, const T* dy, Index row, T* image) {
   clear_gaps(s, row, image);
   for (Index column = 0; column < s.ow; ++column) {
     const T count = divisor<T>(s, row, column);
+    // The first pixel of the window, which the others are copies of.
+    T* const first = image + (s.rows[row].begin * s.w + s.columns[column].begin) * s.c;
     for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
-      const auto share = hn::Div(hn::LoadU(d, dy + column * s.c + c), hn::Set(d, count));
-      for_taps(s, row, column, [&](Index, Index pixel) HWY_ATTR { hn::StoreU(share, d, image + pixel + c); });
+      hn::StoreU(hn::Div(hn::LoadU(d, dy + column * s.c + c), hn::Set(d, count)), d, first + c);
+    });
+    for_taps(s, row, column, [&](Index, Index pixel) HWY_ATTR {
+      T* const to = image + pixel;
+      if (to != first)
+        for_channels<T>(s.c, [=](auto d, Index c) HWY_ATTR { hn::StoreU(hn::LoadU(d, first + c), d, to + c); });
     });
   }
 }
