@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include <tapestry/ops/kernels/pool2d.h>
+#include <tapestry/ops/kernels/prefetch.h>
 
 #ifndef TAPESTRY_POOL2D_ONCE
 #define TAPESTRY_POOL2D_ONCE
@@ -107,6 +108,7 @@ void max_row(const Pool2dShape& s, const T* image, Index row, T* y, Tap* tap) {
       auto best = hn::Set(d, -std::numeric_limits<T>::infinity());
       auto at = hn::Set(numbers, static_cast<Number>(first));
       for_taps(s, row, column, [&](Index number, Index pixel) HWY_ATTR {
+        prefetch_behind(image + pixel + c);
         const auto x = hn::LoadU(d, image + pixel + c);
         const auto take = hn::Or(hn::Gt(x, best), hn::IsNaN(x));
         best = hn::IfThenElse(take, x, best);
