@@ -1,7 +1,6 @@
 #include <tapestry/autograd/allocator.h>
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <array>
 #include <atomic>
@@ -12,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <tapestry/autograd/arena.h>
 #include <tapestry/autograd/check.h>
 
 namespace tapestry {
@@ -23,14 +23,13 @@ constexpr std::size_t kAlign = 64;                      // a cache line and the 
 constexpr std::size_t kLargest = std::size_t{1} << 62;  // bytes; rounding up to a size class does not overflow
 constexpr std::size_t kSmallBytes = 1024;               // up to here: lists of the thread, one per multiple of 64
 constexpr std::size_t kSlabBytes = 64 * 1024;           // small blocks are cut from slabs of this size
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
-// Large blocks start on a huge page and would all fall into the same sets of the caches: y = x + b walks three arrays
-// at once. Each starts some lines further than the one before instead, in a cycle of 16 that stays within two pages.
-constexpr std::size_t kColours = 16, kColourStep = 5 * kAlign;
+constexpr std::size_t kArenaBytes = 1 << 20;            // from here on: cut from the arena
+// Blocks of the arena are whole pages and some lines: of full pages alone, all would fall into the same sets of the
+// caches, and y = x + b walks three of them at once.
+constexpr std::size_t kPage = 4096, kColour = 5 * kAlign;
 
 std::atomic<std::int64_t> live_bytes{0};
 std::atomic<std::int64_t> peak_bytes{0};
-std::atomic<std::int64_t> cached_bytes{0};
 std::atomic<std::int64_t> system_blocks{0};
 std::atomic<std::int64_t> limit{kNoMemoryLimit};
 
@@ -41,29 +40,10 @@ void count_large(std::int64_t bytes) noexcept {
   }
 }
 
-void* system_allocate(std::size_t align, std::size_t bytes) noexcept {
-  void* block = std::aligned_alloc(align, (bytes + align - 1) / align * align);
+void* system_allocate(std::size_t bytes) noexcept {
+  void* block = std::aligned_alloc(kAlign, (bytes + kAlign - 1) / kAlign * kAlign);
   if (block) system_blocks.fetch_add(1, std::memory_order_relaxed);
   return block;
-}
-
-constexpr bool is_coloured(std::size_t bytes) { return kCache && bytes >= kHugePage; }
-
-void* system_allocate_large(std::size_t bytes) noexcept {
-  if (!is_coloured(bytes)) return system_allocate(kAlign, bytes);
-  static std::atomic<std::size_t> next{0};
-  const std::size_t colour = next.fetch_add(1, std::memory_order_relaxed) % kColours * kColourStep;
-  auto* const block = static_cast<std::byte*>(system_allocate(kHugePage, bytes + kColours * kColourStep));
-  if (!block) return nullptr;
-  // Large tensors are walked end to end: 2 MiB pages save most of their TLB misses and page faults. A tail shorter than
-  // such a page stays on small ones.
-  madvise(block, (bytes + colour) / kHugePage * kHugePage, MADV_HUGEPAGE);
-  return block + colour;
-}
-
-void system_free_large(void* block, std::size_t bytes) noexcept {
-  const auto address = reinterpret_cast<std::uintptr_t>(block);
-  std::free(is_coloured(bytes) ? reinterpret_cast<void*>(address / kHugePage * kHugePage) : block);
 }
 
 // --- large blocks
@@ -80,10 +60,7 @@ SizeClass size_class(std::size_t bytes) noexcept {
   return {static_cast<std::size_t>(shift) * 8 + (eighths - 9), eighths << shift};
 }
 
-/// Bytes of the class with this index.
-constexpr std::size_t bytes_of_class(std::size_t index) noexcept { return (index % 8 + 9) << (index / 8); }
-
-/// Freed large blocks of all threads. Never destroyed: tensors with static storage may be freed after it.
+/// Freed blocks of medium size, of all threads. Never destroyed: tensors with static storage may be freed after it.
 class Bins {
  public:
   static Bins& instance() {
@@ -97,7 +74,7 @@ class Bins {
     if (bin.empty()) return nullptr;
     void* block = bin.back();
     bin.pop_back();
-    cached_bytes.fetch_sub(static_cast<std::int64_t>(size.bytes), std::memory_order_relaxed);
+    bytes_ -= size.bytes;
     return block;
   }
 
@@ -105,25 +82,55 @@ class Bins {
     const std::scoped_lock lock(mutex_);
     try {
       bins_[size.index].push_back(block);
-      cached_bytes.fetch_add(static_cast<std::int64_t>(size.bytes), std::memory_order_relaxed);
+      bytes_ += size.bytes;
     } catch (const std::bad_alloc&) {
-      system_free_large(block, size.bytes);
+      std::free(block);
     }
   }
 
   void clear() noexcept {
     const std::scoped_lock lock(mutex_);
-    for (std::size_t i = 0; i < bins_.size(); ++i) {
-      for (void* block : bins_[i]) system_free_large(block, bytes_of_class(i));
-      bins_[i].clear();
+    for (auto& bin : bins_) {
+      for (void* block : bin) std::free(block);
+      bin.clear();
     }
-    cached_bytes = 0;
+    bytes_ = 0;
+  }
+
+  [[nodiscard]] std::size_t bytes() noexcept {
+    const std::scoped_lock lock(mutex_);
+    return bytes_;
   }
 
  private:
   std::mutex mutex_;
   std::array<std::vector<void*>, 64 * 8> bins_;
+  std::size_t bytes_ = 0;
 };
+
+constexpr bool in_arena(std::size_t bytes) { return bytes >= kArenaBytes; }
+
+/// What a block of `bytes` bytes takes.
+std::size_t occupied(std::size_t bytes) noexcept {
+  return in_arena(bytes) ? (bytes + kPage - 1) / kPage * kPage + kColour : size_class(bytes).bytes;
+}
+
+void* take_kept(std::size_t bytes) noexcept {
+  if (!kCache) return nullptr;
+  return in_arena(bytes) ? detail::Arena::instance().take_kept(occupied(bytes))
+                         : Bins::instance().take(size_class(bytes));
+}
+
+void* take_new(std::size_t bytes) noexcept {
+  if (!kCache || !in_arena(bytes)) return system_allocate(occupied(bytes));
+  void* const block = detail::Arena::instance().take_new(occupied(bytes));
+  if (block) system_blocks.fetch_add(1, std::memory_order_relaxed);
+  return block;
+}
+
+std::int64_t cached_bytes() noexcept {
+  return static_cast<std::int64_t>(Bins::instance().bytes() + detail::Arena::instance().kept_bytes());
+}
 
 [[noreturn]] void throw_out_of_memory(std::size_t bytes) {
   const auto mib = [](auto n) { return static_cast<double>(n) / (1 << 20); };
@@ -136,20 +143,16 @@ class Bins {
 
 void* allocate_large(std::size_t bytes) {
   if (bytes > kLargest) throw_out_of_memory(bytes);
-  const SizeClass size = size_class(bytes);
-  const auto wanted = static_cast<std::int64_t>(size.bytes);
+  const auto wanted = static_cast<std::int64_t>(occupied(bytes));
   if (live_bytes.load(std::memory_order_relaxed) > memory_limit() - wanted) throw_out_of_memory(bytes);
-  void* block = kCache ? Bins::instance().take(size) : nullptr;
+  void* block = take_kept(bytes);
   if (!block) {
-    if (live_bytes.load(std::memory_order_relaxed) + cached_bytes.load(std::memory_order_relaxed) >
-        memory_limit() - wanted) {
-      empty_cache();
-    }
-    block = system_allocate_large(size.bytes);
+    if (live_bytes.load(std::memory_order_relaxed) + cached_bytes() > memory_limit() - wanted) empty_cache();
+    block = take_new(bytes);
   }
   if (!block) {
     empty_cache();
-    block = system_allocate_large(size.bytes);
+    block = take_new(bytes);
   }
   if (!block) throw_out_of_memory(bytes);
   count_large(wanted);
@@ -157,10 +160,11 @@ void* allocate_large(std::size_t bytes) {
 }
 
 void free_large(void* block, std::size_t bytes) noexcept {
-  const SizeClass size = size_class(bytes);
-  live_bytes.fetch_sub(static_cast<std::int64_t>(size.bytes), std::memory_order_relaxed);
-  if (kCache) Bins::instance().put(block, size);
-  else system_free_large(block, size.bytes);
+  const std::size_t taken = occupied(bytes);
+  live_bytes.fetch_sub(static_cast<std::int64_t>(taken), std::memory_order_relaxed);
+  if (!kCache) std::free(block);
+  else if (in_arena(bytes)) detail::Arena::instance().put(block, taken);
+  else Bins::instance().put(block, size_class(bytes));
 }
 
 // --- small blocks
@@ -220,7 +224,7 @@ void refill(std::size_t c) {
     mine.lists[c] = std::exchange(orphans.lists[c], nullptr);
   }
   if (mine.lists[c]) return;
-  auto* slab = static_cast<std::byte*>(system_allocate(kAlign, kSlabBytes));
+  auto* slab = static_cast<std::byte*>(system_allocate(kSlabBytes));
   if (!slab) throw_out_of_memory(kSlabBytes);
   const std::size_t bytes = (c + 1) * kAlign;
   // Linked so that blocks are handed out in the order of their addresses.
@@ -233,7 +237,7 @@ void* detail::allocate_block(std::size_t bytes) {
   if (bytes > kSmallBytes) return allocate_large(bytes);
   const std::size_t c = bytes == 0 ? 0 : (bytes - 1) / kAlign;
   if constexpr (!kCache) {
-    void* block = system_allocate(kAlign, (c + 1) * kAlign);
+    void* block = system_allocate((c + 1) * kAlign);
     if (!block) throw_out_of_memory(bytes);
     return block;
   }
@@ -306,7 +310,7 @@ void detail::LiveCounts::register_thread() noexcept {
 }
 
 MemoryStats memory_stats() noexcept {
-  MemoryStats stats{live_bytes.load(), peak_bytes.load(), cached_bytes.load(), system_blocks.load()};
+  MemoryStats stats{live_bytes.load(), peak_bytes.load(), cached_bytes(), system_blocks.load()};
   Census& census = Census::instance();
   const std::scoped_lock lock(census.mutex);
   stats.live_nodes = census.nodes;
@@ -320,14 +324,17 @@ MemoryStats memory_stats() noexcept {
 
 void reset_peak_bytes() noexcept { peak_bytes = live_bytes.load(); }
 
-void empty_cache() noexcept { Bins::instance().clear(); }
+void empty_cache() noexcept {
+  Bins::instance().clear();
+  detail::Arena::instance().release();
+}
 
 void set_memory_limit(std::int64_t bytes) {
   const std::int64_t live = live_bytes.load();
   if (bytes < live)
     throw_invalid("set_memory_limit: the limit must be at least the {} bytes live; got {}", live, bytes);
   limit.store(bytes, std::memory_order_relaxed);
-  if (live + cached_bytes.load() > bytes) empty_cache();
+  if (live + cached_bytes() > bytes) empty_cache();
 }
 
 std::int64_t memory_limit() noexcept { return limit.load(std::memory_order_relaxed); }

@@ -8,12 +8,12 @@
 #include <string>
 #include <utility>
 
-/// The memory of tensors and nodes: blocks that are freed are kept for the next request of their size class, so that a
-/// training step in steady state asks the system for nothing.
+/// The memory of tensors and nodes: what is freed is kept for the next request, so that a training step in steady state
+/// asks the system for nothing.
 namespace tapestry {
 
 struct MemoryStats {
-  std::int64_t live_bytes = 0;     ///< handed out now in blocks over 1 KiB, by size class
+  std::int64_t live_bytes = 0;     ///< handed out now in blocks over 1 KiB, as rounded up
   std::int64_t peak_bytes = 0;     ///< most ever handed out since reset_peak_bytes()
   std::int64_t cached_bytes = 0;   ///< large blocks freed and kept
   std::int64_t system_blocks = 0;  ///< blocks ever asked of the system: stands still in a steady loop
@@ -59,8 +59,9 @@ inline constexpr bool kUnderSanitizer = false;
 inline constexpr bool kUnderSanitizer = false;
 #endif
 
-/// A block of at least `bytes` bytes, aligned to 64. Small ones come from lists of this thread, large ones from shared
-/// bins. Throws OutOfMemory after having emptied the cache and tried again.
+/// A block of at least `bytes` bytes, aligned to 64. Up to 1 KiB they come from lists of this thread, below
+/// 1 MiB from shared lists by size, from there on they are cut from the arena (arena.h). Throws OutOfMemory after
+/// having emptied the cache and tried again.
 [[nodiscard]] void* allocate_block(std::size_t bytes);
 
 /// Takes back a block of allocate_block, from any thread; `bytes` is what was asked for.
