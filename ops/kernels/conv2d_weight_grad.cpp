@@ -11,12 +11,14 @@
 namespace tapestry::kernels {
 namespace {
 
-// Output pixels whose gradients are packed at a time: [128][64 filters] of floats are 32 KiB and stay in L1 or next to
-// it while all taps and channels pass by. It also bounds the length of one chain of additions.
-constexpr Index kPixelBlock = 128;
+// Gradients that are packed at a time, or read where they lie if all filters fit into one panel: those of 128 pixels
+// with 64 filters, 32 KiB of floats, stay in L1 or next to it while all taps and channels pass by. It also bounds the
+// length of one chain of additions.
+constexpr Index kGradientBlock = 128 * 64;
 constexpr Index kSumRows = 576;        // taps x channels of a task: with 64 filters 147 KiB of sums, which stay in L2
 constexpr Index kFewestChannels = 32;  // of a task, however many taps: packed gradients have to be used for something
 constexpr Index kNominalPanel = 64;    // filters
+constexpr Index kMergeBelow = 16;      // channels: fewer would fill too little of a tile
 constexpr Index kTasks = 32;
 
 /// dw as products of x, transposed, with dy: for every tap, channels x filters, summed over output pixels. Channels are
@@ -42,13 +44,14 @@ class WeightGrad {
         taps_(shape.r * shape.s),
         panels_(kernels_, filters_),
         channel_blocks_(ceil_div(channels_, std::max(kSumRows / taps_, kFewestChannels))),
-        block_rows_(std::clamp(kPixelBlock / shape.ow, Index{1}, std::max(Index{1}, shape.n * shape.oh))) {
+        block_rows_(std::clamp(kGradientBlock / (std::clamp<Index>(ceil_div(filters_, 16) * 16, 16, 64) * shape.ow),
+                               Index{1}, std::max(Index{1}, shape.n * shape.oh))) {
     const double work =
         static_cast<double>(s_.n * s_.oh * s_.ow) * static_cast<double>(s_.k) * static_cast<double>(channels_ * taps_);
     // The order of additions hangs on the number of segments, so it must not hang on the width of panels.
     const Index cells = s_.groups * ceil_div(filters_, kNominalPanel) * channel_blocks_;
     segments_ = std::min(s_.n * s_.oh, task_count(work / static_cast<double>(cells), ceil_div(kTasks, cells)));
-    for (Index t = 0; t < s_.s; ++t) valid_.push_back(valid_columns(t));
+    list_pieces();
   }
 
   void run() const {
@@ -85,6 +88,34 @@ class WeightGrad {
             group * depth * panels_.padded_columns() + panels_.offset(p, depth) + taps_ * channels.begin * panel.width};
   }
 
+  /// Neighbouring taps of a kernel row, and output columns for which all of them lie inside the image.
+  struct Piece {
+    Index first, taps;
+    Range columns;
+  };
+
+  /// Of a kernel row, each tap and its columns. The pixels that the taps meet at one output pixel lie side by side, so
+  /// where channels are few (a stem has three), the columns that have all taps make one piece with the rows of all.
+  void list_pieces() {
+    Range all{0, s_.ow};
+    for (Index t = 0; t < s_.s; ++t) {
+      const Range columns = valid_columns(t);
+      all = {std::max(all.begin, columns.begin), std::min(all.end, columns.end)};
+    }
+    const bool merge = channels_ < kMergeBelow && s_.groups == 1 && s_.dilation_w == 1 && all.begin < all.end;
+    if (merge) pieces_.push_back({0, s_.s, all});
+    for (Index t = 0; t < s_.s; ++t) {
+      const Range columns = valid_columns(t);
+      if (!merge) {
+        pieces_.push_back({t, 1, columns});
+      } else {
+        pieces_.push_back({t, 1, {columns.begin, all.begin}});
+        pieces_.push_back({t, 1, {all.end, columns.end}});
+      }
+    }
+    std::erase_if(pieces_, [](const Piece& piece) { return piece.columns.size() == 0; });
+  }
+
   /// Output columns whose tap t lies inside the image.
   [[nodiscard]] Range valid_columns(Index t) const {
     const Index left = s_.pad_left - t * s_.dilation_w;  // x column = output column * stride - left
@@ -95,15 +126,22 @@ class WeightGrad {
 
   /// sums = the cell's part of dw from output rows `rows`, those of all images being numbered through; in blocks.
   void sum_segment(const Cell& cell, Range rows, Sum* sums) const {
-    const Scratch<T> packed(block_rows_ * s_.ow * cell.panel.width);
+    // A panel of all filters lies in dy as it would be packed.
+    const bool in_place = s_.groups == 1 && cell.panel.width == s_.k;
+    const Scratch<T> packed(in_place ? 0 : block_rows_ * s_.ow * cell.panel.width);
     const Scratch<Seg> segments(block_rows_);
+    std::fill_n(sums, taps_ * cell.channels.size() * cell.panel.width, Sum{0});
     for (Index begin = rows.begin; begin < rows.end; begin += block_rows_) {
       const Range block{begin, std::min(begin + block_rows_, rows.end)};
-      pack_rows(cell, block, packed.data());
-      for (Index tap = 0; tap < taps_; ++tap) {
-        const Index count = list_segments(block, tap, cell.panel.width, segments.data());
-        multiply(cell, {segments.data(), count}, packed.data(), begin > rows.begin,
-                 sums + tap * cell.channels.size() * cell.panel.width);
+      if (!in_place) pack_rows(cell, block, packed.data());
+      const T* const gradients = in_place ? dy_ + block.begin * s_.ow * s_.k : packed.data();
+      for (Index row = 0; row < s_.r; ++row) {
+        for (const Piece& piece : pieces_) {
+          const Index count = list_segments(block, row, piece, cell.panel.width, segments.data());
+          if (count == 0) continue;
+          multiply(cell, {segments.data(), count}, gradients, piece.taps * cell.channels.size(),
+                   sums + (row * s_.s + piece.first) * cell.channels.size() * cell.panel.width);
+        }
       }
     }
   }
@@ -115,12 +153,11 @@ class WeightGrad {
     }
   }
 
-  /// Runs of output pixels of the block that have the tap; runs that meet in x and in dy become one.
-  Index list_segments(Range rows, Index tap, Index width, Seg* segments) const {
-    const Index tap_row = tap / s_.s, tap_column = tap % s_.s;
-    const Range columns = valid_[static_cast<std::size_t>(tap_column)];
-    if (columns.size() == 0) return 0;
-    const Index x_column = columns.begin * s_.stride_w - s_.pad_left + tap_column * s_.dilation_w;
+  /// Runs of output pixels of the block that have the piece's taps of this kernel row; runs that meet in x and in dy
+  /// become one.
+  Index list_segments(Range rows, Index tap_row, const Piece& piece, Index width, Seg* segments) const {
+    const Range columns = piece.columns;
+    const Index x_column = columns.begin * s_.stride_w - s_.pad_left + piece.first * s_.dilation_w;
     Index count = 0;
     for (Index row = rows.begin; row < rows.end; ++row) {
       const Index x_row = row % s_.oh * s_.stride_h - s_.pad_top + tap_row * s_.dilation_h;
@@ -144,23 +181,24 @@ class WeightGrad {
     Index count;
   };
 
-  void multiply(const Cell& cell, Segments segments, const T* packed, bool add, Sum* sums) const {
+  /// Adds to `rows` sums: those of the channels of one tap, or of several taps side by side.
+  void multiply(const Cell& cell, Segments segments, const T* gradients, Index rows, Sum* sums) const {
     Tile<T, Sum> tile{};
     tile.segments = segments.first;
     tile.segment_count = segments.count;
     tile.a_row = 1;
     tile.a_k = s_.stride_w * s_.c;
-    tile.b = packed;
+    tile.b = gradients;
     tile.b_k = cell.panel.width;
     tile.c_row = cell.panel.width;
     tile.columns = cell.panel.width;
-    tile.add = add;
-    const Index tiles = ceil_div(cell.channels.size(), kernels_.max_rows[cell.panel.vectors]);
+    tile.add = true;
+    const Index tiles = ceil_div(rows, kernels_.max_rows[cell.panel.vectors]);
     for (Index t = 0; t < tiles; ++t) {
-      const Range rows = part(cell.channels.size(), tiles, t);
-      tile.a = x_ + cell.group * channels_ + cell.channels.begin + rows.begin;
-      tile.c = sums + rows.begin * cell.panel.width;
-      run_tile(kernels_, rows.size(), cell.panel.vectors, tile);
+      const Range of_tile = part(rows, tiles, t);
+      tile.a = x_ + cell.group * channels_ + cell.channels.begin + of_tile.begin;
+      tile.c = sums + of_tile.begin * cell.panel.width;
+      run_tile(kernels_, of_tile.size(), cell.panel.vectors, tile);
     }
   }
 
@@ -188,7 +226,7 @@ class WeightGrad {
   Index channel_blocks_;
   Index block_rows_;
   Index segments_ = 1;
-  std::vector<Range> valid_;  // [kernel column]
+  std::vector<Piece> pieces_;  // of a kernel row
 };
 
 }  // namespace

@@ -81,6 +81,20 @@ BOOST_AUTO_TEST_CASE(shapes_large_enough_to_be_cut_into_tasks_and_blocks_are_exa
   }
 }
 
+BOOST_AUTO_TEST_CASE(weight_gradients_of_few_channels_and_of_whole_panels_are_exact) {
+  for (const Conv2dShape& s :
+       {shape(5, 9, 9, 3, 64, 3, 3, same(1)),  // taps side by side; gradients read in place
+        shape(3, 16, 16, 3, 32, 7, 7, same(3, 2)), shape(4, 7, 5, 8, 16, 5, 3, same(1)),
+        shape(2, 2, 2, 3, 16, 3, 3, same(1)),                                            // no column has all taps
+        shape(3, 8, 8, 15, 16, 3, 3, {.pad_left = 2, .pad_right = 2, .dilation_w = 2}),  // dilated: taps apart
+        shape(4, 6, 6, 8, 16, 3, 3, same(1, 1, 2)),  // as many filters as a vector has lanes,
+        shape(4, 6, 6, 4, 32, 3, 3, same(1, 1, 4)),  // but in groups
+        shape(40, 32, 32, 3, 16, 3, 3, same(1)), shape(9, 32, 32, 16, 16, 3, 3, same(1))}) {
+    BOOST_TEST(exact_mismatch<float>(s) == "");
+    BOOST_TEST(exact_mismatch<double>(s) == "");
+  }
+}
+
 BOOST_AUTO_TEST_CASE(empty_extents_give_empty_results_zeros_or_bias) {
   for (const Conv2dShape& s : {shape(0, 4, 4, 3, 5, 3, 3, same(1)), shape(2, 4, 4, 0, 5, 3, 3, same(1)),
                                shape(2, 4, 4, 3, 0, 3, 3, same(1)), shape(2, 0, 4, 3, 5, 3, 3, same(2)),
