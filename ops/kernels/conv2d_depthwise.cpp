@@ -1,4 +1,5 @@
 #include <tapestry/ops/kernels/conv2d_gather.h>
+#include <tapestry/ops/kernels/prefetch.h>
 
 #include <algorithm>
 
@@ -16,6 +17,8 @@ void run_channelwise(const Gather<T>& g, const T* packed) {
   const double work = static_cast<double>(g.images * channels) * static_cast<double>(g.rows.taps()) *
                       static_cast<double>(g.columns.taps());
   const Index tasks = std::min(units, task_count(8 * work, kTasks));  // memory bound: some 8 times slower per product
+  const Index new_rows = ceil_div(g.in_h, std::max<Index>(1, g.out_h));
+  const Index new_columns = ceil_div(g.in_w, std::max<Index>(1, g.out_w));
   for_each_task(tasks, [&](Index task) {
     const FlushDenormals mode;
     const Index most = g.rows.longest() * g.columns.longest();
@@ -31,6 +34,10 @@ void run_channelwise(const Gather<T>& g, const T* packed) {
             inputs[taps] = (row.input * g.in_w + column.input) * channels;
             weights[taps++] = row.tap * g.kernel_w + column.tap;
           }
+        }
+        // The rows of x that the output row below will be the first to need, at the pixel of the last tap.
+        for (Index i = 1; taps > 0 && i <= new_rows; ++i) {
+          prefetch(x + inputs[taps - 1] + i * g.in_w * channels, new_columns * channels);
         }
         kernels.channelwise(channels, taps, inputs.data(), weights.data(), x, packed, g.bias, y);
       }
@@ -63,6 +70,7 @@ void channelwise_weight_grad(const Conv2dShape& s, const T* x, const T* dy, T* d
     std::fill(sum, sum + size, T{0});
     const Range images = part(s.n, segments, segment);
     for (Index row = images.begin * s.oh; row < images.end * s.oh; ++row) {
+      prefetch(dy + (row + 1) * s.ow * channels, s.ow * channels);
       const T* const image = x + row / s.oh * s.h * s.w * channels;
       for (const TapRun& r : rows[row % s.oh]) {
         for (Index t = 0; t < s.s; ++t) {
