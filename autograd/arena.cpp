@@ -10,9 +10,8 @@ namespace tapestry::detail {
 namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
-constexpr std::size_t kPage = 4096;  // the system's may be larger; it then gives back less
-// Addresses cost nothing until they are used. Where so many are refused (ulimit -v), fewer have to do.
-constexpr std::size_t kMostAddresses = std::size_t{1} << 44, kFewestAddresses = std::size_t{1} << 26;
+constexpr std::size_t kPage = 4096;                       // the system's may be larger; it then gives back less
+constexpr std::size_t kAddresses = std::size_t{1} << 44;  // cost nothing until they are used
 
 std::byte* aligned_up(std::byte* address, std::size_t to) {
   const auto value = reinterpret_cast<std::uintptr_t>(address);
@@ -22,7 +21,7 @@ std::byte* aligned_up(std::byte* address, std::size_t to) {
 /// Takes the pages of a range away; the addresses stay.
 void drop_pages(std::byte* begin, std::byte* end) noexcept {
   std::byte* const first = aligned_up(begin, kPage);
-  const auto last = reinterpret_cast<std::byte*>(reinterpret_cast<std::uintptr_t>(end) / kPage * kPage);
+  std::byte* const last = end - reinterpret_cast<std::uintptr_t>(end) % kPage;
   if (first < last) madvise(first, static_cast<std::size_t>(last - first), MADV_DONTNEED);
 }
 
@@ -78,27 +77,32 @@ void* Arena::take_new(std::size_t bytes) noexcept {
   return block;
 }
 
-/// Sets addresses aside; how many there are is seen from end_.
-void Arena::reserve() noexcept {
-  for (std::size_t bytes = kMostAddresses; bytes >= kFewestAddresses; bytes /= 2) {
-    void* const begin = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+/// Sets addresses aside for at least `bytes`.
+bool Arena::reserve(std::size_t bytes) noexcept {
+  const std::size_t needed = bytes + 2 * kHugePage;  // with what rounding takes at both ends
+  for (std::size_t size = kAddresses; size >= needed; size /= 2) {
+    void* const begin = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (begin == MAP_FAILED) continue;
-    end_ = static_cast<std::byte*>(begin) + bytes;
+    // Where addresses are scarce (ulimit -v), half of what there is stays for everybody else, and for another time.
+    if (size < kAddresses && size / 2 >= needed) {
+      size /= 2;
+      munmap(static_cast<std::byte*>(begin) + size, size);
+    }
     top_ = aligned_up(static_cast<std::byte*>(begin), kHugePage);
+    end_ = static_cast<std::byte*>(begin) + size;
     // Tensors are walked end to end: large pages save most of their TLB misses and page faults. Advice only.
-    madvise(begin, bytes, MADV_HUGEPAGE);
-    return;
+    madvise(begin, size, MADV_HUGEPAGE);
+    return true;
   }
+  return false;
 }
 
 /// Opens as many further addresses as a block of `bytes` needs.
 bool Arena::grow(std::size_t bytes) noexcept {
-  if (end_ == nullptr) reserve();
-  if (bytes > static_cast<std::size_t>(end_ - top_)) return false;
+  if (bytes + kHugePage > static_cast<std::size_t>(end_ - top_) && !reserve(bytes)) return false;
   const auto& ranges = unbacked_.ranges();
   const std::size_t have = !ranges.empty() && ranges.back().end() == top_ ? ranges.back().bytes : 0;
-  const std::size_t more =
-      std::min((bytes - have + kHugePage - 1) / kHugePage * kHugePage, static_cast<std::size_t>(end_ - top_));
+  const std::size_t more = (bytes - have + kHugePage - 1) / kHugePage * kHugePage;
   if (mprotect(top_, more, PROT_READ | PROT_WRITE) != 0) return false;
   try {
     unbacked_.put(top_, more);

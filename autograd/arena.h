@@ -33,10 +33,10 @@ class FreeRanges {
   std::size_t bytes_ = 0;  // of all together
 };
 
-/// One stretch of addresses on huge pages, from which blocks of any size are cut. What is free joins with what is free
+/// A stretch of addresses on huge pages, from which blocks of any size are cut. What is free joins with what is free
 /// beside it: a training step frees the many small tensors of its last layers when it needs large ones for the
-/// gradients of its first, and lists by size would hold memory for both. (ResNet-18 at batch
-/// 128: 743 MiB instead of 904.)
+/// gradients of its first, and lists by size would hold memory for both (ResNet-18 at batch 128: 904 MiB instead of
+/// 748).
 class Arena {
  public:
   /// Never destroyed: tensors with static storage may be freed after it.
@@ -54,7 +54,7 @@ class Arena {
 
  private:
   Arena() = default;
-  void reserve() noexcept;
+  bool reserve(std::size_t bytes) noexcept;
   bool grow(std::size_t bytes) noexcept;
 
   std::mutex mutex_;
