@@ -20,7 +20,7 @@ namespace {
 constexpr bool kCache = !detail::kUnderSanitizer;
 
 constexpr std::size_t kAlign = 64;                      // a cache line and the widest vector
-constexpr std::size_t kLargest = std::size_t{1} << 62;  // bytes; rounding up to a size class does not overflow
+constexpr std::size_t kLargest = std::size_t{1} << 62;  // bytes; rounding up does not overflow
 constexpr std::size_t kSmallBytes = 1024;               // up to here: lists of the thread, one per multiple of 64
 constexpr std::size_t kSlabBytes = 64 * 1024;           // small blocks are cut from slabs of this size
 constexpr std::size_t kArenaBytes = 1 << 20;            // from here on: cut from the arena
@@ -54,7 +54,7 @@ struct SizeClass {
   std::size_t bytes;
 };
 
-SizeClass size_class(std::size_t bytes) noexcept {
+constexpr SizeClass size_class(std::size_t bytes) noexcept {
   const auto shift = static_cast<int>(std::bit_width(bytes - 1)) - 4;  // bytes > kSmallBytes, so shift > 0
   const std::size_t eighths = ((bytes - 1) >> shift) + 1;              // 9 .. 16 units of 2^shift
   return {static_cast<std::size_t>(shift) * 8 + (eighths - 9), eighths << shift};
@@ -104,7 +104,7 @@ class Bins {
 
  private:
   std::mutex mutex_;
-  std::array<std::vector<void*>, 64 * 8> bins_;
+  std::array<std::vector<void*>, size_class(kArenaBytes - 1).index + 1> bins_;
   std::size_t bytes_ = 0;
 };
 

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <new>
+#include <numeric>
 
 namespace tapestry::detail {
 namespace {
@@ -34,7 +36,6 @@ std::byte* FreeRanges::take(std::size_t bytes) noexcept {
   }
   if (best == ranges_.end()) return nullptr;
   std::byte* const begin = best->begin;
-  bytes_ -= bytes;
   if (best->bytes == bytes) ranges_.erase(best);
   else *best = {begin + bytes, best->bytes - bytes};
   return begin;
@@ -57,7 +58,11 @@ void FreeRanges::put(std::byte* begin, std::size_t bytes) {
   } else {
     ranges_.insert(after, {begin, bytes});
   }
-  bytes_ += bytes;
+}
+
+std::size_t FreeRanges::bytes() const noexcept {
+  return std::accumulate(ranges_.begin(), ranges_.end(), std::size_t{0},
+                         [](std::size_t sum, const Range& range) { return sum + range.bytes; });
 }
 
 Arena& Arena::instance() {

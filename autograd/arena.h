@@ -22,15 +22,11 @@ class FreeRanges {
     [[nodiscard]] std::byte* end() const noexcept { return begin + bytes; }
   };
   [[nodiscard]] const std::vector<Range>& ranges() const noexcept { return ranges_; }
-  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
-  void clear() noexcept {
-    ranges_.clear();
-    bytes_ = 0;
-  }
+  [[nodiscard]] std::size_t bytes() const noexcept;  // of all together
+  void clear() noexcept { ranges_.clear(); }
 
  private:
   std::vector<Range> ranges_;
-  std::size_t bytes_ = 0;  // of all together
 };
 
 /// A stretch of addresses on huge pages, from which blocks of any size are cut. What is free joins with what is free

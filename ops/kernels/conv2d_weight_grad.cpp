@@ -44,8 +44,8 @@ class WeightGrad {
         taps_(shape.r * shape.s),
         panels_(kernels_, filters_),
         channel_blocks_(ceil_div(channels_, std::max(kSumRows / taps_, kFewestChannels))),
-        block_rows_(std::clamp(kGradientBlock / (std::clamp<Index>(ceil_div(filters_, 16) * 16, 16, 64) * shape.ow),
-                               Index{1}, std::max(Index{1}, shape.n * shape.oh))) {
+        block_rows_(std::clamp(kGradientBlock / (nominal_width() * shape.ow), Index{1},
+                               std::max(Index{1}, shape.n * shape.oh))) {
     const double work =
         static_cast<double>(s_.n * s_.oh * s_.ow) * static_cast<double>(s_.k) * static_cast<double>(channels_ * taps_);
     // The order of additions hangs on the number of segments, so it must not hang on the width of panels.
@@ -77,6 +77,8 @@ class WeightGrad {
     Index offset;  ///< of its sums within a segment's
   };
 
+  /// Columns of a panel if registers had 16 lanes: what the order of additions hangs on is the same on all.
+  [[nodiscard]] Index nominal_width() const { return std::min(ceil_div(filters_, 16) * 16, kNominalPanel); }
   [[nodiscard]] Index segment_size() const { return s_.groups * taps_ * channels_ * panels_.padded_columns(); }
 
   [[nodiscard]] Cell cell(Index i) const {
