@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <limits>
 
-#include <tapestry/autograd/check.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/autograd/sweep.h>
 

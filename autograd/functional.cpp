@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include <tapestry/autograd/backward.h>
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/grad_mode.h>
 
 namespace tapestry {

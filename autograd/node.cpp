@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/autograd/sweep.h>
 

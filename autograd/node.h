@@ -4,9 +4,9 @@
 #include <mutex>
 #include <span>
 
-#include <tapestry/autograd/allocator.h>
-#include <tapestry/autograd/call_site.h>
-#include <tapestry/autograd/ref.h>
+#include <tapestry/autograd/base/call_site.h>
+#include <tapestry/autograd/memory/allocator.h>
+#include <tapestry/autograd/memory/ref.h>
 #include <tapestry/autograd/tensor.h>
 
 namespace tapestry {

@@ -4,8 +4,8 @@
 #include <mutex>
 #include <numbers>
 
-#include <tapestry/autograd/check.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/parallel.h>
 
 namespace tapestry {
 

@@ -1,17 +1,17 @@
 #pragma once
 
 /// Everything. Programs that compile often include the parts they use.
-#include <tapestry/autograd/allocator.h>
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/base/parallel.h>
+#include <tapestry/autograd/base/version.h>
 #include <tapestry/autograd/functional.h>
 #include <tapestry/autograd/grad_mode.h>
-#include <tapestry/autograd/gradcheck.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/gradcheck/gradcheck.h>
+#include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/autograd/tape.h>
 #include <tapestry/autograd/tensor.h>
-#include <tapestry/autograd/version.h>
 #include <tapestry/datasets/cifar.h>
 #include <tapestry/datasets/image_file.h>
 #include <tapestry/datasets/loader.h>

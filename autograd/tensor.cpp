@@ -7,10 +7,10 @@
 #include <limits>
 #include <ostream>
 
-#include <tapestry/autograd/allocator.h>
 #include <tapestry/autograd/backward.h>
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/grad_mode.h>
+#include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/autograd/node.h>
 
 namespace tapestry {

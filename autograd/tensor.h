@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include <tapestry/autograd/call_site.h>
-#include <tapestry/autograd/dtype.h>
-#include <tapestry/autograd/ref.h>
-#include <tapestry/autograd/shape.h>
-#include <tapestry/autograd/storage.h>
+#include <tapestry/autograd/base/call_site.h>
+#include <tapestry/autograd/base/dtype.h>
+#include <tapestry/autograd/base/shape.h>
+#include <tapestry/autograd/memory/ref.h>
+#include <tapestry/autograd/memory/storage.h>
 
 namespace tapestry {
 

@@ -5,9 +5,9 @@
 #include <utility>
 #include <vector>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/datasets/detail/records.h>
 #include <tapestry/datasets/patterns.h>
-#include <tapestry/datasets/records.h>
 
 namespace tapestry::datasets {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 
 namespace tapestry::datasets {
 namespace {

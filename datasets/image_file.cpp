@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/datasets/dataset.h>
-#include <tapestry/datasets/input_file.h>
+#include <tapestry/datasets/detail/input_file.h>
 
 // The one file that sees stb. Its functions are static here: the packaged library exports the same names, with decoders
 // for formats nobody asked for. Its texts for failures are composed in a buffer that threads would share: ours instead.

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 
 namespace tapestry::datasets {
 namespace {

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include <tapestry/autograd/check.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/parallel.h>
 
 namespace tapestry::datasets {
 namespace {

@@ -7,10 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include <tapestry/autograd/check.h>
-#include <tapestry/autograd/parallel.h>
-#include <tapestry/datasets/draw_pattern.h>
-#include <tapestry/datasets/records.h>
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/parallel.h>
+#include <tapestry/datasets/detail/draw_pattern.h>
+#include <tapestry/datasets/detail/records.h>
 
 namespace tapestry::datasets {
 namespace {

@@ -7,7 +7,7 @@
 #include <memory>
 #include <utility>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 
 namespace tapestry::datasets {
 namespace {

@@ -21,10 +21,10 @@
 #include <common/train_setup.h>
 #include <fmt/format.h>
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/base/parallel.h>
+#include <tapestry/autograd/base/version.h>
 #include <tapestry/autograd/grad_mode.h>
-#include <tapestry/autograd/parallel.h>
 #include <tapestry/autograd/random.h>
-#include <tapestry/autograd/version.h>
 #include <tapestry/datasets/image_file.h>
 #include <tapestry/datasets/loader.h>
 #include <tapestry/nn/models/models.h>

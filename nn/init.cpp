@@ -5,7 +5,7 @@
 #include <numbers>
 #include <vector>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/random.h>
 
 namespace tapestry::nn::init {

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/nn/activation.h>
 #include <tapestry/nn/conv.h>
 #include <tapestry/nn/dropout.h>

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <unordered_set>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/node.h>
 #include <tapestry/ops/cast.h>

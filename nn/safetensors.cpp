@@ -8,8 +8,8 @@
 #include <set>
 #include <tuple>
 
-#include <tapestry/autograd/check.h>
-#include <tapestry/nn/json_reader.h>
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/nn/detail/json_reader.h>
 
 namespace tapestry::nn {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <tapestry/autograd/tensor.h>
-#include <tapestry/nn/atomic_file.h>
+#include <tapestry/nn/detail/atomic_file.h>
 
 /// The safetensors format: a little-endian u64, the length of the header; a JSON object with dtype, shape and place of
 /// every tensor, strings under "__metadata__"; the elements. Read strictly: what is not exactly that is refused, with

@@ -3,13 +3,13 @@
 #include <numbers>
 #include <utility>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
-#include <tapestry/ops/common.h>
 #include <tapestry/ops/compare.h>
-#include <tapestry/ops/fusion.h>
+#include <tapestry/ops/detail/common.h>
+#include <tapestry/ops/detail/fusion.h>
 #include <tapestry/ops/kernels/elementwise.h>
 #include <tapestry/ops/unary.h>
 

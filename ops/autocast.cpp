@@ -1,6 +1,6 @@
 #include <tapestry/ops/autocast.h>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 
 namespace tapestry {
 

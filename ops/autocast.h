@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include <tapestry/autograd/dtype.h>
+#include <tapestry/autograd/base/dtype.h>
 
 namespace tapestry {
 

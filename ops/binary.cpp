@@ -1,12 +1,12 @@
 #include <tapestry/ops/binary.h>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/cast.h>
-#include <tapestry/ops/common.h>
 #include <tapestry/ops/compare.h>
-#include <tapestry/ops/fusion.h>
+#include <tapestry/ops/detail/common.h>
+#include <tapestry/ops/detail/fusion.h>
 #include <tapestry/ops/kernels/elementwise.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/unary.h>

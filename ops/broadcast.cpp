@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/cast.h>
-#include <tapestry/ops/common.h>
+#include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/kernels/broadcast.h>
 #include <tapestry/ops/kernels/reduce.h>
 

@@ -4,9 +4,9 @@
 #include <cstring>
 #include <limits>
 
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/record.h>
-#include <tapestry/ops/kernels/bf16.h>
+#include <tapestry/ops/kernels/simd/bf16.h>
 
 namespace tapestry {
 namespace {

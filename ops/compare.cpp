@@ -2,11 +2,11 @@
 
 #include <limits>
 
-#include <tapestry/autograd/check.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/broadcast.h>
-#include <tapestry/ops/common.h>
+#include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/kernels/elementwise.h>
 
 namespace tapestry {

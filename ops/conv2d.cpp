@@ -3,16 +3,16 @@
 #include <cstdint>
 #include <type_traits>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/autocast.h>
 #include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/cast.h>
-#include <tapestry/ops/common.h>
-#include <tapestry/ops/kernels/conv2d.h>
-#include <tapestry/ops/kernels/conv2d_bf16.h>
-#include <tapestry/ops/kernels/winograd.h>
+#include <tapestry/ops/detail/common.h>
+#include <tapestry/ops/kernels/conv2d/bf16.h>
+#include <tapestry/ops/kernels/conv2d/conv2d.h>
+#include <tapestry/ops/kernels/conv2d/winograd.h>
 #include <tapestry/ops/precision.h>
 
 namespace tapestry {

@@ -3,12 +3,12 @@
 #include <limits>
 #include <vector>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
-#include <tapestry/ops/common.h>
 #include <tapestry/ops/compare.h>
+#include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/kernels/loss.h>
 #include <tapestry/ops/loss.h>
 #include <tapestry/ops/reduce.h>

@@ -1,12 +1,12 @@
 #include <tapestry/ops/dropout.h>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
-#include <tapestry/ops/common.h>
 #include <tapestry/ops/compare.h>
+#include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/kernels/dropout.h>
 
 namespace tapestry {

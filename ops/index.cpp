@@ -7,12 +7,12 @@
 #include <type_traits>
 #include <vector>
 
-#include <tapestry/autograd/check.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/cast.h>
-#include <tapestry/ops/common.h>
 #include <tapestry/ops/compare.h>
+#include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/shape_ops.h>
 
 namespace tapestry {

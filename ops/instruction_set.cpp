@@ -2,8 +2,8 @@
 
 #include <string>
 
-#include <tapestry/autograd/check.h>
-#include <tapestry/ops/kernels/instruction_set.h>
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/ops/kernels/simd/instruction_set.h>
 
 namespace tapestry {
 

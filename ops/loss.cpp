@@ -1,10 +1,10 @@
 #include <tapestry/ops/loss.h>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
-#include <tapestry/ops/common.h>
 #include <tapestry/ops/compare.h>
+#include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/softmax.h>
 #include <tapestry/ops/unary.h>

@@ -3,14 +3,14 @@
 #include <type_traits>
 #include <vector>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/autocast.h>
 #include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/cast.h>
-#include <tapestry/ops/common.h>
-#include <tapestry/ops/kernels/gemm.h>
-#include <tapestry/ops/kernels/gemm_bf16.h>
+#include <tapestry/ops/detail/common.h>
+#include <tapestry/ops/kernels/gemm/gemm.h>
+#include <tapestry/ops/kernels/gemm/gemm_bf16.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/shape_ops.h>
 

@@ -5,13 +5,13 @@
 #include <utility>
 #include <vector>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
-#include <tapestry/ops/common.h>
 #include <tapestry/ops/compare.h>
-#include <tapestry/ops/fusion.h>
+#include <tapestry/ops/detail/common.h>
+#include <tapestry/ops/detail/fusion.h>
 #include <tapestry/ops/kernels/batch_norm.h>
 #include <tapestry/ops/kernels/layer_norm.h>
 #include <tapestry/ops/reduce.h>

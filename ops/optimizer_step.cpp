@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include <tapestry/ops/common.h>
+#include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/kernels/optimizer_step.h>
 
 namespace tapestry {

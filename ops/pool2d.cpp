@@ -4,9 +4,9 @@
 #include <memory>
 #include <vector>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
-#include <tapestry/ops/common.h>
+#include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/kernels/pool2d.h>
 
 namespace tapestry {

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <limits>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/cast.h>
-#include <tapestry/ops/common.h>
 #include <tapestry/ops/compare.h>
+#include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/index.h>
 #include <tapestry/ops/kernels/reduce.h>
 #include <tapestry/ops/shape_ops.h>

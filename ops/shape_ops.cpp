@@ -4,11 +4,11 @@
 #include <cstring>
 #include <numeric>
 
-#include <tapestry/autograd/check.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
-#include <tapestry/ops/common.h>
+#include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/index.h>
 #include <tapestry/ops/kernels/strided_copy.h>
 

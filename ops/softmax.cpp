@@ -2,7 +2,7 @@
 
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
-#include <tapestry/ops/common.h>
+#include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/kernels/softmax.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/unary.h>

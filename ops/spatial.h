@@ -2,7 +2,7 @@
 
 #include <optional>
 
-#include <tapestry/autograd/shape.h>
+#include <tapestry/autograd/base/shape.h>
 
 namespace tapestry {
 

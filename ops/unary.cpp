@@ -2,11 +2,11 @@
 
 #include <numbers>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
-#include <tapestry/ops/common.h>
 #include <tapestry/ops/compare.h>
+#include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/kernels/elementwise.h>
 
 namespace tapestry {

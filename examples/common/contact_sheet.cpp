@@ -7,7 +7,7 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 
 namespace tapestry::examples {
 

@@ -1,6 +1,6 @@
 #include <tapestry/nn/models/models.h>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 
 namespace tapestry::nn::models {
 namespace {

@@ -1,6 +1,6 @@
 #include <tapestry/nn/models/resnet.h>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/nn/init.h>
 #include <tapestry/ops/activation.h>
 #include <tapestry/ops/binary.h>

@@ -4,9 +4,9 @@
 #include <functional>
 #include <stdexcept>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/grad_mode.h>
-#include <tapestry/autograd/parallel.h>
 
 namespace tapestry::optim {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/ops/cast.h>
 

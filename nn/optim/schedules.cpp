@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 
 namespace tapestry::optim {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/ops/optimizer_step.h>
 

@@ -3,10 +3,10 @@
 #include <tapestry/ops/kernels/batch_norm.h>
 
 #include <tapestry/ops/kernels/batch_norm_loops.h>
-#include <tapestry/ops/kernels/bf16.h>
 #include <tapestry/ops/kernels/elementwise.h>
-#include <tapestry/ops/kernels/prefetch.h>
-#include <tapestry/ops/kernels/scratch.h>
+#include <tapestry/ops/kernels/simd/bf16.h>
+#include <tapestry/ops/kernels/simd/prefetch.h>
+#include <tapestry/ops/kernels/simd/scratch.h>
 
 #include <algorithm>
 #include <type_traits>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <tapestry/autograd/dtype.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/dtype.h>
+#include <tapestry/autograd/base/parallel.h>
 
 /// Statistics and affine maps per channel of x [rows, channels]. T is float, double or BFloat16; beside BFloat16
 /// everything per channel is float, and so is the arithmetic. The tree of additions depends on the sizes alone.

@@ -1,5 +1,5 @@
 // Plain loops over channels, which the compiler vectorises for each instruction set in turn.
-#include <tapestry/ops/kernels/simd_targets.h>
+#include <tapestry/ops/kernels/simd/targets.h>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tapestry/ops/kernels/batch_norm_loops.cpp"
@@ -10,7 +10,7 @@
 #include <algorithm>
 
 #include <tapestry/ops/kernels/batch_norm_loops.h>
-#include <tapestry/ops/kernels/prefetch.h>
+#include <tapestry/ops/kernels/simd/prefetch.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace tapestry::kernels {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 
 #include <array>
 

@@ -1,6 +1,6 @@
 // Plain loops: inside HWY_NAMESPACE the compiler vectorises them for each instruction set in turn. Only transcendental
 // functions are written on Highway's vectors.
-#include <tapestry/ops/kernels/simd_targets.h>
+#include <tapestry/ops/kernels/simd/targets.h>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tapestry/ops/kernels/elementwise.cpp"

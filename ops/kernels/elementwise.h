@@ -1,7 +1,7 @@
 #pragma once
 
-#include <tapestry/autograd/dtype.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/dtype.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/ops/kernels/broadcast.h>
 
 /// Elementwise loops, compiled for every instruction set and chosen at run time.

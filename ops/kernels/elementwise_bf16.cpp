@@ -1,6 +1,6 @@
 // Elementwise loops over bfloat16: piece by piece through the loops of float, in buffers that stay in L1.
-#include <tapestry/ops/kernels/bf16.h>
 #include <tapestry/ops/kernels/elementwise.h>
+#include <tapestry/ops/kernels/simd/bf16.h>
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include <tapestry/ops/kernels/simd_targets.h>
+#include <tapestry/ops/kernels/simd/targets.h>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tapestry/ops/kernels/layer_norm.cpp"
@@ -111,7 +111,7 @@ const void* layer_norm_table(bool is_double) {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <tapestry/ops/kernels/scratch.h>
+#include <tapestry/ops/kernels/simd/scratch.h>
 
 namespace tapestry::kernels {
 

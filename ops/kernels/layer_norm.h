@@ -1,6 +1,6 @@
 #pragma once
 
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 
 /// Normalisation of every row of x [rows, n]. T is float or double; results depend on the sizes alone, never on the
 /// number of threads.

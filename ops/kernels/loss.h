@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 
 /// Cross entropy of rows of logits. T is float or double.
 namespace tapestry::kernels {

@@ -1,4 +1,4 @@
-#include <tapestry/ops/kernels/simd_targets.h>
+#include <tapestry/ops/kernels/simd/targets.h>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tapestry/ops/kernels/optimizer_step.cpp"

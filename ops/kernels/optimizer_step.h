@@ -1,6 +1,6 @@
 #pragma once
 
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 
 /// Optimizer updates over n elements; see <tapestry/ops/optimizer_step.h> for the formulas. T is float or double.
 namespace tapestry::kernels {

@@ -1,4 +1,4 @@
-#include <tapestry/ops/kernels/simd_targets.h>
+#include <tapestry/ops/kernels/simd/targets.h>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tapestry/ops/kernels/pool2d.cpp"
@@ -11,7 +11,7 @@
 #include <type_traits>
 
 #include <tapestry/ops/kernels/pool2d.h>
-#include <tapestry/ops/kernels/prefetch.h>
+#include <tapestry/ops/kernels/simd/prefetch.h>
 
 #ifndef TAPESTRY_POOL2D_ONCE
 #define TAPESTRY_POOL2D_ONCE

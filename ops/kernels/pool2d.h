@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-#include <tapestry/autograd/dtype.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/dtype.h>
+#include <tapestry/autograd/base/parallel.h>
 
 /// Pooling over images [n, h, w, c]. T is float, double or BFloat16, which is computed
 /// in float. The same bits for any number of threads.

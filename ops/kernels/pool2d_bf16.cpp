@@ -1,6 +1,6 @@
 // Pooling of bfloat16: image by image through the loops of float. An image fits into L2, or nearly so.
-#include <tapestry/ops/kernels/as_dtype.h>
 #include <tapestry/ops/kernels/pool2d.h>
+#include <tapestry/ops/kernels/simd/as_dtype.h>
 
 namespace tapestry::kernels {
 namespace {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 
 /// Reductions of x [outer, n, inner] over its middle dimension. The tree of additions depends on the sizes alone.
 namespace tapestry::kernels {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 
 /// Softmax of x [outer, n, inner] along its middle dimension. T is float or double.
 namespace tapestry::kernels {

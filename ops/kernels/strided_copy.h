@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 
 /// Copies between a contiguous array and one walked with strides. Extents and strides have `rank` entries, strides
 /// count elements and may be negative; `bytes` is the size of an element: 1, 2, 4 or 8.

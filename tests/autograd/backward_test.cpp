@@ -5,9 +5,9 @@
 #include <functional>
 #include <stdexcept>
 
-#include <tapestry/autograd/allocator.h>
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/grad_mode.h>
+#include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>

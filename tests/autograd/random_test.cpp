@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/random.h>
 
 BOOST_AUTO_TEST_SUITE(random_test)

@@ -3,8 +3,8 @@
 #include <sstream>
 #include <thread>
 
-#include <tapestry/autograd/allocator.h>
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/autograd/tape.h>
 #include <tapestry/ops/binary.h>

@@ -5,7 +5,7 @@
 #include <stdexcept>
 
 #include <tapestry/autograd/backward.h>
-#include <tapestry/autograd/check.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/shape_ops.h>

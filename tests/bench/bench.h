@@ -1,6 +1,6 @@
 #pragma once
 
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/tensor.h>
 #include <tapestry/ops/precision.h>
 

@@ -1,4 +1,4 @@
-#include <tapestry/datasets/input_file.h>
+#include <tapestry/datasets/detail/input_file.h>
 
 #include <boost/test/unit_test.hpp>
 

@@ -8,7 +8,7 @@
 #include <numeric>
 #include <thread>
 
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/datasets/patterns.h>
 #include <tapestry/datasets/transforms.h>
 

@@ -6,8 +6,8 @@
 #include <array>
 #include <set>
 
-#include <tapestry/autograd/parallel.h>
-#include <tapestry/datasets/draw_pattern.h>
+#include <tapestry/autograd/base/parallel.h>
+#include <tapestry/datasets/detail/draw_pattern.h>
 
 #include "datasets/files.h"
 #include "support/expect.h"

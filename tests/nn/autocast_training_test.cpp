@@ -1,11 +1,11 @@
 #include <support/expect.h>
 
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/nn/models/models.h>
 #include <tapestry/nn/optim/sgd.h>
 #include <tapestry/ops/autocast.h>
-#include <tapestry/ops/kernels/bf16.h>
+#include <tapestry/ops/kernels/simd/bf16.h>
 #include <tapestry/ops/loss.h>
 #include <tapestry/ops/precision.h>
 

@@ -3,8 +3,8 @@
 #include <limits>
 
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/grad_mode.h>
-#include <tapestry/autograd/parallel.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/nn/linear.h>
 #include <tapestry/nn/optim/adamw.h>

@@ -4,9 +4,9 @@
 
 #include <memory>
 
-#include <tapestry/autograd/allocator.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/grad_mode.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/nn/dropout.h>
 #include <tapestry/nn/models/models.h>

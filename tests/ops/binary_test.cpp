@@ -7,9 +7,9 @@
 #include <limits>
 #include <stdexcept>
 
-#include <tapestry/autograd/allocator.h>
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/grad_mode.h>
+#include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/reduce.h>

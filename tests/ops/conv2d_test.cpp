@@ -5,10 +5,10 @@
 
 #include <stdexcept>
 
-#include <tapestry/autograd/allocator.h>
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/grad_mode.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/tape.h>
 #include <tapestry/ops/cast.h>

@@ -6,7 +6,7 @@
 #include <stdexcept>
 
 #include <tapestry/autograd/backward.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/ops/dropout.h>
 #include <tapestry/ops/reduce.h>

@@ -6,16 +6,16 @@
 #include <thread>
 #include <vector>
 
-#include <tapestry/autograd/allocator.h>
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/deferred.h>
-#include <tapestry/autograd/gradcheck.h>
+#include <tapestry/autograd/gradcheck/gradcheck.h>
+#include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/tape.h>
 #include <tapestry/ops/activation.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
-#include <tapestry/ops/fusion.h>
+#include <tapestry/ops/detail/fusion.h>
 #include <tapestry/ops/norm.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/shape_ops.h>

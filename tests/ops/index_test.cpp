@@ -8,7 +8,7 @@
 #include <stdexcept>
 
 #include <tapestry/autograd/backward.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/shape_ops.h>

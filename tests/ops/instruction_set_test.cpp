@@ -5,7 +5,7 @@
 #include <tapestry/autograd/random.h>
 #include <tapestry/ops/activation.h>
 #include <tapestry/ops/instruction_set.h>
-#include <tapestry/ops/kernels/gemm.h>
+#include <tapestry/ops/kernels/gemm/gemm.h>
 #include <tapestry/ops/matmul.h>
 
 using namespace tapestry;

@@ -7,7 +7,7 @@
 #include <stdexcept>
 
 #include <tapestry/autograd/backward.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/loss.h>
 #include <tapestry/ops/reduce.h>

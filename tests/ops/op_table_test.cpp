@@ -12,8 +12,8 @@
 #include <set>
 
 #include <tapestry/autograd/backward.h>
-#include <tapestry/autograd/gradcheck.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
+#include <tapestry/autograd/gradcheck/gradcheck.h>
 #include <tapestry/ops/cast.h>
 
 /// Walks the table of ops (support/op_table.h): what must hold for every differentiable op is verified here, once.

@@ -8,11 +8,11 @@
 
 #include <support/expect.h>
 #include <tapestry/autograd/backward.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/conv2d.h>
-#include <tapestry/ops/kernels/bf16.h>
+#include <tapestry/ops/kernels/simd/bf16.h>
 #include <tapestry/ops/matmul.h>
 
 using namespace tapestry;

@@ -8,7 +8,7 @@
 #include <stdexcept>
 
 #include <tapestry/autograd/backward.h>
-#include <tapestry/autograd/parallel.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/cast.h>

@@ -6,8 +6,8 @@
 #include <stdexcept>
 
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/grad_mode.h>
-#include <tapestry/autograd/parallel.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/ops/cast.h>
 

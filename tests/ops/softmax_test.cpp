@@ -5,8 +5,8 @@
 #include <stdexcept>
 
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/grad_mode.h>
-#include <tapestry/autograd/parallel.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/softmax.h>

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <tapestry/autograd/dtype.h>
-#include <tapestry/ops/kernels/bf16.h>
-#include <tapestry/ops/kernels/microkernel.h>
-#include <tapestry/ops/kernels/microkernel_amx-inl.h>
+#include <tapestry/autograd/base/dtype.h>
+#include <tapestry/ops/kernels/gemm/microkernel.h>
+#include <tapestry/ops/kernels/gemm/microkernel_amx-inl.h>
+#include <tapestry/ops/kernels/simd/bf16.h>
 
 #include <cmath>
 #include <cstring>

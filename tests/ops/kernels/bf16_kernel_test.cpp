@@ -1,7 +1,7 @@
-#include <tapestry/ops/kernels/bf16.h>
-#include <tapestry/ops/kernels/conv2d_bf16.h>
-#include <tapestry/ops/kernels/gemm.h>
-#include <tapestry/ops/kernels/gemm_bf16.h>
+#include <tapestry/ops/kernels/conv2d/bf16.h>
+#include <tapestry/ops/kernels/gemm/gemm.h>
+#include <tapestry/ops/kernels/gemm/gemm_bf16.h>
+#include <tapestry/ops/kernels/simd/bf16.h>
 
 #include <ops/kernels/amx_emulator.h>
 #include <ops/kernels/conv2d_cases.h>

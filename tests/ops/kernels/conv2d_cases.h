@@ -1,6 +1,6 @@
 #pragma once
 
-#include <tapestry/ops/kernels/conv2d.h>
+#include <tapestry/ops/kernels/conv2d/conv2d.h>
 
 #include <ostream>
 #include <random>

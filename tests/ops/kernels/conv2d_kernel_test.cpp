@@ -1,4 +1,4 @@
-#include <tapestry/ops/kernels/conv2d.h>
+#include <tapestry/ops/kernels/conv2d/conv2d.h>
 
 #include <ops/kernels/conv2d_cases.h>
 #include <boost/test/unit_test.hpp>

@@ -1,6 +1,6 @@
-#include <tapestry/ops/kernels/conv2d.h>
-#include <tapestry/ops/kernels/gemm.h>
-#include <tapestry/ops/kernels/instruction_set.h>
+#include <tapestry/ops/kernels/conv2d/conv2d.h>
+#include <tapestry/ops/kernels/gemm/gemm.h>
+#include <tapestry/ops/kernels/simd/instruction_set.h>
 
 #include <boost/test/unit_test.hpp>
 

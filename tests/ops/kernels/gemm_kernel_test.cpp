@@ -1,4 +1,4 @@
-#include <tapestry/ops/kernels/gemm.h>
+#include <tapestry/ops/kernels/gemm/gemm.h>
 
 #include <boost/test/unit_test.hpp>
 

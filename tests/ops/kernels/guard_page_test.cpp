@@ -1,17 +1,17 @@
 // Kernels on operands and results with forbidden pages around them. What comes out is checked elsewhere; here it is
 // that nothing beyond the ends is touched, for sizes on and off every vector length.
 #include <tapestry/ops/kernels/batch_norm.h>
-#include <tapestry/ops/kernels/bf16.h>
-#include <tapestry/ops/kernels/conv2d.h>
-#include <tapestry/ops/kernels/conv2d_bf16.h>
+#include <tapestry/ops/kernels/conv2d/bf16.h>
+#include <tapestry/ops/kernels/conv2d/conv2d.h>
 #include <tapestry/ops/kernels/dropout.h>
 #include <tapestry/ops/kernels/elementwise.h>
-#include <tapestry/ops/kernels/gemm.h>
-#include <tapestry/ops/kernels/gemm_bf16.h>
+#include <tapestry/ops/kernels/gemm/gemm.h>
+#include <tapestry/ops/kernels/gemm/gemm_bf16.h>
 #include <tapestry/ops/kernels/layer_norm.h>
 #include <tapestry/ops/kernels/loss.h>
 #include <tapestry/ops/kernels/optimizer_step.h>
 #include <tapestry/ops/kernels/reduce.h>
+#include <tapestry/ops/kernels/simd/bf16.h>
 #include <tapestry/ops/kernels/softmax.h>
 
 #include <ops/kernels/conv2d_cases.h>

@@ -1,4 +1,4 @@
-#include <tapestry/ops/kernels/winograd.h>
+#include <tapestry/ops/kernels/conv2d/winograd.h>
 
 #include <ops/kernels/conv2d_cases.h>
 #include <boost/test/unit_test.hpp>

@@ -1,0 +1,79 @@
+#include <tapestry/ops/detail/common.h>
+
+#include <cmath>
+#include <limits>
+
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/ops/cast.h>
+#include <tapestry/ops/kernels/simd/bf16.h>
+#include <tapestry/ops/precision.h>
+
+namespace tapestry {
+
+void check_float(const char* op, const Tensor& x) {
+  if (x.dtype() != f32 && x.dtype() != f64) {
+    throw_invalid("{}: the dtype must be f32 or f64; got {}, convert it with to(x, f32)", op, x.dtype());
+  }
+}
+
+void check_any_float(const char* op, const Tensor& x) {
+  if (!is_float(x.dtype())) {
+    throw_invalid("{}: the dtype must be f32, f64 or bf16; got {}, convert it with to(x, f32)", op, x.dtype());
+  }
+}
+
+void check_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
+  if (a.dtype() != b.dtype()) {
+    throw_invalid("{}: the dtypes must be equal; got {} and {}, convert one with to(x, {})", op, a.dtype(), b.dtype(),
+                  a.dtype());
+  }
+}
+
+void check_shape(const char* op, const char* what, const Tensor& x, const Shape& expected) {
+  if (x.shape() != expected) throw_invalid("{}: {} must be {}; got {}", op, what, expected, x.shape());
+}
+
+bool is_f32_or_bf16(const Tensor& a, const Tensor& b, const Tensor& c) noexcept {
+  const auto is = [](const Tensor& x) { return !x.defined() || x.dtype() == f32 || x.dtype() == bf16; };
+  return is(a) && is(b) && is(c);
+}
+
+bool has_bf16(const Tensor& a, const Tensor& b) noexcept { return a.dtype() == bf16 || b.dtype() == bf16; }
+
+Tensor widened(const Tensor& x) { return x.dtype() == bf16 ? to(x, f32) : x; }
+
+bool multiplies_f32_as_bf16() noexcept {
+  return float32_matmul_precision() == MatmulPrecision::medium && kernels::has_bf16_products();
+}
+
+template <class T>
+T number_as(const char* op, const Operand& operand) {
+  const double value = operand.number();
+  if constexpr (std::is_same_v<T, bool>) {
+    if (value != 0 && value != 1)
+      throw_invalid("{}: beside a bool tensor the number must be 0 or 1; got {}", op, value);
+    return value != 0;
+  } else if constexpr (std::is_integral_v<T>) {
+    const double end = std::ldexp(1.0, std::numeric_limits<T>::digits);  // one past the largest
+    if (!(value == std::floor(value) && value >= static_cast<double>(std::numeric_limits<T>::lowest()) &&
+          value < end)) {
+      throw_invalid("{}: beside a tensor of {} the number must be one that it can hold; got {}", op, dtype_of<T>,
+                    value);
+    }
+    return static_cast<T>(value);
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    return BFloat16(static_cast<float>(value));
+  } else {
+    return static_cast<T>(value);
+  }
+}
+
+template float number_as<float>(const char*, const Operand&);
+template double number_as<double>(const char*, const Operand&);
+template BFloat16 number_as<BFloat16>(const char*, const Operand&);
+template std::int64_t number_as<std::int64_t>(const char*, const Operand&);
+template std::int32_t number_as<std::int32_t>(const char*, const Operand&);
+template std::uint8_t number_as<std::uint8_t>(const char*, const Operand&);
+template bool number_as<bool>(const char*, const Operand&);
+
+}  // namespace tapestry

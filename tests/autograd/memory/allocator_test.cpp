@@ -1,0 +1,175 @@
+#include <support/expect.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <tapestry/autograd/memory/allocator.h>
+#include <tapestry/autograd/memory/detail/arena.h>
+#include <tapestry/autograd/tensor.h>
+#include <tapestry/ops/cast.h>
+
+using namespace tapestry;
+using namespace tapestry::test;
+
+namespace {
+
+constexpr std::int64_t kMiB = 1 << 20;
+
+/// Takes the limit away again, whatever a test does.
+struct Unlimited {
+  ~Unlimited() { set_memory_limit(kNoMemoryLimit); }
+};
+
+constexpr bool kCache = !detail::kUnderSanitizer;
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(allocator_test)
+
+BOOST_AUTO_TEST_CASE(live_and_peak_bytes_follow_the_tensors) {
+  const std::int64_t before = memory_stats().live_bytes;
+  reset_peak_bytes();
+  {
+    const Tensor x = empty({kMiB});  // 4 MiB of f32
+    BOOST_TEST(memory_stats().live_bytes >= before + 4 * kMiB);
+    BOOST_TEST(memory_stats().live_bytes <= before + 5 * kMiB);  // classes are an eighth apart
+  }
+  BOOST_TEST(memory_stats().live_bytes == before);
+  BOOST_TEST(memory_stats().peak_bytes >= before + 4 * kMiB);
+  reset_peak_bytes();
+  BOOST_TEST(memory_stats().peak_bytes == before);
+}
+
+BOOST_AUTO_TEST_CASE(a_freed_block_serves_the_next_request_of_its_size) {
+  if (!kCache) return;
+  for (const Index n : {Index{1000}, Index{100'000}, Index{3'000'000}}) {
+    empty_cache();  // large blocks join what is kept beside them
+    const void* first = empty({n}).data<float>();
+    const std::int64_t asked = memory_stats().system_blocks;
+    const Tensor again = empty({n - 1});
+    BOOST_TEST(again.data<float>() == first);
+    BOOST_TEST(memory_stats().system_blocks == asked);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(large_blocks_are_cut_up_and_joined_again) {
+  if (!kCache) return;
+  { const Tensor whole = empty({16 * kMiB}); }
+  const std::int64_t asked = memory_stats().system_blocks;
+  for (int round = 0; round < 2; ++round) {
+    {
+      std::vector<Tensor> parts;
+      for (int i = 0; i < 4; ++i) parts.push_back(full({4 * kMiB - 2048}, i));
+      parts.erase(parts.begin() + 1);  // freed in an order of their own
+      for (const Tensor& part : parts) BOOST_TEST(part.data<float>()[0] == part.data<float>()[part.numel() - 1]);
+    }
+    const Tensor whole = empty({16 * kMiB});
+  }
+  BOOST_TEST(memory_stats().system_blocks == asked);
+}
+
+BOOST_AUTO_TEST_CASE(emptied_addresses_are_used_again) {
+  if (!kCache) return;
+  for (int round = 0; round < 3; ++round) {
+    const Tensor x = full({2 * kMiB}, round);
+    BOOST_TEST(x.data<float>()[2 * kMiB - 1] == round);
+    const Tensor y = clone(x);
+    empty_cache();
+    BOOST_TEST(memory_stats().cached_bytes == 0);
+    BOOST_TEST(y.data<float>()[0] == round);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(free_ranges_join_their_neighbours_and_give_the_best_fit) {
+  std::vector<std::byte> memory(1000);
+  std::byte* const at = memory.data();
+  detail::FreeRanges free;
+  BOOST_TEST(free.take(1) == nullptr);
+  free.put(at, 100);
+  free.put(at + 200, 50);
+  free.put(at + 400, 80);
+  BOOST_TEST(free.ranges().size() == 3U);
+  BOOST_TEST(free.bytes() == 230U);
+  BOOST_TEST(free.take(101) == nullptr);
+  BOOST_TEST(free.take(60) == at + 400);  // 80 is nearer to 60 than 100 is
+  BOOST_TEST(free.take(50) == at + 200);  // all of it
+  BOOST_TEST(free.ranges().size() == 2U);
+  free.put(at + 200, 50);
+  free.put(at + 100, 100);  // closes the gap between two
+  BOOST_TEST(free.ranges().size() == 2U);
+  BOOST_TEST(free.ranges().front().bytes == 250U);
+  free.put(at + 400, 60);  // in front of one
+  free.put(at + 480, 20);  // behind one
+  BOOST_TEST(free.ranges().size() == 2U);
+  BOOST_TEST(free.ranges().back().begin == at + 400);
+  BOOST_TEST(free.ranges().back().bytes == 100U);
+  BOOST_TEST(free.bytes() == 350U);
+  BOOST_TEST(free.take(250) == at);
+  BOOST_TEST(free.bytes() == 100U);
+}
+
+BOOST_AUTO_TEST_CASE(data_is_aligned_to_64_bytes_and_large_blocks_do_not_share_page_offsets) {
+  std::vector<Tensor> large;
+  std::vector<std::uintptr_t> offsets;
+  empty_cache();
+  for (int i = 0; i < 8; ++i) {
+    large.push_back(empty({kMiB}));
+    const auto address = reinterpret_cast<std::uintptr_t>(large.back().data<float>());
+    BOOST_TEST(address % 64 == 0U);
+    if (kCache) {
+      for (const std::uintptr_t other : offsets) BOOST_TEST(address % 4096 != other);
+    }
+    offsets.push_back(address % 4096);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(empty_cache_gives_everything_back) {
+  { const Tensor x = empty({kMiB}), y = empty({1000}); }
+  if (kCache) BOOST_TEST(memory_stats().cached_bytes >= 4 * kMiB);
+  empty_cache();
+  BOOST_TEST(memory_stats().cached_bytes == 0);
+}
+
+BOOST_AUTO_TEST_CASE(beyond_the_limit_is_a_clear_error_and_nothing_is_lost) {
+  const Unlimited restore;
+  empty_cache();
+  const Tensor kept = full({1000}, 2);
+  const std::int64_t live = memory_stats().live_bytes;
+  set_memory_limit(live + 2 * kMiB);
+  BOOST_CHECK_EXCEPTION(empty({kMiB}), OutOfMemory, [&](const OutOfMemory& error) {
+    const std::string message = error.what();
+    BOOST_TEST(message.starts_with("memory: no room for a block of 4.0 MiB; "), message);
+    BOOST_TEST(message.ends_with(" MiB (set_memory_limit)"), message);
+    return true;
+  });
+  BOOST_TEST(memory_stats().live_bytes == live);
+  BOOST_TEST(kept.data<float>()[999] == 2);
+  const Tensor fits = empty({kMiB / 4});
+  BOOST_TEST(memory_stats().live_bytes > live);
+}
+
+BOOST_AUTO_TEST_CASE(kept_blocks_make_room_before_anybody_is_refused) {
+  const Unlimited restore;
+  empty_cache();
+  { const Tensor x = empty({kMiB}); }
+  set_memory_limit(memory_stats().live_bytes + 6 * kMiB);
+  const Tensor other_class = empty({kMiB * 5 / 4});
+  BOOST_TEST(memory_stats().cached_bytes == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_limit_below_what_is_live_is_refused) {
+  const Unlimited restore;
+  const Tensor x = empty({kMiB});
+  const std::int64_t live = memory_stats().live_bytes;
+  BOOST_TEST(error<std::invalid_argument>([] { set_memory_limit(1); }) ==
+             "set_memory_limit: the limit must be at least the " + std::to_string(live) + " bytes live; got 1");
+}
+
+BOOST_AUTO_TEST_CASE(more_than_the_system_has_is_a_clear_error) {
+  BOOST_CHECK_EXCEPTION(empty({Index{1} << 60}), OutOfMemory, [](const OutOfMemory& error) {
+    return std::string(error.what()).ends_with("and the system has no more");
+  });
+}
+
+BOOST_AUTO_TEST_SUITE_END()
