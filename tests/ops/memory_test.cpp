@@ -97,7 +97,7 @@ BOOST_AUTO_TEST_CASE(under_any_limit_an_op_gives_its_result_or_is_refused_and_no
     const std::int64_t live = memory_stats().live_bytes;
     int refused = 0;
     bool done = false;
-    for (std::int64_t room = 32 * 1024; !done; room += room / 2) {
+    for (std::int64_t room = 2048; !done; room += room / 2) {
       BOOST_REQUIRE_MESSAGE(room < 256 * kMiB, c.name << " needs more than 256 MiB");
       set_memory_limit(live + room);
       reset_peak_bytes();
