@@ -43,7 +43,7 @@ void detail::TensorImpl::destroy(TensorImpl* impl) noexcept {
 }
 
 Tensor detail::alias(const Tensor& x, const Shape& shape, Index byte_offset) {
-  return make(shape, x.dtype(), x.impl().storage, x.impl().address() + byte_offset);
+  return make(shape, x.dtype(), x.impl().storage, x.impl().bytes() + byte_offset);
 }
 
 Index Tensor::size(Index d) const { return shape()[normalize_dim("size", d, dim())]; }
