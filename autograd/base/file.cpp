@@ -123,11 +123,13 @@ FileReader::FileReader(const std::string& path, const std::string& advice) : pat
   check_path(path, advice);
   // Without O_NONBLOCK, opening a pipe would wait for its writer.
   Descriptor file = open_at(AT_FDCWD, path, O_RDONLY | O_NONBLOCK);
+  const int error = errno;
   struct stat status = {};
-  if (file.get() < 0 || ::fstat(file.get(), &status) != 0) {
-    throw FileError::refused(path, "be read", errno, FileError::nowhere, advice);
-  }
-  if (!S_ISREG(status.st_mode)) fail(FileError::nowhere, "a regular file", kind_of(status.st_mode));
+  const bool found = (file.get() >= 0 ? ::fstat(file.get(), &status) : ::stat(path.c_str(), &status)) == 0;
+  // A socket cannot even be opened; the system's reason would be "no such device".
+  if (found && !S_ISREG(status.st_mode)) fail(FileError::nowhere, "a regular file", kind_of(status.st_mode));
+  if (file.get() < 0) throw FileError::refused(path, "be read", error, FileError::nowhere, advice);
+  if (!found) throw FileError::refused(path, "be read", errno, FileError::nowhere, advice);
   size_ = status.st_size;
   descriptor_ = file.release();
 }
