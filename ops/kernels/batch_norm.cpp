@@ -2,11 +2,11 @@
 // columns; the sums of the repeats are merged at the end.
 #include <tapestry/ops/kernels/batch_norm.h>
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/batch_norm_loops.h>
 #include <tapestry/ops/kernels/elementwise.h>
 #include <tapestry/ops/kernels/simd/bf16.h>
 #include <tapestry/ops/kernels/simd/prefetch.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
 
 #include <algorithm>
 #include <type_traits>
