@@ -75,7 +75,7 @@ int main() try {
   nn::AnyModule other = nn::models::make("lecture_cnn", 20);
   try {
     nn::load(other, "model.safetensors");
-  } catch (const nn::FileError& error) {
+  } catch (const FileError& error) {
     std::printf("%s\n", error.what());
   }
 } catch (const std::exception& error) {
