@@ -39,16 +39,18 @@ class BatchNorm2d : public Module {
   Tensor running_mean_, running_var_, num_batches_tracked_;
 };
 
-struct LayerNormOptions {
-  double eps = 1e-5;
-  bool affine = true;  ///< weight and bias
-};
-
 /// layer_norm over the last dimensions, normalized_shape; weight and bias of that shape begin with 1 and 0.
 class LayerNorm : public Module {
  public:
-  explicit LayerNorm(const Shape& normalized_shape, const LayerNormOptions& options = {});
-  explicit LayerNorm(Index features, const LayerNormOptions& options = {}) : LayerNorm(Shape{features}, options) {}
+  struct Options {
+    double eps = 1e-5;
+    bool affine = true;  ///< weight and bias
+  };
+
+  explicit LayerNorm(const Shape& normalized_shape) : LayerNorm(normalized_shape, Options{}) {}
+  explicit LayerNorm(Index features) : LayerNorm(Shape{features}, Options{}) {}
+  LayerNorm(const Shape& normalized_shape, const Options& options);
+  LayerNorm(Index features, const Options& options) : LayerNorm(Shape{features}, options) {}
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
 
   [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }

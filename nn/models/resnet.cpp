@@ -21,8 +21,7 @@ BasicBlock::BasicBlock(Index in, Index out, Index stride)
 }
 
 Tensor BasicBlock::operator()(const Tensor& x, Here here) const {
-  const CallSite site(here);
-  const ModuleScope scope(path());
+  const LayerScope scope(*this, here);
   const Tensor y = bn2_(conv2_(relu(bn1_(conv1_(x)))));
   return relu(y + (downsample_ ? (*downsample_)(x) : x));
 }
@@ -68,8 +67,7 @@ ResNet::ResNet(const ResNetOptions& options)
 }
 
 Tensor ResNet::operator()(Tensor x, Here here) const {
-  const CallSite site(here);
-  const ModuleScope scope(path());
+  const LayerScope scope(*this, here);
   x = relu(bn1_(conv1_(x)));
   for (const Sequential& stage_of : stages_) x = stage_of(x);
   return fc_(flatten(global_avg_pool2d(x)));
