@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/philox.h>
 
 namespace tapestry::datasets {
 namespace {

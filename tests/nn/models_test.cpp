@@ -3,7 +3,7 @@
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/nn/models/models.h>
-#include <tapestry/ops/loss.h>
+#include <tapestry/ops/cross_entropy.h>
 
 using namespace tapestry;
 using namespace tapestry::test;
