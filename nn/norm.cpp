@@ -8,7 +8,7 @@
 
 namespace tapestry::nn {
 
-BatchNorm2d::BatchNorm2d(Index channels, const BatchNormOptions& options) : channels_(channels), options_(options) {
+BatchNorm2d::BatchNorm2d(Index channels, const Options& options) : channels_(channels), options_(options) {
   detail::check_positive("BatchNorm2d", "channels", channels);
   if (options.affine) {
     weight_ = param("weight", init::ones({channels}));
@@ -19,10 +19,12 @@ BatchNorm2d::BatchNorm2d(Index channels, const BatchNormOptions& options) : chan
     running_var_ = buffer("running_var", init::ones({channels}));
     num_batches_tracked_ = buffer("num_batches_tracked", init::zeros({}, i64));
   }
-  describe(fmt::format("BatchNorm2d {}", channels));
+  describe(fmt::format("BatchNorm2d {}{}", channels, options.relu ? ", relu" : ""));
 }
 
-Tensor BatchNorm2d::operator()(const Tensor& x, Here here) const {
+Tensor BatchNorm2d::operator()(const Tensor& x, Here here) const { return (*this)(x, AfterBatchNorm{}, here); }
+
+Tensor BatchNorm2d::operator()(const Tensor& x, const AfterBatchNorm& after, Here here) const {
   const LayerScope scope(*this, here);
   if (x.dim() != 4 || x.size(3) != channels_) {
     throw_invalid("BatchNorm2d: the input must be [N, H, W, {}]; got {}", channels_, x.shape());
@@ -31,7 +33,9 @@ Tensor BatchNorm2d::operator()(const Tensor& x, Here here) const {
                     {.training = is_training() || !options_.track_running_stats,
                      .momentum = options_.track_running_stats ? options_.momentum : 0.0,
                      .eps = options_.eps,
-                     .num_batches_tracked = num_batches_tracked_});
+                     .num_batches_tracked = num_batches_tracked_,
+                     .relu = after.relu || options_.relu,
+                     .residual = after.residual});
 }
 
 LayerNorm::LayerNorm(const Shape& normalized_shape, const Options& options)

@@ -7,7 +7,6 @@
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/detail/elementwise.h>
-#include <tapestry/ops/detail/fusion.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/shape_ops.h>
 #include <tapestry/ops/unary.h>
@@ -22,9 +21,6 @@ Tensor compute(const char* op, Binary kernel, const Operand& a, const Operand& b
   const Dtype dtype = common_dtype(op, a, b);
   check_arithmetic(op, dtype);
   const Shape shape = common_shape(op, a, b);
-  if (kernel == Binary::add && a.is_tensor() && b.is_tensor()) {
-    if (Tensor y = add_to_batch_norm(a.tensor(), b.tensor()); y.defined()) return y;
-  }
   const kernels::Broadcast plan = broadcast_plan(a, b, shape);
   Tensor y = empty(shape, dtype);
   visit_elements(op, dtype, a, b, [&]<class T>(const T* u, const T* v) {
