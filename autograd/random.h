@@ -2,8 +2,9 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
+#include <optional>
 
+#include <tapestry/autograd/memory/handle.h>
 #include <tapestry/autograd/tensor.h>
 
 namespace tapestry {
@@ -49,7 +50,7 @@ class Generator {
 
  private:
   struct Shared;
-  std::shared_ptr<Shared> shared_;
+  Handle<Shared> shared_;
 };
 
 /// What drawing ops use when no generator is given. Seeded with 0 at start, never by the clock.

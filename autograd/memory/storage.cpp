@@ -3,6 +3,7 @@
 #include <mutex>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include <tapestry/autograd/deferred.h>
 #include <tapestry/autograd/memory/allocator.h>
@@ -18,6 +19,13 @@ std::mutex& watchers_mutex() {
 }
 
 }  // namespace
+
+/// Whom it concerns when the bytes change.
+struct Storage::Watchers {
+  std::vector<Ref<Deferred>> computations;
+  DerivedKey key;
+  Ref<Storage> derived;
+};
 
 Storage::Storage(std::int64_t bytes) noexcept : bytes_(bytes) {}
 Storage::~Storage() = default;
@@ -40,18 +48,18 @@ void Storage::settle() { computation_->settle(); }
 
 void Storage::set_pending(Ref<Deferred> computation) noexcept {
   computation_ = std::move(computation);
-  pending_.store(true, std::memory_order_release);
+  pending_.store_release(true);
 }
 
 Storage::Watchers& Storage::watchers() {
-  if (!watchers_) watchers_ = std::make_unique<Watchers>();
+  if (!watchers_) watchers_ = make_handle<Watchers>();
   return *watchers_;
 }
 
 void Storage::watch(const Ref<Deferred>& computation) {
   const std::scoped_lock lock(watchers_mutex());
   watchers().computations.push_back(computation);
-  watched_.store(true, std::memory_order_release);
+  watched_.store_release(true);
 }
 
 void Storage::unwatch(const Deferred* computation) noexcept {
@@ -59,7 +67,7 @@ void Storage::unwatch(const Deferred* computation) noexcept {
   if (!watchers_) return;
   auto& waiting = watchers_->computations;
   std::erase_if(waiting, [&](const Ref<Deferred>& watcher) { return watcher.get() == computation; });
-  watched_.store(!waiting.empty() || watchers_->derived, std::memory_order_release);
+  watched_.store_release(!waiting.empty() || watchers_->derived);
 }
 
 void Storage::tell_watchers() {
@@ -69,13 +77,13 @@ void Storage::tell_watchers() {
     const std::scoped_lock lock(watchers_mutex());
     waiting = watchers_->computations;
     outdated = std::exchange(watchers_->derived, {});
-    watched_.store(!waiting.empty(), std::memory_order_release);
+    watched_.store_release(!waiting.empty());
   }
   for (const Ref<Deferred>& computation : waiting) computation->settle();
 }
 
 Ref<Storage> Storage::derived(const DerivedKey& key) const {
-  if (!watched_.load(std::memory_order_acquire)) return {};
+  if (!watched_.load_acquire()) return {};
   const std::scoped_lock lock(watchers_mutex());
   return watchers_->key == key ? watchers_->derived : Ref<Storage>();
 }
@@ -84,7 +92,7 @@ void Storage::keep_derived(const DerivedKey& key, Ref<Storage> bytes) {
   const std::scoped_lock lock(watchers_mutex());
   watchers().key = key;
   std::swap(watchers_->derived, bytes);
-  watched_.store(true, std::memory_order_release);
+  watched_.store_release(true);
 }
 
 }  // namespace tapestry

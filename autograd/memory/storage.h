@@ -1,13 +1,11 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <vector>
 
-#include <tapestry/autograd/memory/ref.h>
+#include <tapestry/autograd/base/atomic.h>
+#include <tapestry/autograd/memory/handle.h>
 
 namespace tapestry {
 
@@ -33,22 +31,22 @@ class alignas(64) Storage final : public RefCounted {
   [[nodiscard]] std::byte* data() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
   [[nodiscard]] std::int64_t bytes() const noexcept { return bytes_; }
 
-  [[nodiscard]] std::uint32_t version() const noexcept { return version_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint32_t version() const noexcept { return version_.load_relaxed(); }
   /// To be called before bytes change. Not one atomic step, which would cost as much as a tiny op: two threads that
   /// write the same elements at once break them in any case, and either way the version ends up different from what it
   /// was.
   void bump_version() {
-    if (watched_.load(std::memory_order_acquire)) tell_watchers();
-    version_.store(version() + 1, std::memory_order_relaxed);
+    if (watched_.load_acquire()) tell_watchers();
+    version_.store_relaxed(version() + 1);
   }
 
   // See deferred.h.
 
   /// Whether the bytes are still to be computed.
-  [[nodiscard]] bool is_pending() const noexcept { return pending_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool is_pending() const noexcept { return pending_.load_acquire(); }
   void settle();
   void set_pending(Ref<Deferred> computation) noexcept;
-  void set_ready() noexcept { pending_.store(false, std::memory_order_release); }
+  void set_ready() noexcept { pending_.store_release(false); }
   [[nodiscard]] Deferred* computation() const noexcept { return computation_.get(); }
   /// Computations that wait and will read these bytes.
   void watch(const Ref<Deferred>& computation);
@@ -62,12 +60,7 @@ class alignas(64) Storage final : public RefCounted {
   void keep_derived(const DerivedKey& key, Ref<Storage> bytes);
 
  private:
-  /// Whom it concerns when these bytes change.
-  struct Watchers {
-    std::vector<Ref<Deferred>> computations;
-    DerivedKey key;
-    Ref<Storage> derived;
-  };
+  struct Watchers;
 
   explicit Storage(std::int64_t bytes) noexcept;
   ~Storage();
@@ -75,10 +68,10 @@ class alignas(64) Storage final : public RefCounted {
   Watchers& watchers();
 
   std::int64_t bytes_;
-  std::atomic<std::uint32_t> version_{0};
-  std::atomic<bool> pending_{false}, watched_{false};
+  detail::Atomic<std::uint32_t> version_{0};
+  detail::Atomic<bool> pending_{false}, watched_{false};
   Ref<Deferred> computation_;
-  std::unique_ptr<Watchers> watchers_;
+  Handle<Watchers> watchers_;
 };
 
 }  // namespace tapestry
