@@ -31,13 +31,15 @@ class Node : public RefCounted {
   /// Bytes of the tensors that the rules saved.
   [[nodiscard]] virtual std::int64_t bytes_kept() const noexcept { return 0; }
 
-  const char* name;
+  const char* const name;
   const std::uint64_t seq;
   const Shape shape;
   const Dtype dtype;
-  bool released = false;  ///< played and let go: cannot be played again
-  bool playing = false;
-  Location where;
+
+  /// Where it was recorded; of a leaf, made.
+  [[nodiscard]] const Location& where() const noexcept { return where_; }
+  /// Played and let go: cannot be played again.
+  [[nodiscard]] bool released() const noexcept { return released_; }
 
   /// Iterative: the end of a chain of a million nodes takes no more stack than that of one.
   static void destroy(Node* node) noexcept;
@@ -46,8 +48,18 @@ class Node : public RefCounted {
   static void operator delete(void* block, std::size_t bytes) noexcept { detail::free_block(block, bytes); }
 
  private:
+  friend class Sweep;
+  friend void set_module(const Tensor& leaf, const char* path);
+
+  bool released_ = false;
+  bool playing_ = false;
+  Location where_;
   Node* next_doomed_ = nullptr;
 };
+
+/// Tells the tape which module a leaf belongs to, by the path of the parameter: "layer2.0.conv1.weight", from intern().
+/// Nothing happens for a tensor that does not require grad.
+void set_module(const Tensor& leaf, const char* path);
 
 /// Adds `gradient` to what `to` will be played with. Null nodes and undefined gradients are ignored. Throws
 /// std::logic_error when shape or dtype are not those of the node, or - while a graph is being created - when the

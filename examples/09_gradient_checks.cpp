@@ -1,8 +1,7 @@
-// Checks the gradients of a function against finite differences: one that is right, and one with a mistake in its rule,
+// Checks the gradients of functions against finite differences: one that is right, and one with a mistake in its rule,
 // to show what the report says about it.
 #include <iostream>
 
-#include <common/flags.h>
 #include <tapestry/tapestry.h>
 
 using namespace tapestry;
@@ -17,9 +16,7 @@ Tensor wrong_square(const Tensor& x, Here here = {}) {
   return record("wrong_square", std::move(y), wrt(x, [x = saved(x)](const Tensor& dy) { return dy * x(); }));
 }
 
-int run(int argc, char** argv) {
-  examples::Flags flags("gradcheck", "Checks the gradients of two functions: one is right, the other has a mistake.");
-  if (!flags.parse(argc, argv)) return 0;
+int main() {
   manual_seed(1);
 
   // In double precision, since differences of nearby values lose half the digits.
@@ -31,11 +28,16 @@ int run(int argc, char** argv) {
   const GradReport wrong = gradient_report([](const Tensor& x) { return wrong_square(x); }, {random({2, 3})});
   std::cout << "wrong_square: " << (wrong.ok ? "NOT NOTICED" : "caught") << "\n" << wrong.text << "\n";
 
-  // In a test one writes check_grads(f, inputs, {.order = 2}) instead, which throws this report when something is
-  // wrong.
-  return right.ok && !wrong.ok ? 0 : 1;
-}
+  // A whole model, by its input and by two of its weights: functions may be closures.
+  nn::Sequential model{nn::Linear{3, 4}, nn::Tanh{}, nn::Linear{4, 2}};
+  model.to(f64);
+  const Tensor labels = tensor({0, 1, 1});
+  const GradReport whole =
+      gradient_report([&](const std::vector<Tensor>& inputs) { return cross_entropy(model(inputs[0]), labels); },
+                      {random({3, 3}), model.parameters()[0], model.parameters()[2]});
+  std::cout << "a model's loss: " << (whole.ok ? "right" : "WRONG") << "\n" << whole.text << "\n";
 
-int main(int argc, char** argv) {
-  return examples::run_main("gradcheck", [&] { return run(argc, argv); });
+  // In a test one writes check_grads(f, inputs, {.order = 2}) instead, which throws this report when something is
+  // wrong; 11_gradient_tests.cpp does.
+  return right.ok && !wrong.ok && whole.ok ? 0 : 1;
 }

@@ -3,12 +3,15 @@
 // the Hessian itself, which a large network could never store, is formed here only to compare.
 #include <cmath>
 #include <cstdio>
+#include <functional>
+#include <initializer_list>
+#include <utility>
 
-#include <common/flags.h>
 #include <tapestry/tapestry.h>
 
 using namespace tapestry;
 
+constexpr int kSteps = 100;  // of power iteration
 constexpr Index kPoints = 150, kHidden = 16, kClasses = 3;
 constexpr Index kParameters = 2 * kHidden + kHidden + kHidden * kClasses + kClasses;
 
@@ -53,12 +56,7 @@ double largest_eigenvalue(const std::function<Tensor(const Tensor&)>& apply, Ten
   return value;
 }
 
-int run(int argc, char** argv) {
-  std::int64_t steps = 100;
-  examples::Flags flags("hessian_vector",
-                        "Finds the largest curvature of a small network's loss by Hessian-vector products.");
-  flags.integer("steps", steps, {1, 10'000}, "N", "of power iteration");
-  if (!flags.parse(argc, argv)) return 0;
+int main() {
   manual_seed(1);
 
   const auto [points, arms] = spiral();
@@ -78,16 +76,10 @@ int run(int argc, char** argv) {
               first_loss, loss(trained).item());
 
   const Tensor start = randn({kParameters}, {.dtype = f64});
-  const double by_products =
-      largest_eigenvalue([&](const Tensor& v) { return hvp(loss, trained, v); }, start, static_cast<int>(steps));
+  const double by_products = largest_eigenvalue([&](const Tensor& v) { return hvp(loss, trained, v); }, start, kSteps);
   const Tensor whole = hessian(loss, trained);
-  const double by_matrix =
-      largest_eigenvalue([&](const Tensor& v) { return matmul(whole, v); }, start, static_cast<int>(steps));
-  std::printf("largest curvature %.9f by %lld Hessian-vector products\n", by_products, static_cast<long long>(steps));
+  const double by_matrix = largest_eigenvalue([&](const Tensor& v) { return matmul(whole, v); }, start, kSteps);
+  std::printf("largest curvature %.9f by %d Hessian-vector products\n", by_products, kSteps);
   std::printf("                  %.9f from the whole Hessian, %s\n", by_matrix, to_string(whole.shape()).c_str());
   return std::abs(by_products - by_matrix) <= 1e-9 * std::abs(by_matrix) ? 0 : 1;
-}
-
-int main(int argc, char** argv) {
-  return examples::run_main("hessian_vector", [&] { return run(argc, argv); });
 }
