@@ -33,6 +33,13 @@
 #include <tapestry/nn/pool.h>
 #include <tapestry/nn/sequential.h>
 #include <tapestry/nn/serialize.h>
+#include <tapestry/nn/train/checkpoint.h>
+#include <tapestry/nn/train/contact_sheet.h>
+#include <tapestry/nn/train/curves.h>
+#include <tapestry/nn/train/interrupt.h>
+#include <tapestry/nn/train/log.h>
+#include <tapestry/nn/train/metrics.h>
+#include <tapestry/nn/train/progress.h>
 #include <tapestry/ops/activation.h>
 #include <tapestry/ops/autocast.h>
 #include <tapestry/ops/binary.h>

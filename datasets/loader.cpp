@@ -67,12 +67,14 @@ SampleError::SampleError(std::size_t index, const std::string& what)
 /// One epoch under way. The background task makes batches in order and stops ahead of the loop by `prefetch` of them.
 class Loader::Pass {
  public:
-  Pass(std::shared_ptr<const Dataset> dataset, const Options& options, std::uint64_t epoch, Index batches)
+  Pass(std::shared_ptr<const Dataset> dataset, const Options& options, std::uint64_t epoch, Index first, Index batches)
       : dataset_(std::move(dataset)),
         options_(options),
         epoch_(epoch),
         batches_(batches),
-        order_(make_order(dataset_->size(), options, epoch)) {
+        order_(make_order(dataset_->size(), options, epoch)),
+        first_(first),
+        taken_(first) {
     if (options_.prefetch > 0 && batches_ > 0) task_.emplace([this] { produce(); });
   }
   Pass(const Pass&) = delete;
@@ -110,7 +112,7 @@ class Loader::Pass {
   };
 
   void produce() {
-    for (Index number = 0; number < batches_; ++number) {
+    for (Index number = first_; number < batches_; ++number) {
       {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [&] { return stopping_ || static_cast<Index>(ready_.size()) < options_.prefetch; });
@@ -178,7 +180,8 @@ class Loader::Pass {
   const std::uint64_t epoch_;
   const Index batches_;
   const Order order_;
-  Index taken_ = 0;
+  const Index first_;
+  Index taken_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -212,7 +215,18 @@ Loader::Iterator& Loader::Iterator::operator++() {
   return *this;
 }
 
-Loader::Iterator Loader::begin() { return Iterator(std::make_shared<Pass>(dataset_, options_, epoch_++, batches())); }
+Loader::Iterator Loader::begin() {
+  const Index first = std::exchange(first_batch_, 0);
+  return Iterator(std::make_shared<Pass>(dataset_, options_, epoch_++, first, batches()));
+}
+
+void Loader::set_position(std::uint64_t epoch, Index batch) {
+  if (batch < 0 || (batch > 0 && batch >= batches())) {
+    throw_invalid("loader: a position must be before one of the epoch's {} batches; got batch {}", batches(), batch);
+  }
+  epoch_ = epoch;
+  first_batch_ = batch;
+}
 
 Index Loader::batches() const noexcept {
   const auto size = static_cast<Index>(dataset_->size());

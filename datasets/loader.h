@@ -87,7 +87,13 @@ class Loader {
 
   [[nodiscard]] Index batches() const noexcept;                          ///< per epoch
   [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_; }  ///< which the next begin() starts
-  void set_epoch(std::uint64_t epoch) noexcept { epoch_ = epoch; }
+  void set_epoch(std::uint64_t epoch) noexcept {
+    epoch_ = epoch;
+    first_batch_ = 0;
+  }
+  /// The next begin() starts `epoch` at batch number `batch`, to go on where a training was stopped; the ones after it
+  /// start at their epochs' first batches. Throws std::invalid_argument unless `batch` is 0 or in [0, batches()).
+  void set_position(std::uint64_t epoch, Index batch);
   [[nodiscard]] const Dataset& dataset() const noexcept { return *dataset_; }
   [[nodiscard]] const Options& options() const noexcept { return options_; }
 
@@ -95,6 +101,7 @@ class Loader {
   std::shared_ptr<const Dataset> dataset_;
   Options options_;
   std::uint64_t epoch_ = 0;
+  Index first_batch_ = 0;  // of the next begin()
 };
 
 }  // namespace tapestry::datasets

@@ -32,7 +32,12 @@ struct LoadOptions {
 /// dtype; the module is unchanged then.
 Metadata load(const Module& module, const std::filesystem::path& path, const LoadOptions& options = {});
 
-/// The same from tensors in the file's layout. `source` stands for the path in errors.
+/// What load() would object to in tensors in the file's layout, a line each, "\n  missing: conv1.weight"; empty for
+/// nothing.
+[[nodiscard]] std::string file_state_differences(const Module& module, const std::map<std::string, Tensor>& state,
+                                                 const LoadOptions& options = {});
+
+/// load() from tensors in the file's layout. `source` stands for the path in errors.
 void load_file_state(const Module& module, const std::map<std::string, Tensor>& state, const LoadOptions& options = {},
                      const std::filesystem::path& source = "state");
 

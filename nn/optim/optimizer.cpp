@@ -85,8 +85,8 @@ std::map<std::string, Tensor> Optimizer::state() const {
   return out;
 }
 
-void Optimizer::load_state(const std::map<std::string, Tensor>& state) {
-  std::string problems;
+std::vector<std::vector<Optimizer::Entry>> Optimizer::with_state(const std::map<std::string, Tensor>& state,
+                                                                 std::string& problems) const {
   std::size_t used = 0;
   const auto find = [&](const std::string& key, const Shape& shape, Dtype dtype) -> const Tensor* {
     const auto found = state.find(key);
@@ -128,8 +128,20 @@ void Optimizer::load_state(const std::map<std::string, Tensor>& state) {
       if (known.count(key) == 0) problems += fmt::format("\n  unexpected: {}", key);
     }
   }
+  return loaded;
+}
+
+void Optimizer::load_state(const std::map<std::string, Tensor>& state) {
+  std::string problems;
+  auto loaded = with_state(state, problems);
   if (!problems.empty()) throw_invalid("load_state: the state must be this optimizer's{}", problems);
   entries_ = std::move(loaded);
+}
+
+std::string Optimizer::state_differences(const std::map<std::string, Tensor>& state) const {
+  std::string problems;
+  (void)with_state(state, problems);
+  return problems;
 }
 
 }  // namespace tapestry::optim

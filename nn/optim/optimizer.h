@@ -56,6 +56,8 @@ class Optimizer {
   [[nodiscard]] std::map<std::string, Tensor> state() const;
   /// Throws std::invalid_argument listing all that is missing, unexpected or misshapen; nothing has changed then.
   void load_state(const std::map<std::string, Tensor>& state);
+  /// What load_state() would object to, a line each, "\n  missing: conv1.weight.momentum_buffer"; empty for nothing.
+  [[nodiscard]] std::string state_differences(const std::map<std::string, Tensor>& state) const;
 
  protected:
   /// One parameter and what is remembered about it: a list of tensors under the names that slot_names() gives.
@@ -81,6 +83,10 @@ class Optimizer {
   void make_slots(Entry& entry, std::size_t count);
 
  private:
+  /// The entries with a state's values; adds what is wrong with it to `problems`.
+  [[nodiscard]] std::vector<std::vector<Entry>> with_state(const std::map<std::string, Tensor>& state,
+                                                           std::string& problems) const;
+
   std::vector<std::vector<Entry>> entries_;
   std::vector<double> initial_lr_;
 };

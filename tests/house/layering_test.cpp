@@ -146,11 +146,21 @@ BOOST_AUTO_TEST_CASE(kernels_for_newer_processors_are_sealed) {
              }) == "");
 }
 
-BOOST_AUTO_TEST_CASE(nn_includes_ops_and_autograd_but_no_kernel) {
-  BOOST_TEST(
-      offenders(includes_of("nn"), [](const Include& include) {
-        return only({"autograd/", "ops/", "nn/"})(include) && !starts_with(include.target, "tapestry/ops/kernels/");
-      }) == "");
+BOOST_AUTO_TEST_CASE(nn_includes_ops_and_autograd_but_no_kernel_and_no_training) {
+  BOOST_TEST(offenders(includes_of("nn"), [](const Include& include) {
+               if (starts_with(include.file, "nn/train/")) return true;
+               return only({"autograd/", "ops/", "nn/"})(include) &&
+                      !starts_with(include.target, "tapestry/ops/kernels/") &&
+                      !starts_with(include.target, "tapestry/nn/train/");
+             }) == "");
+}
+
+BOOST_AUTO_TEST_CASE(training_stands_on_all_the_rest) {
+  BOOST_TEST(includes_of("nn/train").size() > 50U);
+  BOOST_TEST(offenders(includes_of("nn/train"), [](const Include& include) {
+               return only({"autograd/", "ops/", "nn/", "datasets/"})(include) &&
+                      !starts_with(include.target, "tapestry/ops/kernels/");
+             }) == "");
 }
 
 BOOST_AUTO_TEST_CASE(datasets_include_autograd_only) {
