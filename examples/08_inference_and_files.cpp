@@ -2,7 +2,7 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
-#include <fstream>
+#include <stdexcept>
 #include <string>
 
 #include <tapestry/tapestry.h>
@@ -75,7 +75,7 @@ int main() try {
   nn::AnyModule other = nn::models::make("lecture_cnn", 20);
   try {
     nn::load(other, "model.safetensors");
-  } catch (const FileError& error) {
+  } catch (const std::runtime_error& error) {
     std::printf("%s\n", error.what());
   }
 } catch (const std::exception& error) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <stdexcept>
@@ -222,10 +223,14 @@ bool matches(const std::string& text, const std::string& pattern) {
 
 /// The headings of docs/errors.md that are messages: ### `message`
 std::vector<std::string> catalogue() {
-  std::ifstream page(std::string(TAPESTRY_SOURCE_DIR) + "/docs/errors.md");
+  std::ifstream page(std::filesystem::path(TAPESTRY_SOURCE_DIR) / "docs" / "errors.md");
   std::vector<std::string> messages;
   for (std::string line; std::getline(page, line);) {
-    if (line.rfind("### `", 0) == 0) messages.push_back(line.substr(5, line.rfind('`') - 5));
+    const std::string begin = "### `";
+    if (line.rfind(begin, 0) != 0) continue;
+    line.erase(0, begin.size());
+    line.erase(line.rfind('`'));
+    messages.push_back(line);
   }
   return messages;
 }
