@@ -9,9 +9,9 @@
 
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/detail/leaf.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/memory/allocator.h>
-#include <tapestry/autograd/node.h>
 
 namespace tapestry {
 
@@ -43,7 +43,7 @@ void detail::TensorImpl::destroy(TensorImpl* impl) noexcept {
 }
 
 Tensor detail::alias(const Tensor& x, const Shape& shape, Index byte_offset) {
-  return make(shape, x.dtype(), x.impl().storage, x.impl().address() + byte_offset);
+  return make(shape, x.dtype(), x.impl().storage, x.impl().bytes() + byte_offset);
 }
 
 Index Tensor::size(Index d) const { return shape()[normalize_dim("size", d, dim())]; }
