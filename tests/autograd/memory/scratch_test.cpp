@@ -104,7 +104,6 @@ BOOST_AUTO_TEST_CASE(threads_that_ask_at_once_stay_within_the_limit) {
   set_memory_limit(limit);
   reset_peak_bytes();
   std::atomic<int> given{0}, refused{0};
-  std::atomic<std::int64_t> most{0};
   std::vector<std::thread> threads;
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&, t] {
