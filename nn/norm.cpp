@@ -22,9 +22,9 @@ BatchNorm2d::BatchNorm2d(Index channels, const Options& options) : channels_(cha
   describe(fmt::format("BatchNorm2d {}{}", channels, options.relu ? ", relu" : ""));
 }
 
-Tensor BatchNorm2d::operator()(const Tensor& x, Here here) const { return (*this)(x, AfterBatchNorm{}, here); }
+Tensor BatchNorm2d::operator()(const Tensor& x, Here here) const { return (*this)(x, After{}, here); }
 
-Tensor BatchNorm2d::operator()(const Tensor& x, const AfterBatchNorm& after, Here here) const {
+Tensor BatchNorm2d::operator()(const Tensor& x, const After& after, Here here) const {
   const LayerScope scope(*this, here);
   if (x.dim() != 4 || x.size(3) != channels_) {
     throw_invalid("BatchNorm2d: the input must be [N, H, W, {}]; got {}", channels_, x.shape());

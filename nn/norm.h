@@ -7,12 +7,6 @@
 
 namespace tapestry::nn {
 
-/// What one call of a BatchNorm2d does to its result, in the same pass over memory.
-struct AfterBatchNorm {
-  bool relu = false;     ///< max(., 0) at the end, also if the layer's options do not ask for it
-  Tensor residual = {};  ///< added before that: of x's shape and dtype
-};
-
 /// batch_norm of x [N, H, W, C] over all but the channels. In training mode it uses the batch's statistics and moves
 /// the running ones, in eval mode it uses the running ones. What mostly follows it is part of the layer, if asked for:
 ///
@@ -38,10 +32,16 @@ class BatchNorm2d : public Module {
     bool relu = false;                     ///< every call ends in relu, at no cost: for use in a Sequential
   };
 
+  /// What one call does to its result, in the same pass over memory.
+  struct After {
+    bool relu = false;     ///< max(., 0) at the end, also if the layer's options do not ask for it
+    Tensor residual = {};  ///< added before that: of x's shape and dtype
+  };
+
   explicit BatchNorm2d(Index channels) : BatchNorm2d(channels, Options{}) {}
   BatchNorm2d(Index channels, const Options& options);
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
-  [[nodiscard]] Tensor operator()(const Tensor& x, const AfterBatchNorm& after, Here here = {}) const;
+  [[nodiscard]] Tensor operator()(const Tensor& x, const After& after, Here here = {}) const;
 
   [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }
   [[nodiscard]] const Tensor& bias() const noexcept { return bias_; }
