@@ -6,6 +6,7 @@
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/parallel.h>
+#include <tapestry/autograd/philox.h>
 
 namespace tapestry {
 

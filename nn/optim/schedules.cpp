@@ -6,7 +6,7 @@
 
 #include <tapestry/autograd/base/check.h>
 
-namespace tapestry::optim {
+namespace tapestry::nn::optim {
 namespace {
 
 void check_at_least_one(const char* schedule, const char* what, Index value) {
@@ -209,4 +209,4 @@ void OneCycleLR::apply() {
   for (std::size_t g = 0; g < optimizer().groups(); ++g) optimizer().set_momentum(momentum, g);
 }
 
-}  // namespace tapestry::optim
+}  // namespace tapestry::nn::optim

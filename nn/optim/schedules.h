@@ -14,7 +14,7 @@
 /// Each is a closed form in t, the number of step() calls, and l, the rate its group was given at first; nothing adds
 /// up rounding errors. Whether a step is an epoch or a batch is the caller's choice. Names and defaults are PyTorch's.
 /// All throw std::invalid_argument for options that make no sense. The optimizer must outlive the schedule.
-namespace tapestry::optim {
+namespace tapestry::nn::optim {
 
 /// What schedules share. Copies have positions of their own on the same optimizer.
 class Schedule {
@@ -186,4 +186,4 @@ class OneCycleLR : public Schedule {
   OneCycleLROptions options_;
 };
 
-}  // namespace tapestry::optim
+}  // namespace tapestry::nn::optim
