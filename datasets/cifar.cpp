@@ -26,7 +26,8 @@ constexpr Index kTestRecords = 10'000;
 constexpr Index kBatchRecords = 10'000;  // of one CIFAR-10 file
 
 std::string fetch_advice(const char* archive, const std::string& root) {
-  return format_message("to fetch the data: cmake -DNAME={} -DOUT={} -P cmake/get_cifar.cmake", archive, root);
+  return format_message("to fetch the data: cmake -DNAME={} -DOUT={} -P get_cifar.cmake, which is in share/tapestry/",
+                        archive, root);
 }
 
 /// The folder of the data: `name` inside root, or root itself. What cannot even be looked at (a loop of links, a name

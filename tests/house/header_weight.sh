@@ -30,7 +30,7 @@ awk '$1 > $2 { bad = 1 } END { exit bad }' "$work/lines" || too_heavy=1
 seconds_of() { # seconds_of FILE
   for run in 1 2 3; do
     times >"$work/before"
-    "$compiler" -std=c++20 -O2 -I"$include" -I"$source/examples" -c "$1" -o "$work/object.o"
+    "$compiler" -std=c++20 -O2 -I"$include" -c "$1" -o "$work/object.o"
     times >"$work/after"
     tail -q -n 1 "$work/before" "$work/after" | cut -d ' ' -f 1 |
       awk -F '[ms]' '{ t[NR] = 60 * $1 + $2 } END { print t[2] - t[1] }' >>"$work/runs"

@@ -2,11 +2,14 @@
 
 #include <tapestry/autograd/base/dtype.h>
 #include <tapestry/autograd/base/parallel.h>
-#include <tapestry/ops/kernels/gemm/pair_tile.h>
+#include <tapestry/ops/kernels/simd/pair.h>
 
 /// Moving numbers into and out of bfloat16. Rounding is BFloat16's: to nearest even, with subnormal numbers kept; the
 /// same bits on every instruction set.
 namespace tapestry::kernels {
+
+template <class T>
+struct Microkernels;
 
 /// to[i] = from[i]; all n of them, in parallel.
 void narrow(const float* from, BFloat16* to, Index n);
