@@ -4,8 +4,6 @@
 #include <cstring>
 #include <utility>
 
-#include <tapestry/autograd/base/check.h>
-#include <tapestry/autograd/record.h>
 #include <tapestry/autograd/sweep.h>
 
 namespace tapestry {
@@ -68,16 +66,5 @@ void set_module(const Tensor& leaf, const char* path) {
 void send(Sweep& sweep, Ref<Node> to, Tensor gradient) { sweep.send(std::move(to), std::move(gradient)); }
 
 bool keeps_graph(const Sweep& sweep) noexcept { return sweep.options().retain_graph; }
-
-Tensor detail::fresh(Tensor y) {
-  if (y.impl().node || y.impl().use_count() > 1) return y.detach();
-  return y;
-}
-
-void Saved::throw_modified() const {
-  const char* op = CallSite::current().rule_of;
-  throw_logic("{}: an input saved for backward was modified in place (saved at version {}, now {})", op ? op : "saved",
-              version_, tensor_.impl().storage->version());
-}
 
 }  // namespace tapestry
