@@ -1,7 +1,7 @@
 #include <tapestry/autograd/backward.h>
 
 #include <tapestry/autograd/base/check.h>
-#include <tapestry/autograd/sweep.h>
+#include <tapestry/autograd/detail/sweep.h>
 
 namespace tapestry {
 

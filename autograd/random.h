@@ -1,8 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <optional>
 
+#include <tapestry/autograd/memory/handle.h>
 #include <tapestry/autograd/tensor.h>
 
 namespace tapestry {
@@ -38,7 +39,7 @@ class Generator {
 
  private:
   struct Shared;
-  std::shared_ptr<Shared> shared_;
+  Handle<Shared> shared_;
 };
 
 /// What drawing ops use when no generator is given. Seeded with 0 at start, never by the clock.

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <concepts>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <tapestry/autograd/memory/handle.h>
 #include <tapestry/autograd/tensor.h>
 
 namespace tapestry::nn {
@@ -98,10 +98,10 @@ class Module {
 
  private:
   struct State;
-  explicit Module(std::shared_ptr<State> state);
+  explicit Module(Handle<State> state);
   void add_child(std::string_view name, const Module& module);
 
-  std::shared_ptr<State> state_;
+  Handle<State> state_;
 };
 
 /// The first line of the call operator of a layer or model: for the time of the call, errors and the tape name the line

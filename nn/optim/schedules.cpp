@@ -47,7 +47,7 @@ void Schedule::apply() {
   for (std::size_t g = 0; g < rates.size(); ++g) optimizer_->set_lr(rates[g], g);
 }
 
-LambdaLR::LambdaLR(Optimizer& optimizer, std::function<double(Index)> f)
+LambdaLR::LambdaLR(Optimizer& optimizer, Callable<double(Index)> f)
     : Schedule(optimizer, [f = std::move(f)](Index t, double l) { return l * f(t); }) {}
 
 StepLR::StepLR(Optimizer& optimizer, const StepLROptions& options)

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <functional>
 #include <utility>
 #include <vector>
 
+#include <tapestry/autograd/base/callable.h>
 #include <tapestry/nn/optim/optimizer.h>
 
 /// Learning rates over time. A schedule sets the rates of all groups when it is made and after every step():
@@ -33,7 +33,7 @@ class Schedule {
   [[nodiscard]] double lr_at(Index t, double l) const { return curve_(t, l); }
 
  protected:
-  using Curve = std::function<double(Index t, double l)>;
+  using Curve = Callable<double(Index t, double l)>;
   Schedule(Optimizer& optimizer, Curve curve);
 
   [[nodiscard]] Optimizer& optimizer() const noexcept { return *optimizer_; }
@@ -48,7 +48,7 @@ class Schedule {
 /// l f(t).
 class LambdaLR : public Schedule {
  public:
-  LambdaLR(Optimizer& optimizer, std::function<double(Index t)> f);
+  LambdaLR(Optimizer& optimizer, Callable<double(Index t)> f);
 };
 
 struct StepLROptions {

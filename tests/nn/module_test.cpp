@@ -23,7 +23,7 @@ BOOST_AUTO_TEST_SUITE(module_test)
 
 namespace {
 
-// The model of the README, as it stands there.
+// A model in the form that the README shows.
 class LectureNet : public nn::Module {
  public:
   explicit LectureNet(Index classes)

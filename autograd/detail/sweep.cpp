@@ -1,4 +1,4 @@
-#include <tapestry/autograd/sweep.h>
+#include <tapestry/autograd/detail/sweep.h>
 
 #include <algorithm>
 #include <limits>
