@@ -22,6 +22,7 @@
 #include <tapestry/nn/conv.h>
 #include <tapestry/nn/dropout.h>
 #include <tapestry/nn/flatten.h>
+#include <tapestry/nn/identity.h>
 #include <tapestry/nn/init.h>
 #include <tapestry/nn/linear.h>
 #include <tapestry/nn/models/models.h>

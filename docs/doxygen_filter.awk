@@ -47,24 +47,22 @@ function depth_of(line) {
 }
 
 # The comment in block[1 ... lines], as Doxygen wants it.
-function print_block(indentation,    i, text, depth, is_set_in, is_list) {
-  is_set_in = is_list = 0
+function print_block(indentation,    i, text, is_code, is_list) {
+  is_code = is_list = 0
   for (i = 1; i <= lines; ++i) {
     text = block[i]
-    depth = depth_of(text)
     if (text ~ /^ *- /) is_list = 1
     if (text ~ /^ *$/) is_list = 0
-    if (depth > 2 && !is_list && !is_set_in && text !~ /^ *$/) {
-      print indentation "/// \\verbatim"
-      is_set_in = 1
-    } else if (is_set_in && depth <= 2 && text !~ /^ *$/) {
-      print indentation "/// \\endverbatim"
-      is_set_in = 0
+    if (is_code && depth_of(text) <= 2) {  # a blank line is set in by nothing
+      print indentation "/// \\endcode"
+      is_code = 0
+    } else if (!is_code && depth_of(text) > 2 && !is_list) {
+      print indentation "/// \\code{.unparsed}"
+      is_code = 1
     }
-    if (!is_set_in) text = untagged(text)
-    print indentation "///" text
+    print indentation "///" (is_code ? substr(text, 3) : untagged(text))
   }
-  if (is_set_in) print indentation "/// \\endverbatim"
+  if (is_code) print indentation "/// \\endcode"
 }
 
 # Without what Doxygen would take for tags: <tapestry/ops/norm.h>, f<float>().

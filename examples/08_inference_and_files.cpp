@@ -2,7 +2,6 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
-#include <stdexcept>
 #include <string>
 
 #include <tapestry/tapestry.h>
@@ -75,7 +74,7 @@ int main() try {
   nn::AnyModule other = nn::models::make("lecture_cnn", 20);
   try {
     nn::load(other, "model.safetensors");
-  } catch (const std::runtime_error& error) {
+  } catch (const FileError& error) {
     std::printf("%s\n", error.what());
   }
 } catch (const std::exception& error) {

@@ -7,6 +7,7 @@
 #include <tapestry/nn/conv.h>
 #include <tapestry/nn/dropout.h>
 #include <tapestry/nn/flatten.h>
+#include <tapestry/nn/identity.h>
 #include <tapestry/nn/init.h>
 #include <tapestry/nn/linear.h>
 #include <tapestry/nn/norm.h>
@@ -90,10 +91,12 @@ BatchNorm2d::BatchNorm2d(Index channels, const BatchNormOptions& options) : chan
     running_var_ = buffer("running_var", init::ones({channels}));
     num_batches_tracked_ = buffer("num_batches_tracked", init::zeros({}, i64));
   }
-  describe(fmt::format("BatchNorm2d {}", channels));
+  describe(fmt::format("BatchNorm2d {}{}", channels, options.relu ? ", relu" : ""));
 }
 
-Tensor BatchNorm2d::operator()(const Tensor& x, Here here) const {
+Tensor BatchNorm2d::operator()(const Tensor& x, Here here) const { return (*this)(x, AfterBatchNorm{}, here); }
+
+Tensor BatchNorm2d::operator()(const Tensor& x, const AfterBatchNorm& after, Here here) const {
   const CallSite site(here);
   const ModuleScope scope(path());
   if (x.dim() != 4 || x.size(3) != channels_) {
@@ -103,7 +106,9 @@ Tensor BatchNorm2d::operator()(const Tensor& x, Here here) const {
                     {.training = is_training() || !options_.track_running_stats,
                      .momentum = options_.track_running_stats ? options_.momentum : 0.0,
                      .eps = options_.eps,
-                     .num_batches_tracked = num_batches_tracked_});
+                     .num_batches_tracked = num_batches_tracked_,
+                     .relu = after.relu || options_.relu,
+                     .residual = after.residual});
 }
 
 LayerNorm::LayerNorm(const Shape& normalized_shape, const LayerNormOptions& options)
@@ -225,6 +230,10 @@ Tensor LeakyReLU::operator()(const Tensor& x, Here here) const {
 }
 
 // --- shape
+
+Identity::Identity() { describe("Identity"); }
+
+Tensor Identity::operator()(const Tensor& x, Here) const { return x; }
 
 Flatten::Flatten(const FlattenOptions& options) : options_(options) { describe("Flatten"); }
 

@@ -48,8 +48,7 @@ struct Module::State {
   }
 
   void label(const NamedTensor& x) const {
-    const Tensor& leaf = x.tensor;
-    if (leaf.impl().node) leaf.impl().node->where.module = intern(join(path ? path : "", x.name));
+    if (x.tensor.requires_grad()) set_module(x.tensor, intern(join(path ? path : "", x.name)));
   }
 
   static std::string join(const std::string& prefix, const std::string& name) {

@@ -9,7 +9,6 @@
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/detail/common.h>
-#include <tapestry/ops/detail/fusion.h>
 #include <tapestry/ops/kernels/elementwise.h>
 #include <tapestry/ops/unary.h>
 
@@ -70,12 +69,6 @@ Tensor bounded(const char* op, const Tensor& x, double low, double high) {
 
 Tensor relu(const Tensor& x, Here here) {
   const CallSite site(here);
-  if (auto [y, mean] = relu_of_batch_norm(x); y.defined()) {
-    return record("relu", std::move(y), wrt(x, [mean = mean](const Tensor& dy, const Tensor& saved_y) -> Tensor {
-                    if (is_grad_enabled()) return relu_grad(dy, saved_y);
-                    return defer(dy.shape(), dy.dtype(), Ref<Deferred>::adopt(new ReluGrad(dy, saved_y, mean)));
-                  }));
-  }
   return record("relu", compute("relu", Unary::relu, x),
                 wrt(x, [](const Tensor& dy, const Tensor& y) { return relu_grad(dy, y); }));
 }

@@ -6,7 +6,6 @@
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/detail/common.h>
-#include <tapestry/ops/detail/fusion.h>
 #include <tapestry/ops/kernels/elementwise.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/unary.h>
@@ -47,9 +46,6 @@ Tensor compute(const char* op, Binary kernel, const Operand& a, const Operand& b
   const Tensor& v = b.tensor();
   check_same_dtype(op, u, v);
   if (u.shape() == v.shape()) {
-    if (kernel == Binary::add) {
-      if (Tensor y = add_to_batch_norm(u, v); y.defined()) return y;
-    }
     Tensor y = empty(u.shape(), u.dtype());
     visit_arithmetic(op, u.dtype(), [&]<class T>() {
       kernels::binary(kernel, {u.numel(), 1, 1}, u.data<T>(), v.data<T>(), y.mutable_data<T>());

@@ -133,7 +133,7 @@ template <class T, class F>
 Ref<Storage> kept_packed(const Tensor& w, const kernels::Conv2dShape& s, Index size, const void* layout,
                          const F& pack) {
   Storage& storage = *w.impl().storage;
-  const DerivedKey key{layout, w.impl().address(), {s.groups, s.k, s.r * s.s, s.c}};
+  const DerivedKey key{layout, w.impl().bytes(), {s.groups, s.k, s.r * s.s, s.c}};
   Ref<Storage> packed = storage.derived(key);
   if (packed) return packed;
   packed = Storage::allocate(size * static_cast<Index>(sizeof(T)));

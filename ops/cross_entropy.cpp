@@ -1,9 +1,9 @@
 // cross_entropy and nll_loss; the elementwise losses stand in loss.cpp.
 #include <cmath>
 #include <limits>
-#include <vector>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
@@ -80,7 +80,7 @@ double mean_divisor(const RowTarget& target) {
 
 /// [rows] losses -> the result.
 template <class T>
-Tensor reduce_rows(const std::vector<double>& losses, const RowTarget& target, double divisor) {
+Tensor reduce_rows(const CountedVector<double>& losses, const RowTarget& target, double divisor) {
   const bool keep = target.reduction == Reduction::none;
   Tensor y = empty(keep ? target.row_shape : Shape{}, dtype_of<T>);
   T* const out = y.mutable_data<T>();
@@ -194,7 +194,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
   }
   double divisor = 1;
   Tensor y = visit_float(logits.dtype(), [&]<class T>() {
-    std::vector<double> losses(static_cast<std::size_t>(t.rows));
+    CountedVector<double> losses(static_cast<std::size_t>(t.rows));
     kernels::cross_entropy(logits.data<T>(), t.rows, t.classes, t.view<T>(), losses.data());
     if (t.reduction == Reduction::mean) divisor = mean_divisor<T>(t);
     return reduce_rows<T>(losses, t, divisor);
@@ -222,7 +222,7 @@ Tensor nll_loss(const Tensor& log_p, const Tensor& target, const NllLossOptions&
   double divisor = 1;
   Tensor y = visit_float(log_p.dtype(), [&]<class T>() {
     const auto view = t.view<T>();
-    std::vector<double> losses(static_cast<std::size_t>(t.rows), 0.0);
+    CountedVector<double> losses(static_cast<std::size_t>(t.rows), 0.0);
     for (Index row = 0; row < t.rows; ++row) {
       const std::int64_t label = view.labels[row];
       if (label == view.ignore_index) continue;

@@ -5,10 +5,10 @@
 #include <cstring>
 #include <numeric>
 #include <type_traits>
-#include <vector>
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/parallel.h>
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/compare.h>
@@ -92,7 +92,8 @@ Tensor order_along(const char* op, const Tensor& x, Index dim, bool descending, 
   visit(x.dtype(), [&]<class T>() {
     const T* in = x.data<T>();
     parallel_for(x.numel() / extent, std::max<Index>(1, kGrain / extent), [&](Index begin, Index end) {
-      std::vector<Index> position(static_cast<std::size_t>(extent));
+      const Scratch<Index> order_of_line(extent);
+      Index* const position = order_of_line.data();
       for (Index line = begin; line < end; ++line) {
         const T* from = in + line / inner * extent * inner + line % inner;
         const auto before = [&](Index a, Index b) {
@@ -100,11 +101,11 @@ Tensor order_along(const char* op, const Tensor& x, Index dim, bool descending, 
           if (descending ? is_less(v, u) : is_less(u, v)) return true;
           return !(descending ? is_less(u, v) : is_less(v, u)) && a < b;
         };
-        std::iota(position.begin(), position.end(), Index{0});
-        if (count == extent) std::sort(position.begin(), position.end(), before);
-        else std::partial_sort(position.begin(), position.begin() + count, position.end(), before);
+        std::iota(position, position + extent, Index{0});
+        if (count == extent) std::sort(position, position + extent, before);
+        else std::partial_sort(position, position + count, position + extent, before);
         for (Index i = 0; i < count; ++i) {
-          out[(line / inner * count + i) * inner + line % inner] = position[static_cast<std::size_t>(i)];
+          out[(line / inner * count + i) * inner + line % inner] = position[i];
         }
       }
     });

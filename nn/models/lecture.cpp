@@ -35,9 +35,9 @@ LectureCnnBn::LectureCnnBn(Index classes)
 Tensor LectureCnnBn::operator()(Tensor x, Here here) const {
   const CallSite site(here);
   const ModuleScope scope(path());
-  x = max_pool2d(relu(bn1_(conv1_(x))), {.kernel = 2});  // [N, 16, 16, 32]
-  x = max_pool2d(relu(bn2_(conv2_(x))), {.kernel = 2});  // [N, 8, 8, 64]
-  x = max_pool2d(relu(bn3_(conv3_(x))), {.kernel = 2});  // [N, 4, 4, 128]
+  x = max_pool2d(bn1_(conv1_(x), {.relu = true}), {.kernel = 2});  // [N, 16, 16, 32]
+  x = max_pool2d(bn2_(conv2_(x), {.relu = true}), {.kernel = 2});  // [N, 8, 8, 64]
+  x = max_pool2d(bn3_(conv3_(x), {.relu = true}), {.kernel = 2});  // [N, 4, 4, 128]
   return fc2_(relu(fc1_(flatten(x))));
 }
 

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/file.h>
 #include <tapestry/nn/serialize.h>
 #include <tapestry/nn/train/detail/checkpoint_file.h>
 
@@ -74,7 +75,8 @@ std::string setting_differences(const Settings& theirs, const Settings& ours) {
 }
 
 [[noreturn]] void throw_differences(const std::string& path, const std::string& differences) {
-  throw FileError(path, -1, "it must be a checkpoint of this run", "differences:" + differences);
+  throw tapestry::FileError(path, tapestry::FileError::nowhere, "a checkpoint of this run",
+                            "differences:" + differences);
 }
 
 }  // namespace
@@ -297,7 +299,8 @@ Checkpoint::Checkpoint(std::string folder, CheckpointOptions options) : impl_(st
   std::error_code error;
   fs::create_directories(impl_->folder, error);
   if (!error && !fs::is_directory(impl_->folder)) error = std::make_error_code(std::errc::not_a_directory);
-  if (error) throw FileError(impl_->folder, -1, "it must be a folder, or be made one", error.message());
+  if (error)
+    throw tapestry::FileError(impl_->folder, tapestry::FileError::nowhere, "a folder, or to make one", error.message());
 }
 
 Checkpoint::~Checkpoint() = default;
@@ -442,7 +445,8 @@ CheckpointInfo Checkpoint::info(const std::string& path) {
     const auto best = file.metadata.find(kBestKey);
     if (best != file.metadata.end()) info.best = number_in("best", best->second);
   });
-  if (!differences.empty()) throw FileError(path, -1, "it must be a checkpoint", "differences:" + differences);
+  if (!differences.empty())
+    throw tapestry::FileError(path, tapestry::FileError::nowhere, "a checkpoint", "differences:" + differences);
   info.settings = entries_of(file.metadata, kSettingPrefix);
   info.notes = entries_of(file.metadata, kNotePrefix);
   return info;
@@ -453,7 +457,8 @@ void load_weights(const Module& module, const std::string& path) {
   std::string part;
   for (const auto& [name, kind] : entries_of(file.metadata, kKindPrefix)) {
     if (kind != "module") continue;
-    if (!part.empty()) throw FileError(path, -1, "it must hold one module", fmt::format("{} and {}", part, name));
+    if (!part.empty())
+      throw tapestry::FileError(path, tapestry::FileError::nowhere, "one module", fmt::format("{} and {}", part, name));
     part = name;
   }
   load_file_state(module, part.empty() ? file.tensors : as_map(state_of(file, part)), {}, path);

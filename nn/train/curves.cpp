@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include <tapestry/autograd/base/check.h>
-#include <tapestry/nn/detail/atomic_file.h>
+#include <tapestry/autograd/base/file.h>
 
 namespace tapestry::nn::train {
 namespace {
@@ -285,10 +285,7 @@ void Curves::add(std::string_view panel, std::string_view series, double x, doub
 
 std::string Curves::svg() const { return CurvesPicture(*this).svg(); }
 
-void Curves::write(const std::string& path) const {
-  const std::string text = svg();
-  write_file_atomically(path, {std::as_bytes(std::span(text))});
-}
+void Curves::write(const std::string& path) const { write_file(path, svg()); }
 
 State Curves::state() const {
   State state;

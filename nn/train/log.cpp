@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include <tapestry/autograd/base/check.h>
-#include <tapestry/nn/detail/atomic_file.h>
+#include <tapestry/autograd/base/file.h>
 
 namespace tapestry::nn::train {
 namespace {
@@ -23,10 +23,6 @@ bool is_plain(std::string_view name) {
 std::string text_of(double value) {
   if (std::trunc(value) == value && std::abs(value) < kWholeBelow) return fmt::format("{:.0f}", value + 0.);
   return fmt::format("{:.7g}", value);
-}
-
-void write(const std::string& path, const std::string& text) {
-  write_file_atomically(path, {std::as_bytes(std::span(text))});
 }
 
 }  // namespace
@@ -97,8 +93,8 @@ std::string Log::json_lines() const {
   return out;
 }
 
-void Log::write_csv(const std::string& path) const { write(path, csv()); }
-void Log::write_json_lines(const std::string& path) const { write(path, json_lines()); }
+void Log::write_csv(const std::string& path) const { write_file(path, csv()); }
+void Log::write_json_lines(const std::string& path) const { write_file(path, json_lines()); }
 
 State Log::state() const {
   const auto width = static_cast<Index>(columns_.size());

@@ -7,10 +7,12 @@
 #include <tapestry/nn/conv.h>
 #include <tapestry/nn/dropout.h>
 #include <tapestry/nn/flatten.h>
+#include <tapestry/nn/identity.h>
 #include <tapestry/nn/linear.h>
 #include <tapestry/nn/norm.h>
 #include <tapestry/nn/pool.h>
 #include <tapestry/nn/sequential.h>
+#include <tapestry/ops/binary.h>
 
 using namespace tapestry;
 using namespace tapestry::test;
@@ -113,6 +115,27 @@ BOOST_AUTO_TEST_CASE(batch_norm_without_running_statistics_uses_the_batch_in_eva
   BOOST_TEST(norm.named_parameters().empty());
   BOOST_TEST(norm.named_buffers().empty());
   BOOST_TEST(all_close(norm(tensor(std::vector<float>{0, 2}, {2, 1, 1, 1})), Doubles{-1, 1}, 1e-5));
+}
+
+BOOST_AUTO_TEST_CASE(batch_norm_ends_in_relu_and_adds_a_residual_where_it_is_asked_to) {
+  const nn::BatchNorm2d norm{3}, always{3, {.relu = true}};
+  const Tensor x = randn({4, 5, 5, 3}), shortcut = randn({4, 5, 5, 3});
+  BOOST_TEST(same_bits(norm(x, {.relu = true}), relu(norm(x))));
+  BOOST_TEST(same_bits(norm(x, {.residual = shortcut}), norm(x) + shortcut));
+  BOOST_TEST(same_bits(norm(x, {.relu = true, .residual = shortcut}), relu(norm(x) + shortcut)));
+  BOOST_TEST(same_bits(always(x), relu(norm(x))));
+  BOOST_TEST(same_bits(always(x, {.residual = shortcut}), relu(norm(x) + shortcut)));
+  BOOST_TEST(norm.description() == "BatchNorm2d 3");
+  BOOST_TEST(always.description() == "BatchNorm2d 3, relu");
+}
+
+BOOST_AUTO_TEST_CASE(an_identity_keeps_a_place_and_changes_nothing) {
+  const Tensor x = randn({2, 4, 4, 3});
+  BOOST_TEST(nn::Identity{}(x).is_same(x));
+  const nn::Sequential model{nn::Conv2d{3, 8, {.kernel = 3}}, nn::BatchNorm2d{8, {.relu = true}}, nn::Identity{},
+                             nn::Conv2d{8, 2, {.kernel = 1}}};
+  BOOST_TEST(model.named_parameters().back().name == "3.bias");
+  BOOST_TEST(model(x).shape() == (Shape{2, 2, 2, 2}));
 }
 
 BOOST_AUTO_TEST_CASE(batch_norm_names_the_shape_it_wants) {

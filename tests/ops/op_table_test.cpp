@@ -168,6 +168,74 @@ BOOST_AUTO_TEST_CASE(inputs_and_seeds_are_unchanged_and_a_second_run_gives_the_s
   });
 }
 
+namespace {
+
+/// Other values in all elements: NaN where there is one, else 0, which stays a valid index.
+void overwrite(std::byte* elements, const Tensor& x) {
+  std::memset(elements, is_float(x.dtype()) ? 0xFF : 0, static_cast<std::size_t>(x.numel() * item_bytes(x.dtype())));
+}
+
+/// The same as anybody may do it: the storage's version tells.
+void overwrite(Tensor x) {
+  visit(x.dtype(), [&]<class T>() { overwrite(reinterpret_cast<std::byte*>(x.mutable_data<T>()), x); });
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(an_op_has_read_its_inputs_when_it_returns) {
+  std::set<std::string> views;
+  for_each_row([&](const OpSpec& spec) {
+    for (const Dtype dtype : {f32, f64}) {
+      for (const bool recorded : {false, true}) {
+        const std::vector<Tensor> before = converted(samples(spec), dtype);
+        const Tensor expected = copy_of(spec.f(copies(before)));
+        std::vector<Tensor> xs = copies(before);
+        std::vector<std::byte*> pointers;
+        for (Tensor& x : xs) {
+          pointers.push_back(x.impl().bytes());
+          if (is_float(x.dtype())) x.requires_grad(recorded);
+        }
+        const Tensor y = spec.f(xs);
+        const bool view =
+            std::any_of(xs.begin(), xs.end(), [&](const Tensor& x) { return x.impl().storage == y.impl().storage; });
+        if (view) views.insert(spec.op);
+        for (std::size_t i = 0; i < xs.size(); ++i) overwrite(pointers[i], xs[i]);
+        BOOST_TEST((view || same_bits(y, expected)), label(spec) << ", " << dtype << (recorded ? ", recorded" : ""));
+      }
+    }
+  });
+  std::string named;
+  for (const std::string& op : views) named += op + ' ';
+  // All say so in their headers: views, leading slices, and a cast to the dtype that x has.
+  BOOST_TEST(named == "flatten reshape slice squeeze to unsqueeze ");
+}
+
+BOOST_AUTO_TEST_CASE(gradients_after_an_input_or_the_output_was_written_are_right_or_refused) {
+  for_each_row([](const OpSpec& spec) {
+    for (const Dtype dtype : {f32, f64}) {
+      const std::vector<Tensor> before = converted(samples(spec), dtype);
+      const Result expected = run(spec, copies(before));
+      for (std::size_t written = 0; written <= before.size(); ++written) {
+        const bool output = written == before.size();
+        try {
+          std::vector<Tensor> xs = copies(before);
+          const Result got = run(spec, xs, [&](const Tensor& y) {  // called between forward and backward
+            Tensor seed = seed_for(y);
+            overwrite(output ? y.detach() : xs[written].detach());
+            return seed;
+          });
+          BOOST_TEST(std::equal(got.gradients.begin(), got.gradients.end(), expected.gradients.begin(), same_bits),
+                     label(spec) << ", " << dtype << ", after writing "
+                                 << (output ? "the output" : "input " + std::to_string(written)));
+        } catch (const std::logic_error& e) {
+          BOOST_TEST(std::string(e.what()).find("was modified in place") != std::string::npos, label(spec)
+                                                                                                   << ": " << e.what());
+        }
+      }
+    }
+  });
+}
+
 BOOST_AUTO_TEST_CASE(every_number_of_threads_gives_the_same_bits) {
   const int outer = num_threads();
   std::map<std::string, std::vector<Result>> runs;

@@ -7,6 +7,7 @@
 #include <span>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/file.h>
 
 namespace tapestry::nn::train {
 namespace {
@@ -74,14 +75,17 @@ TensorFile load_complete(const std::string& path) {
   const auto version = file.metadata.find(kVersionKey);
   const auto checksum = file.metadata.find(kChecksumKey);
   if (version == file.metadata.end() || checksum == file.metadata.end()) {
-    throw FileError(path, -1, "it must be a checkpoint, written by train::Checkpoint", "tensors without a run's state");
+    throw tapestry::FileError(path, tapestry::FileError::nowhere, "a checkpoint, as train::Checkpoint writes it",
+                              "tensors without a run's state");
   }
   if (version->second != kVersion) {
-    throw FileError(path, -1, fmt::format("it must be a checkpoint of form {}", kVersion), version->second);
+    throw tapestry::FileError(path, tapestry::FileError::nowhere, fmt::format("a checkpoint of form {}", kVersion),
+                              version->second);
   }
   const std::string sum = checksum_of(file);
   if (checksum->second != sum) {
-    throw FileError(path, -1, fmt::format("what it holds must have its checksum, {}", checksum->second), sum);
+    throw tapestry::FileError(path, tapestry::FileError::nowhere,
+                              fmt::format("contents with its checksum, {}", checksum->second), sum);
   }
   return file;
 }

@@ -1,5 +1,6 @@
 #include <tapestry/ops/kernels/conv2d/conv2d.h>
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/conv2d/gather.h>
 #include <tapestry/ops/kernels/gemm/gemm.h>
 

@@ -1,4 +1,6 @@
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/conv2d/gather.h>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
 #include <tapestry/ops/kernels/simd/prefetch.h>
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 #include <tapestry/ops/kernels/conv2d/gather.h>
 
 #include <tapestry/autograd/base/dtype.h>
+#include <tapestry/autograd/memory/scratch.h>
 
 #include <algorithm>
 #include <type_traits>

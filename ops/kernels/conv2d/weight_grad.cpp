@@ -1,9 +1,10 @@
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/conv2d/conv2d.h>
 
 #include <tapestry/ops/kernels/conv2d/gather.h>
 #include <tapestry/ops/kernels/gemm/blocking.h>
 #include <tapestry/ops/kernels/gemm/microkernel.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
 
 #include <algorithm>
 #include <vector>

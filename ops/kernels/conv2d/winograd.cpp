@@ -1,9 +1,10 @@
 #include <tapestry/ops/kernels/conv2d/winograd.h>
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/conv2d/winograd_squares.h>
 #include <tapestry/ops/kernels/conv2d/winograd_transforms.h>
 #include <tapestry/ops/kernels/gemm/blocking.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
 
 #include <algorithm>
 

@@ -1,5 +1,6 @@
 #include <tapestry/ops/kernels/gemm/gemm_bf16.h>
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/gemm/blocking.h>
 #include <tapestry/ops/kernels/gemm/microkernel.h>
 #include <tapestry/ops/kernels/simd/as_dtype.h>

@@ -2,7 +2,7 @@
 
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/ops/kernels/gemm/pair_tile.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
 
 #include <cstdint>
 

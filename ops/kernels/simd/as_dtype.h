@@ -1,7 +1,7 @@
 #pragma once
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/simd/bf16.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
 
 #include <cstdint>
 #include <type_traits>

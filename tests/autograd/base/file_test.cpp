@@ -66,11 +66,6 @@ class Dripping final : public ByteSource {
   bool interrupted_ = false;
 };
 
-FileReader dripping(std::int64_t size, std::int64_t end, std::int64_t bad = -1, int error = 0,
-                    const std::string& advice = {}) {
-  return {"drip", size, std::make_unique<Dripping>(end, bad, error), advice};
-}
-
 std::string refusal_to_write(const fs::path& path) {
   return error<FileError>([&] { write_file(path, "new"); });
 }
@@ -142,7 +137,8 @@ BOOST_AUTO_TEST_CASE(what_the_system_refuses_is_said_in_a_sentence) {
 // --- reading
 
 BOOST_AUTO_TEST_CASE(short_reads_and_interrupts_are_gone_on_after) {
-  FileReader file = dripping(100, 100);
+  Dripping source(100);
+  FileReader file("drip", 100, source);
   Bytes bytes(60);
   file.read(bytes);
   BOOST_TEST((bytes == counting(60)));
@@ -154,7 +150,8 @@ BOOST_AUTO_TEST_CASE(short_reads_and_interrupts_are_gone_on_after) {
 }
 
 BOOST_AUTO_TEST_CASE(an_error_of_the_disk_is_reported_where_it_happened) {
-  FileReader file = dripping(100, 100, 57, EIO, "put it back");
+  Dripping source(100, 57, EIO);
+  FileReader file("drip", 100, source, "put it back");
   Bytes bytes(100);
   try {
     file.read(bytes);
@@ -167,10 +164,10 @@ BOOST_AUTO_TEST_CASE(an_error_of_the_disk_is_reported_where_it_happened) {
 
 BOOST_AUTO_TEST_CASE(a_file_that_shrinks_or_grows_while_it_is_read_is_refused) {
   Bytes bytes(100);
-  FileReader shrunk = dripping(100, 60);
+  Dripping shorter(60), longer(101);
+  FileReader shrunk("drip", 100, shorter), grown("drip", 100, longer);
   BOOST_TEST(error<FileError>([&] { shrunk.read(bytes); }) ==
              "drip, byte 60: expected 40 more bytes; got the end of the file");
-  FileReader grown = dripping(100, 101);
   grown.read(bytes);
   BOOST_TEST(error<FileError>([&] { grown.expect_end(); }) ==
              "drip, byte 100: expected the end of the file; got more bytes");
@@ -179,6 +176,19 @@ BOOST_AUTO_TEST_CASE(a_file_that_shrinks_or_grows_while_it_is_read_is_refused) {
   FileReader real(folder / "real");
   fs::resize_file(folder / "real", 10);
   BOOST_TEST(says(error<FileError>([&] { real.read(bytes); }), "byte 10: expected 90 more bytes"));
+}
+
+BOOST_AUTO_TEST_CASE(a_reader_that_is_moved_reads_on) {
+  const TemporaryFolder folder;
+  put(folder / "a", "12345");
+  FileReader first(folder / "a");
+  std::string text(3, ' ');
+  first.read(std::as_writable_bytes(std::span(text)));
+  FileReader second(std::move(first));
+  text.resize(2);
+  second.read(std::as_writable_bytes(std::span(text)));
+  BOOST_TEST(text == "45");
+  BOOST_TEST((second.size() == 5 && second.offset() == 5 && second.path() == folder / "a"));
 }
 
 BOOST_AUTO_TEST_CASE(whole_files_are_read_as_bytes_and_as_text) {
