@@ -5,8 +5,8 @@
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/parallel.h>
+#include <tapestry/autograd/detail/sweep.h>
 #include <tapestry/autograd/record.h>
-#include <tapestry/autograd/sweep.h>
 
 namespace tapestry {
 

@@ -5,8 +5,9 @@
 #include <utility>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/detail/leaf.h>
+#include <tapestry/autograd/detail/sweep.h>
 #include <tapestry/autograd/record.h>
-#include <tapestry/autograd/sweep.h>
 
 namespace tapestry {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstddef>
-#include <mutex>
+#include <cstdint>
 #include <span>
 
 #include <tapestry/autograd/base/call_site.h>
@@ -13,8 +13,8 @@ namespace tapestry {
 
 class Sweep;
 
-/// One recorded operation, or a leaf: an operation without inputs. Tensors own nodes, a node owns the nodes of its
-/// inputs; `seq` is its position on the tape, always behind that of its inputs.
+/// One recorded operation, or a leaf (detail/leaf.h): an operation without inputs. Tensors own nodes, a node owns the
+/// nodes of its inputs; `seq` is its position on the tape, always behind that of its inputs.
 class Node : public RefCounted {
  public:
   Node(const char* name_of, const Shape& shape_of, Dtype dtype_of, const Location& where_at) noexcept;
@@ -55,23 +55,6 @@ class Node : public RefCounted {
   bool playing_ = false;
   Location where_;
   Node* next_doomed_ = nullptr;
-};
-
-/// The node of a tensor whose gradient is wanted. It collects what reaches it.
-class Leaf final : public Node {
- public:
-  Leaf(const Shape& shape_of, Dtype dtype_of, const Location& where_at = CallSite::current()) noexcept
-      : Node("leaf", shape_of, dtype_of, where_at) {}
-  void backward(const Tensor& dy, Sweep& sweep) override;
-  void release() noexcept override {}
-  [[nodiscard]] bool is_leaf() const noexcept override { return true; }
-
-  [[nodiscard]] Tensor grad() const;
-  void set_grad(Tensor grad);
-
- private:
-  mutable std::mutex mutex_;  // threads may play graphs that share leaves
-  Tensor grad_;
 };
 
 /// Tells the tape which module a leaf belongs to, by the path of the parameter: "layer2.0.conv1.weight", from intern().

@@ -9,9 +9,9 @@
 
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/detail/leaf.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/memory/allocator.h>
-#include <tapestry/autograd/node.h>
 
 namespace tapestry {
 

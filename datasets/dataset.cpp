@@ -1,5 +1,7 @@
 #include <tapestry/datasets/dataset.h>
 
+#include <tapestry/autograd/philox.h>
+
 namespace tapestry::datasets {
 namespace {
 

@@ -2,8 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 
+#include <tapestry/autograd/base/callable.h>
 #include <tapestry/autograd/base/file.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/tensor.h>
@@ -32,8 +32,8 @@ struct Sample {
 };
 
 /// From an image to an image; must not write to its argument, which may share the data set's storage.
-using ImageTransform = std::function<Tensor(const Tensor& image, const SampleKey& key)>;
-using TargetTransform = std::function<std::int64_t(std::int64_t target)>;
+using ImageTransform = Callable<Tensor(const Tensor& image, const SampleKey& key)>;
+using TargetTransform = Callable<std::int64_t(std::int64_t target)>;
 
 /// A finite list of samples. Implementations are cheap to copy (they share what they hold) and may be read from several
 /// threads at once.

@@ -1,4 +1,5 @@
-// cross_entropy and nll_loss; the elementwise losses stand in loss.cpp.
+#include <tapestry/ops/cross_entropy.h>
+
 #include <cmath>
 #include <limits>
 
@@ -9,8 +10,8 @@
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/detail/common.h>
+#include <tapestry/ops/detail/loss.h>
 #include <tapestry/ops/kernels/loss.h>
-#include <tapestry/ops/loss.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/shape_ops.h>
 #include <tapestry/ops/softmax.h>
@@ -41,11 +42,10 @@ struct RowTarget {
 void check_rows(const char* op, const Tensor& x, const Tensor& weight, Reduction reduction) {
   check_float(op, x);
   if (x.dim() == 0) throw_invalid("{}: the input must have a class dimension; got shape []", op);
-  if (reduction == Reduction::batchmean) throw_invalid("{}: reduction must be mean, sum or none; got batchmean", op);
+  check_reduction(op, reduction);
   if (!weight.defined()) return;
-  check_same_dtype(op, x, weight);
+  check_constant(op, "weight", weight, x);
   check_shape(op, "weight", weight, {x.size(-1)});
-  if (weight.requires_grad()) throw_invalid("{}: weight must be a constant; got one that requires grad", op);
 }
 
 /// The labels as i64, every one of them in [0, classes) or ignore_index.
@@ -179,8 +179,7 @@ Tensor composed_cross_entropy(const Tensor& logits, const RowTarget& target) {
   Tensor t = target.probabilities * (1 - target.smoothing) + spread;
   if (target.weight.defined()) t = t * target.weight;
   const Tensor losses = neg(sum(where(eq(t, 0), 0.0, t * log_softmax(logits)), {.dim = -1}));
-  if (target.reduction == Reduction::none) return losses;
-  return target.reduction == Reduction::mean ? mean(losses) : sum(losses);
+  return reduced(losses, target.reduction);
 }
 
 }  // namespace

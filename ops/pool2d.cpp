@@ -43,11 +43,9 @@ using SharedPlan = std::shared_ptr<const Plan>;
 
 // --- checks
 
-void check_image(const char* op, const Tensor& x) {
+void check_input(const char* op, const Tensor& x) {
   check_any_float(op, x);
-  if (x.dim() != 4) {
-    throw_invalid("{}: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", op, x.shape());
-  }
+  check_image(op, x.shape());
   if (x.shape()[1] == 0 || x.shape()[2] == 0) throw_invalid("{}: the input must have a pixel; got {}", op, x.shape());
 }
 
@@ -134,7 +132,7 @@ Plan plan_windows(const char* op, const Shape& x, const Window& o) {
 }
 
 Plan plan_bins(const char* op, const Tensor& x, const Pair2& output) {
-  check_image(op, x);
+  check_input(op, x);
   check_option(op, "the output", output, 1);
   const Shape& s = x.shape();
   Plan plan{.input = s,
@@ -234,7 +232,7 @@ void count_cells(Windows& axis, Index size, Index kernel, Index stride, Index pa
 
 Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options, Here here) {
   const CallSite site(here);
-  check_image("max_pool2d", x);
+  check_input("max_pool2d", x);
   return max_over("max_pool2d", x,
                   plan_windows("max_pool2d", x.shape(),
                                {options.kernel, options.stride.value_or(options.kernel), options.padding,
@@ -248,7 +246,7 @@ Tensor adaptive_max_pool2d(const Tensor& x, const Pair2& output, Here here) {
 
 Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options, Here here) {
   const CallSite site(here);
-  check_image("avg_pool2d", x);
+  check_input("avg_pool2d", x);
   const Pair2 kernel = options.kernel, stride = options.stride.value_or(kernel), padding = options.padding;
   if (options.divisor_override == 0) throw_invalid("avg_pool2d: divisor_override must not be 0; got 0");
   Plan plan = plan_windows("avg_pool2d", x.shape(), {kernel, stride, padding, 1, options.ceil_mode});

@@ -316,11 +316,11 @@ struct ThreadCounted {
   ~ThreadCounted() {
     Census& census = Census::instance();
     const std::scoped_lock lock(census.mutex);
-    census.nodes += detail::live_counts.nodes;
-    census.storages += detail::live_counts.storages;
+    census.nodes += detail::live_counts.nodes.load_relaxed();
+    census.storages += detail::live_counts.storages.load_relaxed();
     std::erase(census.threads, &detail::live_counts);
-    detail::live_counts.nodes = 0;
-    detail::live_counts.storages = 0;
+    detail::live_counts.nodes.store_relaxed(0);
+    detail::live_counts.storages.store_relaxed(0);
   }
 };
 
@@ -339,8 +339,8 @@ MemoryStats memory_stats() noexcept {
   stats.live_nodes = census.nodes;
   stats.live_storages = census.storages;
   for (const detail::LiveCounts* thread : census.threads) {
-    stats.live_nodes += thread->nodes.load(std::memory_order_relaxed);
-    stats.live_storages += thread->storages.load(std::memory_order_relaxed);
+    stats.live_nodes += thread->nodes.load_relaxed();
+    stats.live_storages += thread->storages.load_relaxed();
   }
   return stats;
 }

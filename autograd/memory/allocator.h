@@ -1,12 +1,13 @@
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <new>
 #include <string>
 #include <utility>
+
+#include <tapestry/autograd/base/atomic.h>
 
 /// The memory of tensors, of nodes, and of what ops need while they run (scratch.h): what is freed is kept for the next
 /// request, so that a training step in steady state asks the system for nothing. Blocks of more than 1 KiB are counted
@@ -75,8 +76,8 @@ void free_block(void* block, std::size_t bytes) noexcept;
 
 /// Objects alive, counted without locked instructions: every thread keeps its own sums, memory_stats() adds them up.
 struct LiveCounts {
-  std::atomic<std::int64_t> nodes{0};
-  std::atomic<std::int64_t> storages{0};
+  Atomic<std::int64_t> nodes{0};
+  Atomic<std::int64_t> storages{0};
   bool registered = false;
 
   void register_thread() noexcept;
@@ -84,10 +85,10 @@ struct LiveCounts {
 
 inline constinit thread_local LiveCounts live_counts;  // only this thread writes them
 
-inline void count_live(std::atomic<std::int64_t> LiveCounts::*count, std::int64_t n) noexcept {
+inline void count_live(Atomic<std::int64_t> LiveCounts::*count, std::int64_t n) noexcept {
   LiveCounts& mine = live_counts;
   if (!mine.registered) mine.register_thread();
-  (mine.*count).store((mine.*count).load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  (mine.*count).store_relaxed((mine.*count).load_relaxed() + n);
 }
 
 /// Standard allocator over the same lists, for containers on the tape's path and for tables as long as a tensor's side.

@@ -40,7 +40,7 @@ void Storage::destroy(Storage* storage) noexcept {
 }
 
 Ref<Storage> Storage::derived(const DerivedKey& key) const {
-  if (!has_derived_.load(std::memory_order_acquire)) return {};
+  if (!has_derived_.load_acquire()) return {};
   const std::scoped_lock lock(derived_mutex);
   return derived_ && derived_->key == key ? derived_->bytes : Ref<Storage>();
 }
@@ -51,14 +51,14 @@ void Storage::keep_derived(const DerivedKey& key, Ref<Storage> bytes) {
   auto kept = Ref<Derived>::adopt(new Derived(key, std::move(bytes)));
   const std::scoped_lock lock(derived_mutex);
   std::swap(derived_, kept);
-  has_derived_.store(true, std::memory_order_release);
+  has_derived_.store_release(true);
 }
 
 void Storage::drop_derived() noexcept {
   Ref<Derived> outdated;
   const std::scoped_lock lock(derived_mutex);
   std::swap(derived_, outdated);
-  has_derived_.store(false, std::memory_order_release);
+  has_derived_.store_release(false);
 }
 
 }  // namespace tapestry

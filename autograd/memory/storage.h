@@ -1,10 +1,10 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
+#include <tapestry/autograd/base/atomic.h>
 #include <tapestry/autograd/memory/ref.h>
 
 namespace tapestry {
@@ -28,13 +28,13 @@ class alignas(64) Storage final : public RefCounted {
   [[nodiscard]] std::byte* data() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
   [[nodiscard]] std::int64_t bytes() const noexcept { return bytes_; }
 
-  [[nodiscard]] std::uint32_t version() const noexcept { return version_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint32_t version() const noexcept { return version_.load_relaxed(); }
   /// To be called before bytes change. Not one atomic step, which would cost as much as a tiny op: two threads that
   /// write the same elements at once break them in any case, and either way the version ends up different from what it
   /// was.
   void bump_version() noexcept {
-    if (has_derived_.load(std::memory_order_acquire)) drop_derived();
-    version_.store(version() + 1, std::memory_order_relaxed);
+    if (has_derived_.load_acquire()) drop_derived();
+    version_.store_relaxed(version() + 1);
   }
 
   // Bytes that somebody made from these and may want again, such as weights in the order of a kernel's loops. One at a
@@ -52,8 +52,8 @@ class alignas(64) Storage final : public RefCounted {
   void drop_derived() noexcept;
 
   std::int64_t bytes_;
-  std::atomic<std::uint32_t> version_{0};
-  std::atomic<bool> has_derived_{false};  ///< spares those who write a lock
+  detail::Atomic<std::uint32_t> version_{0};
+  detail::Atomic<bool> has_derived_{false};  ///< spares those who write a lock
   Ref<Derived> derived_;
 };
 

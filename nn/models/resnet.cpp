@@ -19,8 +19,7 @@ BasicBlock::BasicBlock(Index in, Index out, Index stride)
 }
 
 Tensor BasicBlock::operator()(const Tensor& x, Here here) const {
-  const CallSite site(here);
-  const ModuleScope scope(path());
+  const LayerScope scope(*this, here);
   const Tensor y = conv2_(bn1_(conv1_(x), {.relu = true}));
   return bn2_(y, {.relu = true, .residual = downsample_ ? (*downsample_)(x) : x});
 }
@@ -66,8 +65,7 @@ ResNet::ResNet(const ResNetOptions& options)
 }
 
 Tensor ResNet::operator()(Tensor x, Here here) const {
-  const CallSite site(here);
-  const ModuleScope scope(path());
+  const LayerScope scope(*this, here);
   x = bn1_(conv1_(x), {.relu = true});
   for (const Sequential& stage_of : stages_) x = stage_of(x);
   return fc_(flatten(global_avg_pool2d(x)));

@@ -47,8 +47,7 @@ Vgg16Bn::Vgg16Bn(Index classes)
 }
 
 Tensor Vgg16Bn::operator()(const Tensor& x, Here here) const {
-  const CallSite site(here);
-  const ModuleScope scope(path());
+  const LayerScope scope(*this, here);
   return classifier_(flatten(features_(x)));
 }
 

@@ -8,7 +8,7 @@
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/grad_mode.h>
 
-namespace tapestry::optim {
+namespace tapestry::nn::optim {
 namespace {
 
 constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
@@ -72,4 +72,4 @@ void clip_grad_value(const std::vector<Tensor>& parameters, double limit) {
   });
 }
 
-}  // namespace tapestry::optim
+}  // namespace tapestry::nn::optim

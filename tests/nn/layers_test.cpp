@@ -53,7 +53,7 @@ BOOST_AUTO_TEST_CASE(conv2d_has_pytorchs_keys_shapes_and_start) {
   BOOST_TEST(largest(conv.bias()) <= bound);
   BOOST_TEST(largest(conv.bias()) > 0.7 * bound);
   BOOST_TEST(conv(ones({1, 8, 8, 6})).shape() == (Shape{1, 6, 4, 64}));
-  const nn::Conv2d plain{3, 4, {.kernel = 3, .padding = same, .bias = false}};
+  const nn::Conv2d plain{3, 4, {.kernel = 3, .padding = Padding::same, .bias = false}};
   BOOST_TEST(!plain.bias().defined());
   BOOST_TEST(plain.named_parameters().size() == 1U);
   BOOST_TEST(plain(ones({1, 8, 8, 3})).shape() == (Shape{1, 8, 8, 4}));

@@ -13,7 +13,7 @@
 #include <tapestry/ops/activation.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/conv2d.h>
-#include <tapestry/ops/loss.h>
+#include <tapestry/ops/cross_entropy.h>
 #include <tapestry/ops/norm.h>
 
 using namespace tapestry;

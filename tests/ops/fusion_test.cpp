@@ -213,6 +213,24 @@ BOOST_AUTO_TEST_CASE(second_derivatives_are_those_of_the_ops_one_by_one) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(gradients_beside_bf16_have_their_inputs_dtypes_with_a_graph_and_without) {
+  for (const Ending& ending : kEndings) {
+    for (const bool training : {true, false}) {
+      std::vector<Tensor> x = inputs({4, 5, 3, 8}, bf16);
+      if (!ending.residual) x.pop_back();
+      const Tensor y = ending.fused(x, training);
+      const auto in_one_pass = grad({y}, x, {.grad_outputs = {seed_of(y)}, .retain_graph = true});
+      const auto with_graph = grad({y}, x, {.grad_outputs = {seed_of(y)}, .create_graph = true});
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        BOOST_TEST(in_one_pass[i].dtype() == x[i].dtype());
+        BOOST_TEST(with_graph[i].dtype() == x[i].dtype());
+        // Both compute in f32 and round once.
+        BOOST_TEST(all_close(values(in_one_pass[i]), values(with_graph[i]), 1.0 / 128, 1e-4), ending.name << ", " << i);
+      }
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_nan_passes_the_relu_and_so_does_its_gradient_and_zero_stops_both) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   for (const bool create_graph : {false, true}) {

@@ -3,8 +3,11 @@
 #include <support/expect.h>
 #include <support/temporary_folder.h>
 
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -66,8 +69,8 @@ class Dripping final : public ByteSource {
   bool interrupted_ = false;
 };
 
-std::string refusal_to_write(const fs::path& path) {
-  return error<FileError>([&] { write_file(path, "new"); });
+std::string refusal_to_write(const fs::path& path, const std::string& text = "new") {
+  return error<FileError>([&] { write_file(path, text); });
 }
 std::string refusal_to_read(const fs::path& path, const ReadFileOptions& options = {}) {
   return error<FileError>([&] { (void)read_file(path, options); });
@@ -345,11 +348,35 @@ BOOST_AUTO_TEST_CASE(a_full_disk_leaves_the_old_file_and_no_temporary) {
   const std::string large(10'000, 'x');
   for (const rlim_t room : {0, 1, 4095, 4096, 9'999}) {
     const LargestFile limit(room);
-    BOOST_TEST(error<FileError>([&] { write_file(path, large); }) ==
-               path.string() + ": cannot be written: file too large");
+    BOOST_TEST(refusal_to_write(path, large) == path.string() + ": cannot be written: file too large");
     BOOST_TEST(contents(path) == "old");
     BOOST_TEST(folder.files() == 1U);
   }
+}
+
+// A real disk of 64 KiB, mounted where only a child process sees it: what root may do, where it may.
+BOOST_AUTO_TEST_CASE(a_disk_without_space_is_said_to_be_so,
+                     *boost::unit_test::precondition([](auto) { return ::geteuid() == 0; })) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a";
+  enum Result { right = 0, wrong, no_mount };
+  const pid_t child = ::fork();
+  BOOST_REQUIRE(child >= 0);
+  if (child == 0) {
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=64k") != 0) {
+      ::_exit(no_mount);
+    }
+    write_file(path, "old");
+    const bool refused =
+        refusal_to_write(path, std::string(1 << 20, 'x')) == path + ": cannot be written: no space left on device";
+    ::_exit(refused && contents(path) == "old" && folder.files() == 1U ? right : wrong);
+  }
+  int status = 0;
+  BOOST_REQUIRE(::waitpid(child, &status, 0) == child);
+  BOOST_REQUIRE(WIFEXITED(status));
+  BOOST_TEST_MESSAGE((WEXITSTATUS(status) == no_mount ? "skipped: no disk can be mounted" : "mounted"));
+  BOOST_TEST(WEXITSTATUS(status) != wrong);
 }
 
 BOOST_AUTO_TEST_CASE(nothing_is_put_in_place_after_a_write_that_failed) {
@@ -378,6 +405,7 @@ BOOST_AUTO_TEST_CASE(a_folder_that_is_missing_none_or_closed_to_us_is_named_as_t
   BOOST_TEST(folder.files() == 2U);
 }
 
+// No device: should this fail, root would lose one.
 BOOST_AUTO_TEST_CASE(what_is_no_regular_file_is_not_replaced) {
   const TemporaryFolder folder;
   const auto at = [&](const char* name) { return (folder / name).string(); };
@@ -385,7 +413,6 @@ BOOST_AUTO_TEST_CASE(what_is_no_regular_file_is_not_replaced) {
   BOOST_TEST(refusal_to_write(at("sub")) == at("sub") + ": expected a regular file to replace, or none; got a folder");
   BOOST_REQUIRE(::mkfifo(at("pipe").c_str(), 0600) == 0);
   BOOST_TEST(refusal_to_write(at("pipe")) == at("pipe") + ": expected a regular file to replace, or none; got a pipe");
-  BOOST_TEST(refusal_to_write("/dev/full") == "/dev/full: expected a regular file to replace, or none; got a device");
   for (const char* path : {"sub/", "sub/.", "..", ""}) {
     BOOST_TEST(says(refusal_to_write(path[0] ? at(path) : path), "expected a path that ends with a file's name"));
   }

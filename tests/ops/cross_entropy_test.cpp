@@ -97,7 +97,7 @@ void expect_loss(double expected, const std::function<Tensor(Dtype)>& loss) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(loss_test)
+BOOST_AUTO_TEST_SUITE(cross_entropy_test)
 
 BOOST_AUTO_TEST_CASE(ignored_rows_count_neither_above_nor_below_the_line) {
   expect_loss(.407606, [](Dtype d) { return cross_entropy(logits(d), labels({0, -100})); });
