@@ -1,7 +1,7 @@
 # What Doxygen is to read in place of our files. Pages and comments are written to be read as they are; this tells
 # Doxygen what a reader sees:
 #
-#   - a comment right in front of a namespace is about the file;
+#   - a comment right in front of a namespace is about the file; every header has a page;
 #   - a comment in front of several declarations without a blank line between them is about all of them;
 #   - constructors, assignments, comparisons and call operators without a comment are what the class's comment is about;
 #   - names that explain themselves in the header have their sentence in glossary.txt;
@@ -47,24 +47,22 @@ function depth_of(line) {
 }
 
 # The comment in block[1 ... lines], as Doxygen wants it.
-function print_block(indentation,    i, text, depth, is_set_in, is_list) {
-  is_set_in = is_list = 0
+function print_block(indentation,    i, text, is_code, is_list) {
+  is_code = is_list = 0
   for (i = 1; i <= lines; ++i) {
     text = block[i]
-    depth = depth_of(text)
     if (text ~ /^ *- /) is_list = 1
     if (text ~ /^ *$/) is_list = 0
-    if (depth > 2 && !is_list && !is_set_in && text !~ /^ *$/) {
-      print indentation "/// \\verbatim"
-      is_set_in = 1
-    } else if (is_set_in && depth <= 2 && text !~ /^ *$/) {
-      print indentation "/// \\endverbatim"
-      is_set_in = 0
+    if (is_code && depth_of(text) <= 2) {  # a blank line is set in by nothing
+      print indentation "/// \\endcode"
+      is_code = 0
+    } else if (!is_code && depth_of(text) > 2 && !is_list) {
+      print indentation "/// \\code{.unparsed}"
+      is_code = 1
     }
-    if (!is_set_in) text = untagged(text)
-    print indentation "///" text
+    print indentation "///" (is_code ? substr(text, 3) : untagged(text))
   }
-  if (is_set_in) print indentation "/// \\endverbatim"
+  if (is_code) print indentation "/// \\endcode"
 }
 
 # Without what Doxygen would take for tags: <tapestry/ops/norm.h>, f<float>().
@@ -87,6 +85,11 @@ function declared(line) {
   if (line ~ /^(class|struct|enum class) /) {
     sub(/^(enum )?(class|struct) /, "", line)
     sub(/[ :;{].*/, "", line)
+    return line
+  }
+  if (line ~ /^#define /) {
+    sub(/^#define /, "", line)
+    sub(/[ (].*/, "", line)
     return line
   }
   if (line ~ /^using /) {
@@ -124,12 +127,13 @@ function explained(name,    key) {
   depth = depth_of($0)
   has_comment = in_comment
   if (in_comment) {
-    if ($0 ~ /^namespace /) print indentation "/// \\file"
+    if ($0 ~ /^namespace / && !has_file++) print indentation "/// \\file"
     print_block(indentation)
     if ($0 ~ /^namespace /) lines = 0
     block_depth = depth
     in_comment = 0
   }
+  if ($0 ~ /^namespace / && !has_file++) print "/// \\file"
   if ($0 ~ /^ *$/) lines = 0  # the end of a paragraph
   if ($0 ~ /^extern template/) next  # of a template that has been explained
   if ($0 ~ /^ *template <.*>$/ && !has_comment && held == "") {
@@ -158,6 +162,7 @@ function explained(name,    key) {
   member_depth = level > 0 ? class_depth[level] + 2 : 0
   is_start = depth == member_depth && $0 !~ /^ *($|[{}#\/]|public:|private:|protected:|template <.*>$|namespace|extern)/
   if ($0 ~ /^ *requires/ && held == "") is_start = 0
+  if ($0 ~ /^#define TAPESTRY_/) is_start = 1
   if (is_start && $0 ~ /^ *using / && $0 !~ / = /) is_start = 0
   if (is_start && !has_comment && !continues && $0 !~ /\/\/\/</ && !(lines > 0 && block_depth == depth && !starts_class)) {
     text = explained(declared($0))

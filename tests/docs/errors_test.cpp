@@ -221,15 +221,14 @@ bool matches(const std::string& text, const std::string& pattern) {
   return false;
 }
 
-/// The headings of docs/errors.md that are messages: ### `message`
+/// The headings of docs/errors.md that are messages: ### `message`, in more backticks where it has some itself.
 std::vector<std::string> catalogue() {
   std::ifstream page(std::filesystem::path(TAPESTRY_SOURCE_DIR) / "docs" / "errors.md");
   std::vector<std::string> messages;
   for (std::string line; std::getline(page, line);) {
-    const std::string begin = "### `";
-    if (line.rfind(begin, 0) != 0) continue;
-    line.erase(0, begin.size());
-    line.erase(line.rfind('`'));
+    if (line.rfind("### `", 0) != 0) continue;
+    line.erase(0, line.find_first_not_of("# `"));
+    line.erase(line.find_last_not_of('`') + 1);
     messages.push_back(line);
   }
   return messages;
