@@ -1,8 +1,8 @@
 #pragma once
 
-#include <tapestry/ops/kernels/conv2d/conv2d.h>
-
 #include <vector>
+
+#include <tapestry/ops/kernels/conv2d/shape.h>
 
 /// Which input coordinates feed an output coordinate, along one axis. Private to ops/kernels.
 ///
