@@ -5,8 +5,8 @@
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/parallel.h>
+#include <tapestry/autograd/detail/sweep.h>
 #include <tapestry/autograd/record.h>
-#include <tapestry/autograd/sweep.h>
 
 namespace tapestry {
 
@@ -127,20 +127,22 @@ void Sweep::play(Pending pending) {
     node.backward(std::move(pending.gradient), *this);
     return;
   }
-  if (node.released) {
+  if (node.released_) {
     throw_logic(
         "backward: what {} recorded has been played and released; pass .retain_graph = true the first time to "
         "play it again",
         node.name);
   }
-  if (node.playing) throw_logic("backward: {} is being played already, by a sweep that called this one", node.name);
-  node.playing = true;
-  // Ops inside a rule belong to the line and module where the op itself was recorded.
-  Location outer = std::exchange(detail::current_location, node.where);
+  if (node.playing_) throw_logic("backward: {} is being played already, by a sweep that called this one", node.name);
+  node.playing_ = true;
+  // Ops inside a rule belong to the line and module where the op itself was recorded, and what they save is theirs.
+  const std::int64_t saved_further_out = std::exchange(detail::bytes_saved, 0);
+  const Location outer = std::exchange(detail::current_location, node.where_);
   detail::current_location.rule_of = node.name;
   const auto restore = [&] {
     detail::current_location = outer;
-    node.playing = false;
+    detail::bytes_saved = saved_further_out;
+    node.playing_ = false;
   };
   try {
     node.backward(pending.gradient, *this);
@@ -148,13 +150,13 @@ void Sweep::play(Pending pending) {
     restore();
     if (!options_.retain_graph) {
       node.release();
-      node.released = true;
+      node.released_ = true;
     }
     throw;
   }
   restore();
   if (!options_.retain_graph) {
-    node.released = true;
+    node.released_ = true;
     node.release();
   }
 }
@@ -177,7 +179,7 @@ void Sweep::run() {
 void Sweep::abandon() noexcept {
   const auto let_go = [](const Pending& pending) {
     if (!pending.node || pending.node->is_leaf()) return;
-    pending.node->released = true;
+    pending.node->released_ = true;
     pending.node->release();
   };
   let_go(latest_);

@@ -5,8 +5,9 @@
 #include <utility>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/detail/leaf.h>
+#include <tapestry/autograd/detail/sweep.h>
 #include <tapestry/autograd/record.h>
-#include <tapestry/autograd/sweep.h>
 
 namespace tapestry {
 
@@ -19,7 +20,7 @@ Node::Node(const char* name_of, const Shape& shape_of, Dtype dtype_of, const Loc
       seq(next_seq.fetch_add(1, std::memory_order_relaxed)),
       shape(shape_of),
       dtype(dtype_of),
-      where(where_at) {
+      where_(where_at) {
   detail::count_live(&detail::LiveCounts::nodes, 1);
 }
 
@@ -59,6 +60,10 @@ Tensor Leaf::grad() const {
 void Leaf::set_grad(Tensor grad) {
   const std::scoped_lock lock(mutex_);
   std::swap(grad_, grad);  // the old one ends after the lock
+}
+
+void set_module(const Tensor& leaf, const char* path) {
+  if (Node* node = leaf.impl().node.get()) node->where_.module = path;
 }
 
 void send(Sweep& sweep, Ref<Node> to, Tensor gradient) { sweep.send(std::move(to), std::move(gradient)); }

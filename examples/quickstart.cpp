@@ -1,9 +1,11 @@
 // A custom model trained for a few steps on the embedded data set, and a look at what the tape recorded.
+//
+//   quickstart [GRAPH.dot]     also writes the recorded graph in Graphviz's language
 #include <cstdio>
+#include <exception>
 #include <fstream>
 #include <iostream>
 
-#include <common/flags.h>
 #include <tapestry/tapestry.h>
 
 using namespace tapestry;
@@ -27,33 +29,26 @@ class LectureNet : public nn::Module {
   nn::Linear fc_;
 };
 
-int run(int argc, char** argv) {
-  std::optional<std::string> dot_file;
-  examples::Flags flags("quickstart", "Trains a small model for a few steps and shows what the tape recorded.");
-  flags.text("dot", dot_file, "FILE", "writes the recorded graph in Graphviz's language");
-  if (!flags.parse(argc, argv)) return 0;
+int main(int argc, char** argv) try {
   manual_seed(1);
 
   // 20 coarse classes of colour and texture; pictures of bytes become numbers around 0.
   const datasets::Compose to_numbers{datasets::ToFloat(), datasets::Normalize({.4, .4, .4}, {.2, .2, .2})};
   const datasets::Patterns train({.size = 2048, .labels = datasets::Labels::coarse, .transform = to_numbers});
+
   LectureNet model(20);
   optim::SGD sgd(model.parameters(), {.lr = 0.05, .momentum = 0.9});
-
-  Tensor loss;
   int step = 0;
   for (auto [images, labels] : datasets::Loader(train, {.batch = 64, .shuffle = true, .seed = 7})) {
-    loss = cross_entropy(model(images), labels);
+    const Tensor loss = cross_entropy(model(images), labels);
     if (step == 0) std::cout << Tape::of(loss) << "\n";
-    if (step == 0 && dot_file) std::ofstream(*dot_file) << Tape::of(loss).to_dot();
+    if (step == 0 && argc > 1) std::ofstream(argv[1]) << Tape::of(loss).to_dot();
     sgd.zero_grad();
     loss.backward();
     sgd.step();
     if (step++ % 4 == 0) std::printf("step %2d   loss %.4f\n", step, loss.item());
   }
-  return 0;
-}
-
-int main(int argc, char** argv) {
-  return examples::run_main("quickstart", [&] { return run(argc, argv); });
+} catch (const std::exception& error) {
+  std::cerr << "quickstart: " << error.what() << "\n";
+  return 1;
 }

@@ -6,7 +6,7 @@
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/detail/common.h>
-#include <tapestry/ops/kernels/elementwise.h>
+#include <tapestry/ops/detail/elementwise.h>
 #include <tapestry/ops/kernels/logical.h>
 #include <tapestry/ops/kernels/visit_size.h>
 
@@ -18,33 +18,14 @@ using kernels::Logical;
 
 Tensor compare(const char* op, Compare kernel, const Operand& a, const Operand& b) {
   const CallSite site(a.here);
-  if (!a.is_tensor() && !b.is_tensor()) throw_invalid("{}: one operand must be a tensor; got two numbers", op);
-  if (a.is_tensor() && b.is_tensor()) {
-    const Tensor& u = a.tensor();
-    const Tensor& v = b.tensor();
-    check_same_dtype(op, u, v);
-    const Shape shape = broadcast_shape(op, u.shape(), v.shape());
-    Tensor y = empty(shape, boolean);
-    visit(u.dtype(), [&]<class T>() {
-      const kernels::Broadcast plan(shape.begin(), shape.rank(), u.shape().begin(), u.dim(), v.shape().begin(),
-                                    v.dim());
-      kernels::compare(kernel, plan, u.data<T>(), v.data<T>(), y.mutable_data<bool>());
-    });
-    return y;
-  }
-  const Tensor& x = a.is_tensor() ? a.tensor() : b.tensor();
-  Tensor y = empty(x.shape(), boolean);
-  visit(x.dtype(), [&]<class T>() {
-    const T number = number_as<T>(op, a.is_tensor() ? b : a);
-    bool* out = y.mutable_data<bool>();
-    if (a.is_tensor()) kernels::compare(kernel, {x.numel(), 1, 0}, x.data<T>(), &number, out);
-    else kernels::compare(kernel, {x.numel(), 0, 1}, &number, x.data<T>(), out);
+  const Dtype dtype = common_dtype(op, a, b);
+  const Shape shape = common_shape(op, a, b);
+  const kernels::Broadcast plan = broadcast_plan(a, b, shape);
+  Tensor y = empty(shape, boolean);
+  visit_elements(op, dtype, a, b, [&]<class T>(const T* u, const T* v) {
+    kernels::compare(kernel, plan, u, v, y.mutable_data<bool>());
   });
   return y;
-}
-
-void check_bool(const char* op, const Tensor& x) {
-  if (x.dtype() != boolean) throw_invalid("{}: the dtype must be bool; got {}", op, x.dtype());
 }
 
 Tensor logical(const char* op, Logical kernel, const Tensor& a, const Tensor& b) {
@@ -56,23 +37,12 @@ Tensor logical(const char* op, Logical kernel, const Tensor& a, const Tensor& b)
   return y;
 }
 
-Dtype common_dtype(const Operand& a, const Operand& b) {
-  if (!a.is_tensor() && !b.is_tensor()) throw_invalid("where: one of a and b must be a tensor; got two numbers");
-  if (a.is_tensor() && b.is_tensor()) check_same_dtype("where", a.tensor(), b.tensor());
-  return a.is_tensor() ? a.tensor().dtype() : b.tensor().dtype();
-}
-
 /// The operand in the result's shape, or a single element when it is a number: a tensor and the step within it.
 std::pair<Tensor, Index> choice(const Operand& operand, const Shape& shape, Dtype dtype) {
   if (operand.is_tensor()) return {no_grad([&] { return broadcast_to(operand.tensor(), shape); }), 1};
   Tensor number = empty({}, dtype);
   visit(dtype, [&]<class T>() { *number.mutable_data<T>() = number_as<T>("where", operand); });
   return {number, 0};
-}
-
-const Tensor& input(const Operand& operand) {
-  static const Tensor none;
-  return operand.is_tensor() ? operand.tensor() : none;
 }
 
 }  // namespace
@@ -127,7 +97,7 @@ Tensor isfinite(const Tensor& x, Here here) {
 Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
   const CallSite site(a.here);
   if (condition.dtype() != boolean) throw_invalid("where: the condition must be bool; got {}", condition.dtype());
-  const Dtype dtype = common_dtype(a, b);
+  const Dtype dtype = common_dtype("where", a, b);
   Shape shape = condition.shape();
   if (a.is_tensor()) shape = broadcast_shape("where", shape, a.tensor().shape());
   if (b.is_tensor()) shape = broadcast_shape("where", shape, b.tensor().shape());
@@ -141,10 +111,13 @@ Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
                     y.numel());
   });
   return record("where", std::move(y),
-                wrt(input(a), [mask = saved(mask), shape = input(a).defined() ? input(a).shape() : Shape{}](
-                                  const Tensor& dy) { return sum_to(where(mask(), dy, 0.0), shape); }),
-                wrt(input(b), [mask = saved(mask), shape = input(b).defined() ? input(b).shape() : Shape{}](
-                                  const Tensor& dy) { return sum_to(where(mask(), 0.0, dy), shape); }));
+                wrt(tensor_or_none(a),
+                    [mask = saved(mask)](const Tensor& dy, const Shape& shape_of_a) {
+                      return sum_to(where(mask(), dy, 0.0), shape_of_a);
+                    }),
+                wrt(tensor_or_none(b), [mask = saved(mask)](const Tensor& dy, const Shape& shape_of_b) {
+                  return sum_to(where(mask(), 0.0, dy), shape_of_b);
+                }));
 }
 
 Tensor masked_fill(const Tensor& x, const Tensor& mask, double value, Here here) {

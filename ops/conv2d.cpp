@@ -30,8 +30,7 @@ Extent extent_of(const char* op, Index size, Index kernel, Index stride, Index p
 
 /// All extents, checked.
 kernels::Conv2dShape plan(const char* op, const Shape& x, const Shape& w, const Conv2dOptions& o) {
-  if (x.rank() != 4)
-    throw_invalid("{}: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", op, x);
+  check_image(op, x);
   if (w.rank() != 4) throw_invalid("{}: the weight must be [K, R, S, C / groups]; got {}", op, w);
   if (o.stride.h < 1 || o.stride.w < 1) {
     throw_invalid("{}: stride must be at least 1; got {{{}, {}}}", op, o.stride.h, o.stride.w);
@@ -44,7 +43,7 @@ kernels::Conv2dShape plan(const char* op, const Shape& x, const Shape& w, const 
   }
   if (o.groups < 1) throw_invalid("{}: groups must be at least 1; got {}", op, o.groups);
   if (o.padding.is_same && o.stride != Pair2(1)) {
-    throw_invalid("{}: padding `same` needs stride 1; got {{{}, {}}}", op, o.stride.h, o.stride.w);
+    throw_invalid("{}: Padding::same needs stride 1; got {{{}, {}}}", op, o.stride.h, o.stride.w);
   }
   if (w[1] < 1 || w[2] < 1) throw_invalid("{}: the kernel must have a tap; the weight is {}", op, w);
   if (x[3] != w[3] * o.groups) {

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/autocast.h>
 #include <tapestry/ops/broadcast.h>
@@ -42,8 +43,8 @@ struct Plan {
 };
 
 /// Where each product of the batch finds its operand, in elements of `matrix` per leading index.
-std::vector<Index> offsets(const Shape& operand, const Shape& batch, Index matrix) {
-  std::vector<Index> out(static_cast<std::size_t>(batch.numel()));
+CountedVector<Index> offsets(const Shape& operand, const Shape& batch, Index matrix) {
+  CountedVector<Index> out(static_cast<std::size_t>(batch.numel()));
   for (Index i = 0; i < batch.numel(); ++i) {
     Index rest = i, offset = 0, stride = matrix;
     for (Index d = batch.rank() - 1; d >= 0; --d) {

@@ -371,9 +371,7 @@ Tensor pad(const Tensor& x, const std::vector<std::pair<Index, Index>>& widths, 
 
 Tensor pad2d(const Tensor& x, const Pad2dOptions& options, Here here) {
   const CallSite site(here);
-  if (x.dim() != 4) {
-    throw_invalid("pad2d: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", x.shape());
-  }
+  check_image("pad2d", x.shape());
   return pad(x, {{0, 0}, {options.top, options.bottom}, {options.left, options.right}},
              {.mode = options.mode, .value = options.value});
 }

@@ -7,7 +7,7 @@
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/ops/optimizer_step.h>
 
-namespace tapestry::optim {
+namespace tapestry::nn::optim {
 namespace {
 
 template <class F>
@@ -44,4 +44,4 @@ void clip_grad_value(const std::vector<Tensor>& parameters, double limit) {
   change_gradients(parameters, [=](Tensor& gradient) { clamp_in_place(gradient, limit); });
 }
 
-}  // namespace tapestry::optim
+}  // namespace tapestry::nn::optim

@@ -5,21 +5,22 @@
 #include <vector>
 
 #include <tapestry/nn/module.h>
+#include <tapestry/nn/optim/namespace.h>
 
 /// Optimizers: `step()` changes parameters in place by their .grad(), one pass over memory per tensor, the same bits
 /// for any number of threads. A parameter without a gradient is left alone: no decay, no state.
-namespace tapestry::optim {
+namespace tapestry::nn::optim {
 
 /// The parameters an optimizer is given: tensors, or tensors with names, which key its state.
 class Parameters {
  public:
   Parameters(const std::vector<Tensor>& tensors);  ///< named "0", "1", ...
   Parameters(std::initializer_list<Tensor> tensors) : Parameters(std::vector<Tensor>(tensors)) {}
-  Parameters(std::vector<nn::NamedTensor> named) : list_(std::move(named)) {}
-  [[nodiscard]] const std::vector<nn::NamedTensor>& list() const noexcept { return list_; }
+  Parameters(std::vector<NamedTensor> named) : list_(std::move(named)) {}
+  [[nodiscard]] const std::vector<NamedTensor>& list() const noexcept { return list_; }
 
  private:
-  std::vector<nn::NamedTensor> list_;
+  std::vector<NamedTensor> list_;
 };
 
 /// Parameters with options of their own.
@@ -56,6 +57,8 @@ class Optimizer {
   [[nodiscard]] std::map<std::string, Tensor> state() const;
   /// Throws std::invalid_argument listing all that is missing, unexpected or misshapen; nothing has changed then.
   void load_state(const std::map<std::string, Tensor>& state);
+  /// What load_state() would object to, a line each, "\n  missing: conv1.weight.momentum_buffer"; empty for nothing.
+  [[nodiscard]] std::string state_differences(const std::map<std::string, Tensor>& state) const;
 
  protected:
   /// One parameter and what is remembered about it: a list of tensors under the names that slot_names() gives.
@@ -81,15 +84,12 @@ class Optimizer {
   void make_slots(Entry& entry, std::size_t count);
 
  private:
+  /// The entries with a state's values; adds what is wrong with it to `problems`.
+  [[nodiscard]] std::vector<std::vector<Entry>> with_state(const std::map<std::string, Tensor>& state,
+                                                           std::string& problems) const;
+
   std::vector<std::vector<Entry>> entries_;
   std::vector<double> initial_lr_;
 };
 
-namespace detail {
-/// Throws std::invalid_argument "SGD: lr must be at least 0; got -1" for a negative value or NaN.
-void check_not_negative(const char* optimizer, const char* what, double value);
-/// "Adam: beta1 must be in [0, 1); got 1".
-void check_beta(const char* optimizer, const char* what, double value);
-}  // namespace detail
-
-}  // namespace tapestry::optim
+}  // namespace tapestry::nn::optim

@@ -20,6 +20,19 @@ void check_any_float(const char* op, const Tensor& x) {
   }
 }
 
+void check_arithmetic(const char* op, Dtype dtype) {
+  if (dtype == boolean) throw_invalid("{}: the dtype must be f32, f64, bf16 or an integer; got {}", op, dtype);
+}
+
+void check_bool(const char* op, const Tensor& x) {
+  if (x.dtype() != boolean) throw_invalid("{}: the dtype must be bool; got {}", op, x.dtype());
+}
+
+void check_image(const char* op, const Shape& shape) {
+  if (shape.rank() == 4) return;
+  throw_invalid("{}: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", op, shape);
+}
+
 void check_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
   if (a.dtype() != b.dtype()) {
     throw_invalid("{}: the dtypes must be equal; got {} and {}, convert one with to(x, {})", op, a.dtype(), b.dtype(),

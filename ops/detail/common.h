@@ -12,6 +12,15 @@ void check_float(const char* op, const Tensor& x);
 /// x is f32, f64 or bf16.
 void check_any_float(const char* op, const Tensor& x);
 
+/// The dtype is any but bool.
+void check_arithmetic(const char* op, Dtype dtype);
+
+/// x is bool.
+void check_bool(const char* op, const Tensor& x);
+
+/// The shape is [N, H, W, C].
+void check_image(const char* op, const Shape& shape);
+
 /// Both have the same dtype.
 void check_same_dtype(const char* op, const Tensor& a, const Tensor& b);
 

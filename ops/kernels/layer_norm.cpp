@@ -1,3 +1,4 @@
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/simd/targets.h>
 
 #undef HWY_TARGET_INCLUDE
@@ -112,7 +113,6 @@ const void* layer_norm_table(bool is_double) {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <tapestry/ops/kernels/simd/scratch.h>
 
 namespace tapestry::kernels {
 

@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
-#include <vector>
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/reduce.h>
 #include <tapestry/ops/kernels/tuning.h>
 
@@ -166,7 +166,7 @@ void reduce_columns(const T* x, Index n, Index inner, double factor, T* y) {
   const auto width = static_cast<std::size_t>(inner);
   const Index rows = tuning::rows_per_task(inner);
   const Index chunks = (n + rows - 1) / rows;
-  std::vector<double> sums(width * static_cast<std::size_t>(std::max<Index>(chunks, 1)));
+  CountedVector<double> sums(width * static_cast<std::size_t>(std::max<Index>(chunks, 1)));
   parallel_for(n, rows, [&](Index begin, Index end) {
     sum_rows(x + begin * inner, end - begin, inner, sums.data() + (begin / rows) * inner);
   });
@@ -192,11 +192,11 @@ void reduce_sum(const T* x, Index outer, Index n, Index inner, double factor, T*
   }
   const Index grain = tuning::rows_per_task(n * inner);
   parallel_for(outer, grain, [=](Index begin, Index end) {
-    std::vector<double> sums(static_cast<std::size_t>(inner));
+    const Scratch<double> sums(inner);
     for (Index o = begin; o < end; ++o) {
-      std::fill(sums.begin(), sums.end(), 0.0);
+      std::fill_n(sums.data(), inner, 0.0);
       sum_rows(x + o * n * inner, n, inner, sums.data());
-      for (Index j = 0; j < inner; ++j) y[o * inner + j] = static_cast<T>(factor * sums[static_cast<std::size_t>(j)]);
+      for (Index j = 0; j < inner; ++j) y[o * inner + j] = static_cast<T>(factor * sums[j]);
     }
   });
 }
@@ -219,7 +219,7 @@ void reduce_sum_integer(const T* x, Index outer, Index n, Index inner, std::int6
 template <class T>
 void reduce_extreme_values(bool largest, const T* x, Index outer, Index n, Index inner, T* values) {
   if (outer == 1 && inner == 1 && n > tuning::kGrain) {
-    std::vector<T> best(static_cast<std::size_t>((n + tuning::kGrain - 1) / tuning::kGrain));
+    CountedVector<T> best(static_cast<std::size_t>((n + tuning::kGrain - 1) / tuning::kGrain));
     parallel_for(n, tuning::kGrain, [&](Index begin, Index end) {
       extreme_block(largest, x + begin, end - begin, 1, best.data() + begin / tuning::kGrain);
     });

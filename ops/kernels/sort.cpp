@@ -4,8 +4,8 @@
 #include <cmath>
 #include <numeric>
 #include <type_traits>
-#include <vector>
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/tuning.h>
 
 namespace tapestry::kernels {
@@ -23,7 +23,8 @@ template <class T>
 void sort_order(const T* x, Index outer, Index n, Index inner, bool descending, Index count, std::int64_t* order) {
   const auto grain = tuning::rows_per_task(n, tuning::kCostlyGrain);
   parallel_for(outer * inner, grain, [=](Index begin, Index end) {
-    std::vector<Index> position(static_cast<std::size_t>(n));
+    const Scratch<Index> order_of_line(n);
+    Index* const position = order_of_line.data();
     for (Index line = begin; line < end; ++line) {
       const T* const from = x + line / inner * n * inner + line % inner;
       const auto before = [&](Index a, Index b) {
@@ -31,12 +32,10 @@ void sort_order(const T* x, Index outer, Index n, Index inner, bool descending, 
         if (descending ? is_less(v, u) : is_less(u, v)) return true;
         return !(descending ? is_less(u, v) : is_less(v, u)) && a < b;
       };
-      std::iota(position.begin(), position.end(), Index{0});
-      if (count == n) std::sort(position.begin(), position.end(), before);
-      else std::partial_sort(position.begin(), position.begin() + count, position.end(), before);
-      for (Index i = 0; i < count; ++i) {
-        order[(line / inner * count + i) * inner + line % inner] = position[static_cast<std::size_t>(i)];
-      }
+      std::iota(position, position + n, Index{0});
+      if (count == n) std::sort(position, position + n, before);
+      else std::partial_sort(position, position + count, position + n, before);
+      for (Index i = 0; i < count; ++i) order[(line / inner * count + i) * inner + line % inner] = position[i];
     }
   });
 }

@@ -8,7 +8,7 @@
 ///
 /// A reason that speaks of time comes with the program that prints the time (tests/bench): change a number and compare.
 /// Where chunks of a sum are cut by one of them, the order of additions, and so the last bits, hang on it: kGrain in
-/// reduce and optimizer_step, kLayerNormBlock, and all of conv2d/tuning.h that says so.
+/// reduce and optimizer_step, kNormBlock, kNormGrain, kLayerNormBlock, and what says so in the other two files.
 namespace tapestry::kernels::tuning {
 
 // ---- the machine
@@ -57,6 +57,13 @@ inline constexpr Index kSumTasks = 32;
 /// Columns of a strided softmax that are computed together: maxima and sums, 128 doubles each, lie on the stack, and
 /// every line of memory is used whole.
 inline constexpr Index kSoftmaxColumns = 128;
+
+/// Elements of batch_norm that are added up in the operand's type before the sum goes on in double: small enough to
+/// stay in the first two cache levels between the pass for the mean and the one for the deviations.
+inline constexpr Index kNormBlock = 8 * 1024;
+
+/// Elements of a group of batch_norm's rows: one task, one set of partial sums.
+inline constexpr Index kNormGrain = 64 * 1024;
 
 /// Rows whose gradients in layer_norm's weight and bias are added up in the operand's type before the sum goes on in
 /// double: as far as float can be trusted, and few enough for conversions not to count.

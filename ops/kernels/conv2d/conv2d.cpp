@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/conv2d/depthwise.h>
 #include <tapestry/ops/kernels/conv2d/gather.h>
 #include <tapestry/ops/kernels/conv2d/weight_grad.h>

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/conv2d/tuning.h>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
 #include <tapestry/ops/kernels/simd/prefetch.h>
 
 namespace tapestry::kernels {

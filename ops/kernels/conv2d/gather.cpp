@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include <tapestry/autograd/base/dtype.h>
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/conv2d/tuning.h>
 
 namespace tapestry::kernels {

@@ -3,7 +3,6 @@
 #include <tapestry/ops/kernels/conv2d/taps.h>
 #include <tapestry/ops/kernels/gemm/blocking.h>
 #include <tapestry/ops/kernels/gemm/microkernel.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
 
 /// The convolution and its input gradient as one loop nest over register tiles. Private to ops/kernels.
 namespace tapestry::kernels {

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <vector>
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/conv2d/tuning.h>
 #include <tapestry/ops/kernels/gemm/blocking.h>
 #include <tapestry/ops/kernels/gemm/microkernel.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
 
 namespace tapestry::kernels {
 namespace {

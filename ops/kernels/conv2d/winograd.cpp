@@ -2,11 +2,12 @@
 
 #include <algorithm>
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/conv2d/tuning.h>
 #include <tapestry/ops/kernels/conv2d/winograd_squares.h>
 #include <tapestry/ops/kernels/conv2d/winograd_transforms.h>
 #include <tapestry/ops/kernels/gemm/blocking.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
 
 namespace tapestry::kernels {
 namespace {

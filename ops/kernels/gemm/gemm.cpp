@@ -2,10 +2,11 @@
 
 #include <algorithm>
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/gemm/blocking.h>
 #include <tapestry/ops/kernels/gemm/microkernel.h>
 #include <tapestry/ops/kernels/gemm/tuning.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
 
 namespace tapestry::kernels {
 namespace {
@@ -35,7 +36,11 @@ class Product {
     } else if (m_ <= tuning::kFewRows) {
       run_few_rows();
     } else {
-      run_blocked();
+      try {
+        run_blocked();
+      } catch (const OutOfMemory&) {  // a copy of all of B is a convenience; a panel at a time gives the same bits
+        run_few_rows();
+      }
     }
   }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/gemm/blocking.h>
 #include <tapestry/ops/kernels/gemm/microkernel.h>
 #include <tapestry/ops/kernels/gemm/tuning.h>

@@ -4,7 +4,7 @@
 
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/ops/kernels/gemm/pair_tile.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
 
 /// The innermost loops of matmul and convolution: register tiles, panel packing and the channelwise (depthwise)
 /// products. Written once with Highway (microkernel-inl.h), compiled per instruction set, reached through a table of

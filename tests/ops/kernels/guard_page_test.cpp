@@ -151,11 +151,13 @@ void run_channels(Index rows, Index channels, bool end) {
        {kernels::ReluMask<T>{}, kernels::ReluMask<T>{.scale = scale.data(), .shift = shift.data()},
         kernels::ReluMask<T>{.y = x.data(), .masked = masked.data()}}) {
     kernels::channel_gradient_sums(x.data(), dy.data(), rows, channels, mean.data(), mask, sums.data(), squares.data());
-    if (mask.y != nullptr) continue;
-    kernels::channel_gradient(x.data(), dy.data(), rows, channels, mean.data(), mask, scale.data(), mean.data(),
+    const kernels::ReluMask<T> again{.y = mask.y, .scale = mask.scale, .shift = mask.shift};
+    kernels::channel_gradient(x.data(), dy.data(), rows, channels, mean.data(), again, scale.data(), mean.data(),
                               shift.data(), y.data());
+    const bool from_x = mask.scale != nullptr;
+    kernels::channel_scale(from_x ? x.data() : nullptr, dy.data(), rows, channels, from_x ? mean.data() : nullptr,
+                           again, scale.data(), y.data());
   }
-  kernels::channel_scale(dy.data(), rows, channels, scale.data(), y.data());
 }
 
 BOOST_AUTO_TEST_SUITE(guard_page_test)

@@ -1,0 +1,467 @@
+#include <tapestry/nn/train/checkpoint.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cctype>
+#include <cmath>
+#include <filesystem>
+
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/file.h>
+#include <tapestry/nn/serialize.h>
+#include <tapestry/nn/train/detail/checkpoint_file.h>
+
+namespace tapestry::nn::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMostLines = 12;  // of differences per part: beyond that, it is another model altogether
+constexpr const char* kNothing = "nothing";
+
+using TensorMap = std::map<std::string, Tensor>;
+
+TensorMap as_map(const State& state) {
+  TensorMap out;
+  for (const NamedTensor& x : state.tensors) out.emplace(x.name, x.tensor);
+  return out;
+}
+
+std::vector<NamedTensor> as_list(const TensorMap& tensors) {
+  std::vector<NamedTensor> out;
+  for (const auto& [name, x] : tensors) out.push_back({name, x});
+  return out;
+}
+
+template <class T>
+Tensor list_of(const std::vector<T>& values, Dtype dtype) {
+  return tensor(values, {static_cast<Index>(values.size())}, {.dtype = dtype});
+}
+
+/// Differences of a part, under its name and not endlessly many.
+std::string under_name(const std::string& part, const std::string& lines) {
+  std::string out;
+  std::size_t count = 0;
+  for (std::size_t at = 0; at < lines.size();) {
+    const std::size_t end = std::min(lines.find('\n', at + 1), lines.size());
+    if (count++ < kMostLines) {
+      const std::size_t text = std::min(lines.find_first_not_of("\n ", at), end);
+      out += fmt::format("\n  {}: {}", part, std::string_view(lines).substr(text, end - text));
+    }
+    at = end;
+  }
+  if (count > kMostLines) out += fmt::format("\n  {}: and {} more", part, count - kMostLines);
+  return out;
+}
+
+std::string value_in(const Settings& settings, const std::string& name) {
+  const auto found = std::find_if(settings.begin(), settings.end(), [&](const auto& s) { return s.first == name; });
+  return found == settings.end() ? kNothing : found->second;
+}
+
+/// Settings of both sides that differ; what is on one side only differs from nothing.
+std::string setting_differences(const Settings& theirs, const Settings& ours) {
+  std::string out;
+  for (const auto& [name, value] : ours) {
+    if (value_in(theirs, name) != value)
+      out += fmt::format("\n  {}: {} there, {} here", name, value_in(theirs, name), value);
+  }
+  for (const auto& [name, value] : theirs) {
+    if (value_in(ours, name) == kNothing) out += fmt::format("\n  {}: {} there, {} here", name, value, kNothing);
+  }
+  return out;
+}
+
+[[noreturn]] void throw_differences(const std::string& path, const std::string& differences) {
+  throw tapestry::FileError(path, tapestry::FileError::nowhere, "a checkpoint of this run",
+                            "differences:" + differences);
+}
+
+}  // namespace
+
+struct Checkpoint::Parts {
+  class OfModule final : public Part {
+   public:
+    explicit OfModule(Module module) : module_(std::move(module)) {}
+    [[nodiscard]] const char* kind() const override { return "module"; }
+    [[nodiscard]] State state() const override { return {as_list(file_state(module_)), {}}; }
+    [[nodiscard]] std::string differences(const State& state) const override {
+      return file_state_differences(module_, as_map(state));
+    }
+    void load(const State& state) override { load_file_state(module_, as_map(state)); }
+
+   private:
+    Module module_;
+  };
+
+  class OfOptimizer final : public Part {
+   public:
+    explicit OfOptimizer(optim::Optimizer& optimizer) : optimizer_(optimizer) {}
+    [[nodiscard]] const char* kind() const override { return "optimizer"; }
+    [[nodiscard]] State state() const override {
+      State state{as_list(optimizer_.state()), {}};
+      std::vector<double> rates, momenta;
+      for (std::size_t g = 0; g < optimizer_.groups(); ++g) {
+        rates.push_back(optimizer_.lr(g));
+        momenta.push_back(optimizer_.momentum(g));
+      }
+      // Keys of tensors have a dot, these have none.
+      state.tensors.push_back({"lr", list_of(rates, f64)});
+      state.tensors.push_back({"momentum", list_of(momenta, f64)});
+      return state;
+    }
+    [[nodiscard]] std::string differences(const State& state) const override {
+      return optimizer_.state_differences(slots_of(state)) + refusal([&] {
+               // Put on and taken off again: what the optimizer refuses is its own matter.
+               const auto groups = optimizer_.groups();
+               const auto &rates = numbers(state, "lr"), &momenta = numbers(state, "momentum");
+               for (std::size_t g = 0; g < groups; ++g) {
+                 if (!(rates[g] >= 0)) throw_invalid("lr: must be at least 0; got {}", rates[g]);
+                 const double before = optimizer_.momentum(g);
+                 optimizer_.set_momentum(momenta[g], g);
+                 optimizer_.set_momentum(before, g);
+               }
+             });
+    }
+    void load(const State& state) override {
+      const auto &rates = numbers(state, "lr"), &momenta = numbers(state, "momentum");
+      optimizer_.load_state(slots_of(state));
+      for (std::size_t g = 0; g < optimizer_.groups(); ++g) {
+        optimizer_.set_lr(rates[g], g);
+        optimizer_.set_momentum(momenta[g], g);
+      }
+    }
+
+   private:
+    [[nodiscard]] static TensorMap slots_of(const State& state) {
+      TensorMap slots = as_map(state);
+      slots.erase("lr");
+      slots.erase("momentum");
+      return slots;
+    }
+    [[nodiscard]] std::vector<double> numbers(const State& state, const char* name) const {
+      const Tensor& x = state.tensor(name, f64, {static_cast<Index>(optimizer_.groups())});
+      return {x.span<double>().begin(), x.span<double>().end()};
+    }
+
+    optim::Optimizer& optimizer_;
+  };
+
+  class OfSchedule final : public Part {
+   public:
+    explicit OfSchedule(optim::Schedule& schedule) : schedule_(schedule) {}
+    [[nodiscard]] const char* kind() const override { return "schedule"; }
+    [[nodiscard]] State state() const override { return {{{"t", list_of<Index>({schedule_.t()}, i64)}}, {}}; }
+    [[nodiscard]] std::string differences(const State& state) const override {
+      return refusal([&] {
+        if (t_in(state) < 0) throw_invalid("t: must be at least 0; got {}", t_in(state));
+        (void)schedule_.lr_at(t_in(state), 1);  // throws where the schedule has ended
+      });
+    }
+    void load(const State& state) override { schedule_.set_t(t_in(state)); }
+
+   private:
+    [[nodiscard]] static Index t_in(const State& state) { return state.tensor("t", i64, {1}).data<Index>()[0]; }
+
+    optim::Schedule& schedule_;
+  };
+
+  class OfGenerator final : public Part {
+   public:
+    explicit OfGenerator(Generator generator) : generator_(std::move(generator)) {}
+    [[nodiscard]] const char* kind() const override { return "generator"; }
+    [[nodiscard]] State state() const override {
+      const Generator::State s = generator_.state();
+      return {{{"state", list_of<Index>({std::bit_cast<Index>(s.seed), std::bit_cast<Index>(s.stream),
+                                         std::bit_cast<Index>(s.offset)},
+                                        i64)}},
+              {}};
+    }
+    [[nodiscard]] std::string differences(const State& state) const override {
+      return refusal([&] { (void)state.tensor("state", i64, {3}); });
+    }
+    void load(const State& state) override {
+      const Index* const s = state.tensor("state", i64, {3}).data<Index>();
+      generator_.set_state(
+          {std::bit_cast<std::uint64_t>(s[0]), std::bit_cast<std::uint64_t>(s[1]), std::bit_cast<std::uint64_t>(s[2])});
+    }
+
+   private:
+    Generator generator_;
+  };
+
+  /// Its position is the run's, so what it keeps is only what makes that position mean the same.
+  class OfLoader final : public Part {
+   public:
+    explicit OfLoader(const datasets::Loader& loader) : loader_(loader) {}
+    [[nodiscard]] const char* kind() const override { return "loader"; }
+    [[nodiscard]] State state() const override {
+      const auto& options = loader_.options();
+      return {{},
+              {{"batch", std::to_string(options.batch)},
+               {"drop_last", options.drop_last ? "yes" : "no"},
+               {"samples", std::to_string(loader_.dataset().size())},
+               {"seed", std::to_string(options.seed)},
+               {"shuffle", options.shuffle ? "yes" : "no"}}};
+    }
+    [[nodiscard]] std::string differences(const State& there) const override {
+      return setting_differences(there.texts, state().texts);
+    }
+    void load(const State&) override {}
+
+   private:
+    const datasets::Loader& loader_;
+  };
+
+  template <class Number>
+  class OfNumber final : public Part {
+   public:
+    explicit OfNumber(Number& number) : number_(number) {}
+    [[nodiscard]] const char* kind() const override { return "number"; }
+    [[nodiscard]] State state() const override { return {{{"value", list_of<Number>({number_}, kDtype)}}, {}}; }
+    [[nodiscard]] std::string differences(const State& state) const override {
+      return refusal([&] { (void)state.tensor("value", kDtype, {1}); });
+    }
+    void load(const State& state) override { number_ = state.tensor("value", kDtype, {1}).data<Number>()[0]; }
+
+   private:
+    static constexpr Dtype kDtype = dtype_of<Number>;
+    Number& number_;
+  };
+};
+
+struct Checkpoint::Impl {
+  struct Named {
+    std::string name;
+    Handle<Part> part;
+    [[nodiscard]] bool is(const char* kind) const { return std::string_view(part->kind()) == kind; }
+  };
+
+  [[nodiscard]] std::string file(const std::string& name) const {
+    return (fs::path(folder) / (name + ".safetensors")).string();
+  }
+
+  [[nodiscard]] std::string position_differences(const Position& position) const {
+    if (!loader || position.step == 0 || position.step < loader->batches()) return {};
+    return fmt::format("\n  step: {} there, an epoch has {} steps here", position.step, loader->batches());
+  }
+
+  void check(const Position& position) const {
+    if (position.epoch < 0 || position.step < 0) {
+      throw_invalid("checkpoint: a position must be at least 0; got epoch {}, step {}", position.epoch, position.step);
+    }
+    if (!position_differences(position).empty()) {
+      throw_invalid(
+          "checkpoint: a step must be below the {} steps of an epoch, whose end is step 0 of the next one; got {}",
+          loader->batches(), position.step);
+    }
+  }
+
+  /// Everything but the parts: what weights alone have, too.
+  [[nodiscard]] Metadata head(const Position& position) const {
+    Metadata metadata;
+    metadata[kEpochKey] = std::to_string(position.epoch);
+    metadata[kStepKey] = std::to_string(position.step);
+    for (const auto& [name, value] : options.settings) metadata[kSettingPrefix + name] = value;
+    return metadata;
+  }
+
+  [[nodiscard]] std::string part_differences(const TensorFile& file) const {
+    std::string out;
+    for (const Named& one : parts) {
+      const auto kind = file.metadata.find(kKindPrefix + one.name);
+      if (kind == file.metadata.end())
+        out += fmt::format("\n  {}: {} there, a {} here", one.name, kNothing, one.part->kind());
+      else if (!one.is(kind->second.c_str()))
+        out += fmt::format("\n  {}: a {} there, a {} here", one.name, kind->second, one.part->kind());
+      else out += under_name(one.name, one.part->differences(state_of(file, one.name)));
+    }
+    for (const auto& [name, kind] : entries_of(file.metadata, kKindPrefix)) {
+      const auto same = [&wanted = name](const Named& one) { return one.name == wanted; };
+      if (std::none_of(parts.begin(), parts.end(), same))
+        out += fmt::format("\n  {}: a {} there, {} here", name, kind, kNothing);
+    }
+    return out;
+  }
+
+  std::string folder;
+  CheckpointOptions options;
+  std::vector<Named> parts;
+  datasets::Loader* loader = nullptr;
+  std::optional<double> best;
+};
+
+Checkpoint::Checkpoint(std::string folder, CheckpointOptions options) : impl_(make_handle<Impl>()) {
+  impl_->folder = folder.empty() ? "." : std::move(folder);
+  impl_->options = std::move(options);
+  std::error_code error;
+  fs::create_directories(impl_->folder, error);
+  if (!error && !fs::is_directory(impl_->folder)) error = std::make_error_code(std::errc::not_a_directory);
+  if (error)
+    throw tapestry::FileError(impl_->folder, tapestry::FileError::nowhere, "a folder, or to make one", error.message());
+}
+
+Checkpoint::~Checkpoint() = default;
+Checkpoint::Checkpoint(Checkpoint&&) noexcept = default;
+Checkpoint& Checkpoint::operator=(Checkpoint&&) noexcept = default;
+
+Checkpoint& Checkpoint::add_part(std::string_view name, Handle<Part> part) {
+  for (const char* const taken : {"tapestry", "setting", "note", "checkpoint", "best"}) {
+    if (name == taken) throw_invalid("checkpoint: a part must not be named {}, which names something else", name);
+  }
+  const auto plain = [](unsigned char c) { return c < 0x80 && (std::isalnum(c) != 0 || c == '_' || c == '-'); };
+  if (name.empty() || !std::all_of(name.begin(), name.end(), plain)) {
+    throw_invalid("checkpoint: a part's name must be of letters, digits, _ and -; got '{}'", name);
+  }
+  for (const Impl::Named& one : impl_->parts) {
+    if (one.name == name) throw_invalid("checkpoint: names of parts must differ; got {} twice", name);
+  }
+  impl_->parts.push_back({std::string(name), std::move(part)});
+  return *this;
+}
+
+Checkpoint& Checkpoint::add(std::string_view name, const Module& module) {
+  return add_part(name, make_handle<Parts::OfModule>(module));
+}
+Checkpoint& Checkpoint::add(std::string_view name, optim::Optimizer& optimizer) {
+  return add_part(name, make_handle<Parts::OfOptimizer>(optimizer));
+}
+Checkpoint& Checkpoint::add(std::string_view name, optim::Schedule& schedule) {
+  return add_part(name, make_handle<Parts::OfSchedule>(schedule));
+}
+Checkpoint& Checkpoint::add(std::string_view name, const Generator& generator) {
+  return add_part(name, make_handle<Parts::OfGenerator>(generator));
+}
+Checkpoint& Checkpoint::add(std::string_view name, datasets::Loader& loader) {
+  if (impl_->loader) throw_logic("checkpoint: there must be one loader, whose position is the run's; got a second one");
+  add_part(name, make_handle<Parts::OfLoader>(loader));
+  impl_->loader = &loader;
+  return *this;
+}
+Checkpoint& Checkpoint::add(std::string_view name, double& number) {
+  return add_part(name, make_handle<Parts::OfNumber<double>>(number));
+}
+Checkpoint& Checkpoint::add(std::string_view name, Index& number) {
+  return add_part(name, make_handle<Parts::OfNumber<Index>>(number));
+}
+
+bool Checkpoint::save(const Position& position, std::optional<double> value) {
+  impl_->check(position);
+  const bool better =
+      value && !std::isnan(*value) &&
+      (!impl_->best || (impl_->options.lower_is_better ? *value < *impl_->best : *value > *impl_->best));
+  const std::optional<double> best = better ? value : impl_->best;
+
+  TensorFile file{{}, impl_->head(position)};
+  for (const auto& [name, text] : impl_->options.notes) file.metadata[kNotePrefix + name] = text;
+  for (const Impl::Named& one : impl_->parts) {
+    file.metadata[kKindPrefix + one.name] = one.part->kind();
+    put_state(file, one.name, one.part->state());
+  }
+  if (best) file.metadata[kBestKey] = text_of(*best);
+  file.metadata[kVersionKey] = kVersion;
+  file.metadata["format"] = "pt";  // which save_tensors() would add after the sum was made
+  file.metadata[kChecksumKey] = checksum_of(file);
+
+  // The best first: after a crash between the two, the run goes on from before it and finds the same best again.
+  if (better) save_tensors(file.tensors, best_path(), file.metadata);
+  save_tensors(file.tensors, last_path(), file.metadata);
+  impl_->best = best;
+  for (const Impl::Named& one : impl_->parts) {
+    if (one.is("module")) save_tensors(as_map(state_of(file, one.name)), impl_->file(one.name), impl_->head(position));
+  }
+  return better;
+}
+
+Position Checkpoint::resume(const std::string& path) {
+  const TensorFile file = load_complete(path);
+  Position position;
+  std::optional<double> best;
+  std::string differences =
+      setting_differences(entries_of(file.metadata, kSettingPrefix), impl_->options.settings) + refusal([&] {
+        position = position_in(file.metadata);
+        const auto found = file.metadata.find(kBestKey);
+        if (found != file.metadata.end()) best = number_in("best", found->second);
+      });
+  differences += impl_->position_differences(position) + impl_->part_differences(file);
+  if (!differences.empty()) throw_differences(path, differences);
+
+  // Schedules last: they set the rates that optimizers have just been given.
+  for (const bool schedules : {false, true}) {
+    for (const Impl::Named& one : impl_->parts) {
+      if (one.is("schedule") == schedules) one.part->load(state_of(file, one.name));
+    }
+  }
+  if (impl_->loader) impl_->loader->set_position(static_cast<std::uint64_t>(position.epoch), position.step);
+  impl_->best = best;
+  return position;
+}
+
+Position Checkpoint::resume_weights(const std::string& path) {
+  const bool complete = info(path).complete;
+  const TensorFile file = complete ? load_complete(path) : load_tensors(path);
+  Position position;
+  std::string differences;
+  const Settings theirs = entries_of(file.metadata, kSettingPrefix);
+  if (!theirs.empty()) differences = setting_differences(theirs, impl_->options.settings);
+  // Weights from elsewhere do not say how far their training had come: they are where this one begins.
+  if (file.metadata.contains(kEpochKey)) differences += refusal([&] { position = position_in(file.metadata); });
+  differences += impl_->position_differences(position);
+  const bool alone = std::count_if(impl_->parts.begin(), impl_->parts.end(),
+                                   [](const Impl::Named& one) { return one.is("module"); }) == 1;
+  if (!complete && !alone) {
+    throw_logic("checkpoint: weights alone are of one module; this run has several, or none");
+  }
+  const auto weights_of = [&](const Impl::Named& one) {
+    return complete ? state_of(file, one.name) : State{as_list(file.tensors), {}};
+  };
+  for (const Impl::Named& one : impl_->parts) {
+    if (one.is("module")) differences += under_name(one.name, one.part->differences(weights_of(one)));
+  }
+  if (!differences.empty()) throw_differences(path, differences);
+  for (const Impl::Named& one : impl_->parts) {
+    if (one.is("module")) one.part->load(weights_of(one));
+  }
+  if (impl_->loader) impl_->loader->set_position(static_cast<std::uint64_t>(position.epoch), position.step);
+  return position;
+}
+
+bool Checkpoint::exists() const {
+  std::error_code ignored;
+  return fs::exists(last_path(), ignored);
+}
+std::string Checkpoint::last_path() const { return impl_->file("checkpoint"); }
+std::string Checkpoint::best_path() const { return impl_->file("best"); }
+std::optional<double> Checkpoint::best() const noexcept { return impl_->best; }
+
+CheckpointInfo Checkpoint::info(const std::string& path) {
+  const TensorFile file = load_tensors(path);
+  CheckpointInfo info;
+  info.complete = file.metadata.contains(kChecksumKey);
+  const std::string differences = refusal([&] {
+    if (file.metadata.contains(kEpochKey)) info.position = position_in(file.metadata);
+    const auto best = file.metadata.find(kBestKey);
+    if (best != file.metadata.end()) info.best = number_in("best", best->second);
+  });
+  if (!differences.empty())
+    throw tapestry::FileError(path, tapestry::FileError::nowhere, "a checkpoint", "differences:" + differences);
+  info.settings = entries_of(file.metadata, kSettingPrefix);
+  info.notes = entries_of(file.metadata, kNotePrefix);
+  return info;
+}
+
+void load_weights(const Module& module, const std::string& path) {
+  const TensorFile file = load_tensors(path);
+  std::string part;
+  for (const auto& [name, kind] : entries_of(file.metadata, kKindPrefix)) {
+    if (kind != "module") continue;
+    if (!part.empty())
+      throw tapestry::FileError(path, tapestry::FileError::nowhere, "one module", fmt::format("{} and {}", part, name));
+    part = name;
+  }
+  load_file_state(module, part.empty() ? file.tensors : as_map(state_of(file, part)), {}, path);
+}
+
+}  // namespace tapestry::nn::train

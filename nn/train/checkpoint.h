@@ -1,0 +1,154 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <tapestry/autograd/memory/handle.h>
+#include <tapestry/autograd/random.h>
+#include <tapestry/datasets/loader.h>
+#include <tapestry/nn/module.h>
+#include <tapestry/nn/optim/optimizer.h>
+#include <tapestry/nn/optim/schedules.h>
+#include <tapestry/nn/train/state.h>
+
+namespace tapestry::nn::train {
+
+using Settings = std::vector<std::pair<std::string, std::string>>;  ///< names and values
+
+struct CheckpointOptions {
+  Settings settings = {};        ///< must be the same in the run that goes on: model, seed, data set
+  Settings notes = {};           ///< kept beside them and not compared
+  bool lower_is_better = false;  ///< of the value given to save(): true for a loss
+};
+
+/// What a file says of itself.
+struct CheckpointInfo {
+  Position position;
+  bool complete = false;  ///< false: weights alone (model.safetensors)
+  std::optional<double> best;
+  Settings settings, notes;  ///< in order of their names
+};
+
+/// Keeps a training run in files, from which it goes on bit for bit, wherever it was stopped:
+///
+///     train::Checkpoint checkpoint("runs/first", {.settings = {{"model", "resnet20"}, {"seed", "1"}}});
+///     checkpoint.add("model", model).add("sgd", sgd).add("rate", schedule).add("random", default_generator())
+///         .add("loader", loader).add("metrics", metrics).add("curves", curves);
+///     train::Position at = checkpoint.resume_if_any();
+///     ...
+///     checkpoint.save(at, test.top1());
+///
+/// Three files, each written in one step, so that a crash leaves the old one or the new one, whole:
+///
+///     checkpoint.safetensors   everything that was added, settings and notes, after the last save()
+///     best.safetensors         the same after the save() with the best value so far
+///     model.safetensors        weights alone of the last save(), under PyTorch's keys; with several modules one file
+///                              each, under the name it was added with
+///
+/// A complete file carries a checksum over all it holds; one that was damaged is refused.
+class Checkpoint {
+ public:
+  /// Makes the folder, with its parents, if it is not there. Throws FileError when that fails.
+  explicit Checkpoint(std::string folder, CheckpointOptions options = {});
+  ~Checkpoint();
+  Checkpoint(Checkpoint&&) noexcept;
+  Checkpoint& operator=(Checkpoint&&) noexcept;
+
+  /// Adds a part of the run. Handles (modules, generators) are kept; everything else is referred to and must outlive
+  /// this object. Throws std::invalid_argument for a name that is taken, is one of tapestry, setting, note, checkpoint
+  /// and best, or is not of letters, digits, _ and -; std::logic_error for a second loader.
+  ///
+  /// Of a module, parameters and buffers are kept; of an optimizer its state, learning rates and momenta; of a schedule
+  /// its t; of a loader the position given to save(), checked against its batch size, shuffling, seed and number of
+  /// samples; of a Stateful what state() gives (Metrics, Log, Curves).
+  Checkpoint& add(std::string_view name, const Module& module);
+  Checkpoint& add(std::string_view name, optim::Optimizer& optimizer);
+  Checkpoint& add(std::string_view name, optim::Schedule& schedule);
+  Checkpoint& add(std::string_view name, const Generator& generator);
+  Checkpoint& add(std::string_view name, datasets::Loader& loader);
+  Checkpoint& add(std::string_view name, double& number);
+  Checkpoint& add(std::string_view name, Index& number);
+  template <Stateful T>
+  Checkpoint& add(std::string_view name, T& piece) {
+    return add_part(name, make_handle<StatefulPart<T>>(piece));
+  }
+
+  /// Writes the files; true when `value` is the best so far (NaN never is). The end of an epoch is the start of the
+  /// next one: {epoch + 1, 0}. Throws std::invalid_argument for a negative position and a step at or beyond the
+  /// loader's steps of an epoch, FileError when a file cannot be written.
+  bool save(const Position& position, std::optional<double> value = {});
+
+  /// Puts every part into the state that the file has kept, the loader at the position that is returned. Everything is
+  /// checked before anything changes. Throws FileError for a file that is damaged or no checkpoint, and one that lists
+  /// every difference: settings, parts that are missing on one side, tensors of other shapes, a position outside the
+  /// epoch.
+  Position resume(const std::string& path);
+  Position resume() { return resume(last_path()); }
+  /// Position {} when there is no last_path().
+  Position resume_if_any() { return exists() ? resume() : Position{}; }
+
+  /// Goes on from weights alone, or from the weights of a complete file: everything but the modules stays as it is, the
+  /// loader at the position that is returned. Throws as resume() does.
+  Position resume_weights(const std::string& path);
+
+  [[nodiscard]] bool exists() const;  ///< whether there is a last_path()
+  [[nodiscard]] std::string last_path() const;
+  [[nodiscard]] std::string best_path() const;
+  /// Best value given to save(), in earlier runs too.
+  [[nodiscard]] std::optional<double> best() const noexcept;
+
+  /// What a file says of itself, complete or not; settings that are not there are empty. Throws FileError.
+  [[nodiscard]] static CheckpointInfo info(const std::string& path);
+
+ private:
+  /// How a part's memory is taken and given back.
+  class Part {
+   public:
+    virtual ~Part() = default;
+    [[nodiscard]] virtual const char* kind() const = 0;
+    [[nodiscard]] virtual State state() const = 0;
+    /// What load() would object to, a line each, "\n  seed: 1 there, 2 here"; empty for nothing.
+    [[nodiscard]] virtual std::string differences(const State& state) const = 0;
+    virtual void load(const State& state) = 0;
+  };
+  template <class T>
+  class StatefulPart final : public Part {
+   public:
+    explicit StatefulPart(T& piece) : piece_(piece) {}
+    [[nodiscard]] const char* kind() const override { return "state"; }
+    [[nodiscard]] State state() const override { return piece_.state(); }
+    [[nodiscard]] std::string differences(const State& state) const override {
+      T copy = piece_;
+      return refusal([&] { copy.load_state(state); });
+    }
+    void load(const State& state) override { piece_.load_state(state); }
+
+   private:
+    T& piece_;
+  };
+  struct Parts;
+  struct Impl;
+
+  /// "\n  " and what f throws; empty when it throws nothing.
+  template <class F>
+  [[nodiscard]] static std::string refusal(const F& f) {
+    try {
+      f();
+    } catch (const std::exception& e) {
+      return std::string("\n  ") + e.what();
+    }
+    return {};
+  }
+  Checkpoint& add_part(std::string_view name, Handle<Part> part);
+
+  Handle<Impl> impl_;
+};
+
+/// Copies the weights in a file of a Checkpoint into a model, whichever of its files it is. Throws FileError as load()
+/// does; the model is unchanged then.
+void load_weights(const Module& module, const std::string& path);
+
+}  // namespace tapestry::nn::train
