@@ -3,18 +3,18 @@
 #include <limits>
 
 #include <tapestry/autograd/base/check.h>
-#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/detail/elementwise.h>
+#include <tapestry/ops/kernels/logical.h>
+#include <tapestry/ops/kernels/visit_size.h>
 
 namespace tapestry {
 namespace {
 
 using kernels::Compare;
-
-constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
+using kernels::Logical;
 
 Tensor compare(const char* op, Compare kernel, const Operand& a, const Operand& b) {
   const CallSite site(a.here);
@@ -28,30 +28,13 @@ Tensor compare(const char* op, Compare kernel, const Operand& a, const Operand& 
   return y;
 }
 
-template <class F>
-Tensor logical(const char* op, const Tensor& a, const Tensor& b, const F& f) {
+Tensor logical(const char* op, Logical kernel, const Tensor& a, const Tensor& b) {
   check_bool(op, a);
   check_bool(op, b);
   check_shape(op, "the second operand", b, a.shape());
   Tensor y = empty(a.shape(), boolean);
-  const bool* u = a.data<bool>();
-  const bool* v = b.data<bool>();
-  bool* out = y.mutable_data<bool>();
-  parallel_for(y.numel(), kGrain, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) out[i] = f(u[i], v[i]);
-  });
+  kernels::logical(kernel, a.data<bool>(), b.data<bool>(), y.mutable_data<bool>(), y.numel());
   return y;
-}
-
-/// Calls f.operator()<U>() with the unsigned type of the dtype's size.
-template <class F>
-void visit_bytes(Dtype dtype, const F& f) {
-  switch (item_bytes(dtype)) {
-    case 8: return f.template operator()<std::uint64_t>();
-    case 4: return f.template operator()<std::uint32_t>();
-    case 2: return f.template operator()<std::uint16_t>();
-    default: return f.template operator()<std::uint8_t>();
-  }
 }
 
 /// The operand in the result's shape, or a single element when it is a number: a tensor and the step within it.
@@ -73,22 +56,22 @@ Tensor ge(const Operand& a, const Operand& b) { return compare("ge", Compare::ge
 
 Tensor logical_and(const Tensor& a, const Tensor& b, Here here) {
   const CallSite site(here);
-  return logical("logical_and", a, b, [](bool u, bool v) { return u && v; });
+  return logical("logical_and", Logical::both, a, b);
 }
 
 Tensor logical_or(const Tensor& a, const Tensor& b, Here here) {
   const CallSite site(here);
-  return logical("logical_or", a, b, [](bool u, bool v) { return u || v; });
+  return logical("logical_or", Logical::either, a, b);
 }
 
 Tensor logical_xor(const Tensor& a, const Tensor& b, Here here) {
   const CallSite site(here);
-  return logical("logical_xor", a, b, [](bool u, bool v) { return u != v; });
+  return logical("logical_xor", Logical::one, a, b);
 }
 
 Tensor logical_not(const Tensor& a, Here here) {
   const CallSite site(here);
-  return logical("logical_not", a, a, [](bool u, bool) { return !u; });
+  return logical("logical_not", Logical::none, a, a);
 }
 
 Tensor isnan(const Tensor& x, Here here) {
@@ -122,7 +105,7 @@ Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
   const auto [u, u_step] = choice(a, shape, dtype);
   const auto [v, v_step] = choice(b, shape, dtype);
   Tensor y = empty(shape, dtype);
-  visit_bytes(dtype, [&, &u = u, &v = v, u_step = u_step, v_step = v_step]<class T>() {
+  kernels::visit_size(item_bytes(dtype), [&, &u = u, &v = v, u_step = u_step, v_step = v_step]<class T>() {
     kernels::select(mask.data<bool>(), reinterpret_cast<const T*>(u.impl().bytes()), u_step,
                     reinterpret_cast<const T*>(v.impl().bytes()), v_step, reinterpret_cast<T*>(y.impl().bytes()),
                     y.numel());

@@ -6,6 +6,7 @@
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/detail/loss.h>
+#include <tapestry/ops/kernels/find.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/softmax.h>
 #include <tapestry/ops/unary.h>
@@ -75,11 +76,8 @@ Tensor clamped_log(const Tensor& x) { return clamp(log(x), {.min = kLeastLog}); 
 void check_probabilities(const char* op, const Tensor& x) {
   visit_float(x.dtype(), [&]<class T>() {
     const T* const values = x.data<T>();
-    for (Index i = 0; i < x.numel(); ++i) {
-      if (values[i] < 0 || values[i] > 1) {
-        throw_invalid("{}: the input must be in [0, 1]; got {} at element {}", op, values[i], i);
-      }
-    }
+    const Index i = kernels::first_outside(values, x.numel(), T{0}, T{1});
+    if (i < x.numel()) throw_invalid("{}: the input must be in [0, 1]; got {} at element {}", op, values[i], i);
   });
 }
 

@@ -5,8 +5,6 @@
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/ops/cast.h>
-#include <tapestry/ops/kernels/simd/bf16.h>
-#include <tapestry/ops/precision.h>
 
 namespace tapestry {
 
@@ -54,10 +52,6 @@ bool is_f32_or_bf16(const Tensor& a, const Tensor& b, const Tensor& c) noexcept 
 bool has_bf16(const Tensor& a, const Tensor& b) noexcept { return a.dtype() == bf16 || b.dtype() == bf16; }
 
 Tensor widened(const Tensor& x) { return x.dtype() == bf16 ? to(x, f32) : x; }
-
-bool multiplies_f32_as_bf16() noexcept {
-  return float32_matmul_precision() == MatmulPrecision::medium && kernels::has_bf16_products();
-}
 
 template <class T>
 T number_as(const char* op, const Operand& operand) {

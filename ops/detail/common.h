@@ -36,9 +36,6 @@ void check_shape(const char* op, const char* what, const Tensor& x, const Shape&
 /// x, or x in f32 if it is bf16: for ops that compute in f32 and give f32.
 [[nodiscard]] Tensor widened(const Tensor& x);
 
-/// Whether products of f32 tensors shall run on bf16 ones: the precision allows it and the CPU has them.
-[[nodiscard]] bool multiplies_f32_as_bf16() noexcept;
-
 /// The number as an element of dtype: an integer dtype refuses fractions and what it cannot hold.
 template <class T>
 [[nodiscard]] T number_as(const char* op, const Operand& number);

@@ -7,6 +7,7 @@
 #include <tapestry/ops/kernels/elementwise.h>
 #include <tapestry/ops/kernels/simd/bf16.h>
 #include <tapestry/ops/kernels/simd/prefetch.h>
+#include <tapestry/ops/kernels/tuning.h>
 
 #include <algorithm>
 #include <type_traits>
@@ -14,10 +15,6 @@
 namespace tapestry::kernels {
 
 namespace {
-
-// Elements that are added up in T before the sum goes on in double: small enough to stay in the first two cache levels
-// between the pass for the mean and the one for the deviations.
-constexpr Index kBlock = 8 * 1024;
 
 /// The loops for what is stored as T.
 template <class T>
@@ -67,8 +64,6 @@ class Staged {
   Index n_;
 };
 
-constexpr Index kGrain = 64 * 1024;  // elements of a group of rows: one task, one set of partial sums
-
 /// How [rows, channels] is cut, by the sizes alone.
 struct Plan {
   Index channels;
@@ -86,8 +81,8 @@ struct Plan {
     width = repeat * channels;
     wide_rows = rows / repeat;
     rest = (rows - wide_rows * repeat) * channels;
-    block = std::max<Index>(16, kBlock / width);
-    group = block * std::max<Index>(1, kGrain / (block * width));
+    block = std::max<Index>(16, tuning::kNormBlock / width);
+    group = block * std::max<Index>(1, tuning::kNormGrain / (block * width));
     groups = (wide_rows + group - 1) / group;
   }
 

@@ -17,6 +17,7 @@
 #include <type_traits>
 
 #include <tapestry/ops/kernels/elementwise.h>
+#include <tapestry/ops/kernels/tuning.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace tapestry::kernels {
@@ -429,8 +430,6 @@ HWY_EXPORT(select_u16);
 HWY_EXPORT(select_u32);
 HWY_EXPORT(select_u64);
 
-constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
-
 template <class T>
 constexpr int type_index = std::is_same_v<T, float>          ? 0
                            : std::is_same_v<T, double>       ? 1
@@ -448,20 +447,19 @@ const ElementwiseTable<T>& table() {
 template <class F>
 void for_broadcast(const Broadcast& p, const F& f) {
   const Index total = p.rows * p.length;
-  if (total <= kGrain) {
+  if (total <= tuning::kGrain) {
     if (total > 0) f(p, Index{0}, p.rows, Index{0});
     return;
   }
   if (p.rows == 1) {
-    parallel_for(p.length, kGrain, [&](Index begin, Index end) {
+    parallel_for(p.length, tuning::kGrain, [&](Index begin, Index end) {
       Broadcast piece = p;
       piece.length = end - begin;
       f(piece, Index{0}, Index{1}, begin);
     });
     return;
   }
-  parallel_for(p.rows, std::max<Index>(1, kGrain / p.length),
-               [&](Index begin, Index end) { f(p, begin, end, Index{0}); });
+  parallel_for(p.rows, tuning::rows_per_task(p.length), [&](Index begin, Index end) { f(p, begin, end, Index{0}); });
 }
 
 }  // namespace
@@ -469,13 +467,14 @@ void for_broadcast(const Broadcast& p, const F& f) {
 template <class T>
 void unary(Unary op, const T* x, T* y, Index n) {
   const auto kernel = table<T>().unary;
-  parallel_for(n, kGrain, [=](Index begin, Index end) { kernel(op, x + begin, y + begin, end - begin); });
+  parallel_for(n, tuning::kGrain, [=](Index begin, Index end) { kernel(op, x + begin, y + begin, end - begin); });
 }
 
 template <class T>
 void with_number(WithNumber op, const T* x, T number, T* y, Index n) {
   const auto kernel = table<T>().with_number;
-  parallel_for(n, kGrain, [=](Index begin, Index end) { kernel(op, x + begin, number, y + begin, end - begin); });
+  parallel_for(n, tuning::kGrain,
+               [=](Index begin, Index end) { kernel(op, x + begin, number, y + begin, end - begin); });
 }
 
 template <class T>
@@ -497,7 +496,7 @@ void compare(Compare op, const Broadcast& broadcast, const T* a, const T* b, boo
 template <class T>
 void select(const bool* condition, const T* a, Index a_step, const T* b, Index b_step, T* y, Index n) {
   const auto* chosen = reinterpret_cast<const std::uint8_t*>(condition);
-  parallel_for(n, kGrain, [=](Index begin, Index end) {
+  parallel_for(n, tuning::kGrain, [=](Index begin, Index end) {
     const T* u = a + begin * a_step;
     const T* v = b + begin * b_step;
     const Index count = end - begin;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <tapestry/autograd/memory/scratch.h>
-#include <tapestry/ops/kernels/conv2d/conv2d.h>
+#include <tapestry/ops/kernels/conv2d/shape.h>
 
 /// Which input coordinates feed an output coordinate, along one axis. Private to ops/kernels.
 ///

@@ -40,13 +40,4 @@ void pair_columns(const BFloat16* from, Index rows, Index columns, Pair* to);
 void pair_rows(const float* from, Index rows, Index columns, Pair* to);
 void pair_rows(const BFloat16* from, Index rows, Index columns, Pair* to);
 
-/// Whether bf16 products run on VDPBF16PS or AMX: the CPU has it, and it is not switched off.
-[[nodiscard]] bool has_bf16_products();
-
-/// Switches them off and on again, for tests of the other path.
-void enable_bf16_products(bool enabled);
-
-/// Makes microkernels<Pair>() give another table, for tests of kernels that this CPU cannot run; null: no more.
-void replace_pair_kernels(const Microkernels<Pair>* kernels);
-
 }  // namespace tapestry::kernels

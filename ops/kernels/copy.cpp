@@ -1,17 +1,17 @@
-#include <tapestry/ops/kernels/strided_copy.h>
+#include <tapestry/ops/kernels/copy.h>
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
 #include <cstring>
+
+#include <tapestry/autograd/base/shape.h>
+#include <tapestry/ops/kernels/tuning.h>
+#include <tapestry/ops/kernels/visit_size.h>
 
 namespace tapestry::kernels {
 namespace {
 
-constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
-constexpr Index kMaxRank = 6;
-constexpr Index kTile =
-    32;  // elements: a square tile of 8-byte elements, read and written, is half of a 32 KiB L1 cache
+using tuning::kTransposeTile;
 
 /// The walk: rows of `length` elements with a step, and the dimensions outside them.
 struct Walk {
@@ -48,7 +48,7 @@ struct Walk {
   template <class F>
   void for_rows(const F& f) const {
     if (rows * length == 0) return;
-    parallel_for(rows, std::max<Index>(1, kGrain / length), [&](Index begin, Index end) {
+    parallel_for(rows, tuning::rows_per_task(length), [&](Index begin, Index end) {
       for (Index row = begin; row < end; ++row) {
         Index rest = row, offset = 0;
         for (Index d = outer - 1; d >= 0; --d) {
@@ -62,22 +62,11 @@ struct Walk {
   }
 };
 
-/// Calls f.operator()<U>() with the unsigned type of `bytes` bytes.
-template <class F>
-void visit_size(Index bytes, const F& f) {
-  switch (bytes) {
-    case 8: return f.template operator()<std::uint64_t>();
-    case 4: return f.template operator()<std::uint32_t>();
-    case 2: return f.template operator()<std::uint16_t>();
-    default: return f.template operator()<std::uint8_t>();
-  }
-}
-
 /// out [width, height] = in [height, width] transposed, rows of either `step` elements apart. Goes through a buffer:
 /// steps are often powers of two, whose lines would drive each other out of the cache.
 template <class T>
 void transpose_tile(const T* in, Index in_step, T* out, Index out_step, Index height, Index width) {
-  T tile[kTile][kTile + 1];
+  T tile[kTransposeTile][kTransposeTile + 1];
   for (Index i = 0; i < height; ++i)
     std::memcpy(tile[i], in + i * in_step, static_cast<std::size_t>(width) * sizeof(T));
   for (Index j = 0; j < width; ++j) {
@@ -95,13 +84,13 @@ bool read_tiled(const Walk& walk, const T* in, T* out) {
   }
   if (unit < 0 || walk.rows * walk.length == 0) return false;
   const Index width = walk.extents[static_cast<std::size_t>(unit)];
-  const Index tiles = (width + kTile - 1) / kTile;
+  const Index tiles = (width + kTransposeTile - 1) / kTransposeTile;
   Index out_step = walk.length;  // from one position of the unit dimension to the next
   for (Index d = unit + 1; d < walk.outer; ++d) out_step *= walk.extents[static_cast<std::size_t>(d)];
-  parallel_for(walk.rows / width * tiles, std::max<Index>(1, kGrain / (kTile * walk.length)),
+  parallel_for(walk.rows / width * tiles, tuning::rows_per_task(kTransposeTile * walk.length),
                [&](Index begin, Index end) {
                  for (Index task = begin; task < end; ++task) {
-                   const Index first = task % tiles * kTile, last = std::min(width, first + kTile);
+                   const Index first = task % tiles * kTransposeTile, last = std::min(width, first + kTransposeTile);
                    Index rest = task / tiles, from = 0, to = 0, stride = walk.length;
                    for (Index d = walk.outer - 1; d >= 0; --d) {
                      const auto i = static_cast<std::size_t>(d);
@@ -112,9 +101,9 @@ bool read_tiled(const Walk& walk, const T* in, T* out) {
                      }
                      stride *= walk.extents[i];
                    }
-                   for (Index row = 0; row < walk.length; row += kTile) {
+                   for (Index row = 0; row < walk.length; row += kTransposeTile) {
                      transpose_tile(in + from + row * walk.step + first, walk.step, out + to + first * out_step + row,
-                                    out_step, std::min(kTile, walk.length - row), last - first);
+                                    out_step, std::min(kTransposeTile, walk.length - row), last - first);
                    }
                  }
                });
@@ -170,7 +159,7 @@ void pad_copy(const std::byte* in, std::byte* out, const Index* extents, const I
   visit_size(bytes, [&]<class T>() {
     T fill;
     std::memcpy(&fill, value, sizeof(T));
-    parallel_for(rows, std::max<Index>(1, kGrain / total), [&](Index begin, Index end) {
+    parallel_for(rows, tuning::rows_per_task(total), [&](Index begin, Index end) {
       for (Index row = begin; row < end; ++row) {
         Index rest = row, source = 0, stride = 1;
         bool inside = true;
@@ -192,6 +181,41 @@ void pad_copy(const std::byte* in, std::byte* out, const Index* extents, const I
                     static_cast<std::size_t>(length) * sizeof(T));
         std::fill_n(to + left + length, right, fill);
       }
+    });
+  });
+}
+
+void copy_bytes(const std::byte* in, std::byte* out, Index bytes) {
+  parallel_for(bytes, tuning::kCopyBytes, [=](Index begin, Index end) {
+    std::memcpy(out + begin, in + begin, static_cast<std::size_t>(end - begin));
+  });
+}
+
+void copy_pieces(const std::byte* in, std::byte* out, Index piece, Index count, Index stride) {
+  parallel_for(piece * count, tuning::kCopyBytes, [=](Index begin, Index end) {
+    while (begin < end) {
+      const Index within = begin % piece, n = std::min(piece - within, end - begin);
+      std::memcpy(out + begin / piece * stride + within, in + begin, static_cast<std::size_t>(n));
+      begin += n;
+    }
+  });
+}
+
+void broadcast_copy(const Broadcast& plan, const std::byte* in, std::byte* out, Index bytes) {
+  visit_size(bytes, [&]<class T>() {
+    const T* const from = reinterpret_cast<const T*>(in);
+    T* const to = reinterpret_cast<T*>(out);
+    const auto fill = [&](const T* row, Index n, T* y) {
+      if (plan.a_step == 1) std::memcpy(y, row, static_cast<std::size_t>(n) * sizeof(T));
+      else std::fill_n(y, n, *row);
+    };
+    if (plan.rows == 1) {
+      parallel_for(plan.length, tuning::kGrain,
+                   [&](Index begin, Index end) { fill(from + begin * plan.a_step, end - begin, to + begin); });
+      return;
+    }
+    parallel_for(plan.rows, tuning::rows_per_task(plan.length), [&](Index begin, Index end) {
+      plan.for_rows(begin, end, [&](Index a, Index, Index y) { fill(from + a, plan.length, to + y); });
     });
   });
 }

@@ -1,10 +1,10 @@
-// Loops over the elements of a row in vectors, for one instruction set: included once per target through
+// Loops over elements in vectors, for one instruction set: included once per target through
 // foreach_target. Hence a guard that toggles instead of #pragma once.
-#if defined(TAPESTRY_ROW_SUMS_INL_H) == defined(HWY_TARGET_TOGGLE)
-#ifdef TAPESTRY_ROW_SUMS_INL_H
-#undef TAPESTRY_ROW_SUMS_INL_H
+#if defined(TAPESTRY_VECTORS_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef TAPESTRY_VECTORS_INL_H
+#undef TAPESTRY_VECTORS_INL_H
 #else
-#define TAPESTRY_ROW_SUMS_INL_H
+#define TAPESTRY_VECTORS_INL_H
 #endif
 
 #include <hwy/contrib/math/math-inl.h>
