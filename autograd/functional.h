@@ -1,8 +1,8 @@
 #pragma once
 
-#include <functional>
 #include <vector>
 
+#include <tapestry/autograd/base/callable.h>
 #include <tapestry/autograd/tensor.h>
 
 /// Derivatives of functions, built on grad(). f is called with the tensors given - an input that requires grad as it
@@ -11,8 +11,8 @@
 /// has zeros.
 namespace tapestry {
 
-using UnaryFunction = std::function<Tensor(const Tensor&)>;
-using ListFunction = std::function<Tensor(const std::vector<Tensor>&)>;
+using UnaryFunction = Callable<Tensor(const Tensor&)>;
+using ListFunction = Callable<Tensor(const std::vector<Tensor>&)>;
 
 /// v^T J: the gradients of f(x) by x, for the seed v of f(x)'s shape. One sweep.
 [[nodiscard]] Tensor vjp(const UnaryFunction& f, const Tensor& x, const Tensor& v);

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstddef>
-#include <mutex>
+#include <cstdint>
 #include <span>
 
 #include <tapestry/autograd/base/call_site.h>
@@ -13,8 +13,8 @@ namespace tapestry {
 
 class Sweep;
 
-/// One recorded operation, or a leaf: an operation without inputs. Tensors own nodes, a node owns the nodes of its
-/// inputs; `seq` is its position on the tape, always behind that of its inputs.
+/// One recorded operation, or a leaf (detail/leaf.h): an operation without inputs. Tensors own nodes, a node owns the
+/// nodes of its inputs; `seq` is its position on the tape, always behind that of its inputs.
 class Node : public RefCounted {
  public:
   Node(const char* name_of, const Shape& shape_of, Dtype dtype_of, const Location& where_at) noexcept;
@@ -31,13 +31,15 @@ class Node : public RefCounted {
   /// Bytes of the tensors that the rules saved.
   [[nodiscard]] virtual std::int64_t bytes_kept() const noexcept { return 0; }
 
-  const char* name;
+  const char* const name;
   const std::uint64_t seq;
   const Shape shape;
   const Dtype dtype;
-  bool released = false;  ///< played and let go: cannot be played again
-  bool playing = false;
-  Location where;
+
+  /// Where it was recorded; of a leaf, made.
+  [[nodiscard]] const Location& where() const noexcept { return where_; }
+  /// Played and let go: cannot be played again.
+  [[nodiscard]] bool released() const noexcept { return released_; }
 
   /// Iterative: the end of a chain of a million nodes takes no more stack than that of one.
   static void destroy(Node* node) noexcept;
@@ -46,24 +48,18 @@ class Node : public RefCounted {
   static void operator delete(void* block, std::size_t bytes) noexcept { detail::free_block(block, bytes); }
 
  private:
+  friend class Sweep;
+  friend void set_module(const Tensor& leaf, const char* path);
+
+  bool released_ = false;
+  bool playing_ = false;
+  Location where_;
   Node* next_doomed_ = nullptr;
 };
 
-/// The node of a tensor whose gradient is wanted. It collects what reaches it.
-class Leaf final : public Node {
- public:
-  Leaf(const Shape& shape_of, Dtype dtype_of) noexcept : Node("leaf", shape_of, dtype_of, CallSite::current()) {}
-  void backward(const Tensor& dy, Sweep& sweep) override;
-  void release() noexcept override {}
-  [[nodiscard]] bool is_leaf() const noexcept override { return true; }
-
-  [[nodiscard]] Tensor grad() const;
-  void set_grad(Tensor grad);
-
- private:
-  mutable std::mutex mutex_;  // threads may play graphs that share leaves
-  Tensor grad_;
-};
+/// Tells the tape which module a leaf belongs to, by the path of the parameter: "layer2.0.conv1.weight", from intern().
+/// Nothing happens for a tensor that does not require grad.
+void set_module(const Tensor& leaf, const char* path);
 
 /// Adds `gradient` to what `to` will be played with. Null nodes and undefined gradients are ignored. Throws
 /// std::logic_error when shape or dtype are not those of the node, or - while a graph is being created - when the

@@ -1,4 +1,4 @@
-#include <tapestry/autograd/random.h>
+#include <tapestry/autograd/philox.h>
 
 namespace tapestry {
 namespace {

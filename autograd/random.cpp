@@ -6,6 +6,7 @@
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/parallel.h>
+#include <tapestry/autograd/philox.h>
 
 namespace tapestry {
 
@@ -14,7 +15,7 @@ struct Generator::Shared {
   State state;
 };
 
-Generator::Generator(std::uint64_t seed, std::uint64_t stream) : shared_(std::make_shared<Shared>()) {
+Generator::Generator(std::uint64_t seed, std::uint64_t stream) : shared_(make_handle<Shared>()) {
   shared_->state = {seed, stream, 0};
 }
 

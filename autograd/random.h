@@ -1,22 +1,12 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <memory>
+#include <optional>
 
+#include <tapestry/autograd/memory/handle.h>
 #include <tapestry/autograd/tensor.h>
 
 namespace tapestry {
-
-/// Philox-4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): four random words that are a
-/// pure function of key and counter.
-[[nodiscard]] std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t counter_low,
-                                                  std::uint64_t counter_high) noexcept;
-
-/// The `n` blocks from counter_low on, one after the other: out[4 b + w] = philox(key, counter_low + b,
-/// counter_high)[w].
-void philox_blocks(std::uint64_t key, std::uint64_t counter_low, std::uint64_t counter_high, Index n,
-                   std::uint32_t* out) noexcept;
 
 /// A handle on a position in a random stream: (seed, stream, offset). Element i that a call draws is a function of
 /// seed, stream, offset and i alone, so the number of threads changes nothing; a call advances the offset by an amount
@@ -49,7 +39,7 @@ class Generator {
 
  private:
   struct Shared;
-  std::shared_ptr<Shared> shared_;
+  Handle<Shared> shared_;
 };
 
 /// What drawing ops use when no generator is given. Seeded with 0 at start, never by the clock.

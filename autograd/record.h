@@ -45,15 +45,14 @@ class Saved {
 };
 
 namespace detail {
-/// Bytes saved on this thread since the last wrt(): how the tape knows what a rule keeps without looking into it.
-inline constinit thread_local std::int64_t bytes_saved = 0;
-
 [[nodiscard]] inline std::int64_t bytes_of(const Tensor& x) {
   return x.defined() ? x.numel() * item_bytes(x.dtype()) : 0;
 }
 }  // namespace detail
 
 /// Keeps x for a rule. An undefined x stays undefined. While nothing is recorded there will be no rule to keep it for.
+/// The next wrt() of the op takes what has been saved as what its rule keeps: how the tape knows without looking into
+/// the rule. The op's CallSite forgets what was saved before it threw.
 [[nodiscard]] inline Saved saved(const Tensor& x) {
   if (!is_grad_enabled()) return {};
   detail::bytes_saved += detail::bytes_of(x);
@@ -124,7 +123,7 @@ class RuleNode final : public Node {
   }
 
   [[nodiscard]] std::span<const Ref<Node>> inputs() const noexcept override { return inputs_; }
-  [[nodiscard]] std::int64_t bytes_kept() const noexcept override { return released ? 0 : bytes_; }
+  [[nodiscard]] std::int64_t bytes_kept() const noexcept override { return released() ? 0 : bytes_; }
 
  private:
   template <std::size_t... I>
@@ -187,7 +186,7 @@ class JointNode final : public Node {
   }
 
   [[nodiscard]] std::span<const Ref<Node>> inputs() const noexcept override { return inputs_; }
-  [[nodiscard]] std::int64_t bytes_kept() const noexcept override { return released ? 0 : bytes_; }
+  [[nodiscard]] std::int64_t bytes_kept() const noexcept override { return released() ? 0 : bytes_; }
 
  private:
   std::vector<Ref<Node>> inputs_;

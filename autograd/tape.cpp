@@ -23,9 +23,9 @@ Tape Tape::of(const Tensor& x) {
                 .shape = node.shape,
                 .dtype = node.dtype,
                 .bytes_kept = node.bytes_kept(),
-                .where = to_string(node.where),
+                .where = to_string(node.where()),
                 .inputs = {},
-                .released = node.released};
+                .released = node.released()};
     for (const Ref<Node>& input : node.inputs()) {
       if (!input) continue;
       entry.inputs.push_back(input->seq);

@@ -2,12 +2,14 @@
 
 /// Everything. Programs that compile often include the parts they use.
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/base/file.h>
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/base/version.h>
 #include <tapestry/autograd/functional.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/gradcheck/gradcheck.h>
 #include <tapestry/autograd/memory/allocator.h>
+#include <tapestry/autograd/philox.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/autograd/tape.h>
@@ -21,6 +23,7 @@
 #include <tapestry/nn/conv.h>
 #include <tapestry/nn/dropout.h>
 #include <tapestry/nn/flatten.h>
+#include <tapestry/nn/identity.h>
 #include <tapestry/nn/init.h>
 #include <tapestry/nn/linear.h>
 #include <tapestry/nn/models/models.h>
@@ -46,6 +49,7 @@
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/conv2d.h>
+#include <tapestry/ops/cross_entropy.h>
 #include <tapestry/ops/dropout.h>
 #include <tapestry/ops/index.h>
 #include <tapestry/ops/instruction_set.h>
@@ -55,6 +59,7 @@
 #include <tapestry/ops/pool2d.h>
 #include <tapestry/ops/precision.h>
 #include <tapestry/ops/reduce.h>
+#include <tapestry/ops/reduction.h>
 #include <tapestry/ops/shape_ops.h>
 #include <tapestry/ops/softmax.h>
 #include <tapestry/ops/unary.h>

@@ -9,9 +9,9 @@
 
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/detail/leaf.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/memory/allocator.h>
-#include <tapestry/autograd/node.h>
 
 namespace tapestry {
 
@@ -43,7 +43,7 @@ void detail::TensorImpl::destroy(TensorImpl* impl) noexcept {
 }
 
 Tensor detail::alias(const Tensor& x, const Shape& shape, Index byte_offset) {
-  return make(shape, x.dtype(), x.impl().storage, x.impl().address() + byte_offset);
+  return make(shape, x.dtype(), x.impl().storage, x.impl().bytes() + byte_offset);
 }
 
 Index Tensor::size(Index d) const { return shape()[normalize_dim("size", d, dim())]; }
@@ -92,11 +92,7 @@ void Tensor::set_data(const Tensor& other) {
   if (leaf && !is_float(theirs.dtype)) throw_invalid("set_data: a leaf's dtype must be a float; got {}", theirs.dtype);
   mine.storage->bump_version();  // values saved from it belong to a tensor that is no more
   mine.take(theirs);
-  if (leaf) {
-    const Location where = mine.node->where;
-    mine.node = Ref<Node>::adopt(new Leaf(mine.shape, mine.dtype));
-    mine.node->where = where;
-  }
+  if (leaf) mine.node = Ref<Node>::adopt(new Leaf(mine.shape, mine.dtype, mine.node->where()));
 }
 
 void Tensor::throw_undefined() { throw_logic("tensor: it must be defined; this handle is empty"); }

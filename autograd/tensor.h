@@ -27,13 +27,8 @@ class TensorImpl final : public RefCounted {
   TensorImpl(const Shape& shape_of, Dtype dtype_of, Ref<Storage> storage_of, std::byte* data_of) noexcept;
   static void destroy(TensorImpl* impl) noexcept;
 
-  /// The elements; computed now, if they are still waiting.
-  [[nodiscard]] std::byte* bytes() {
-    if (storage->is_pending()) storage->settle();
-    return data_;
-  }
-  /// Where the elements are, or will be.
-  [[nodiscard]] std::byte* address() const noexcept { return data_; }
+  /// The elements.
+  [[nodiscard]] std::byte* bytes() const noexcept { return data_; }
   /// The elements of another tensor.
   void take(const TensorImpl& other) {
     shape = other.shape;
@@ -93,9 +88,8 @@ class Tensor {
   [[nodiscard]] T* mutable_data() {
     if (impl().dtype != dtype_of<T>) throw_wrong_type(dtype_of<T>);
     if (impl_->node) check_writable();
-    std::byte* const elements = impl_->bytes();
     impl_->storage->bump_version();
-    return reinterpret_cast<T*>(elements);
+    return reinterpret_cast<T*>(impl_->bytes());
   }
 
   /// The only element, converted to T. Throws std::invalid_argument unless numel() is 1.

@@ -1,7 +1,7 @@
 # Fetches CIFAR-100 or CIFAR-10 in the binary version, checks it and unpacks it.
 #
-#   cmake -DOUT=data -P cmake/get_cifar.cmake                           CIFAR-100 into data/cifar-100-binary/
-#   cmake -DOUT=data -DNAME=cifar-10-binary -P cmake/get_cifar.cmake    CIFAR-10 into data/cifar-10-batches-bin/
+#   cmake -DOUT=data -P get_cifar.cmake                           CIFAR-100 into data/cifar-100-binary/
+#   cmake -DOUT=data -DNAME=cifar-10-binary -P get_cifar.cmake    CIFAR-10 into data/cifar-10-batches-bin/
 #
 # The environment's TAPESTRY_CIFAR_URL names another source: a mirror, or file:///media/usb/cifar-100-binary.tar.gz.
 # SHA256 is the expected hash, where it is not that of the published archive. Nothing is fetched when the files are
@@ -9,7 +9,7 @@
 cmake_minimum_required(VERSION 3.25)
 
 if(NOT DEFINED OUT)
-  message(FATAL_ERROR "get_cifar: OUT must name the folder to unpack into: cmake -DOUT=data -P get_cifar.cmake")
+  message(FATAL_ERROR "get_cifar: OUT must name the folder to unpack into: cmake -DOUT=data -P ${CMAKE_CURRENT_LIST_FILE}")
 endif()
 if(NOT DEFINED NAME)
   set(NAME cifar-100-binary)
@@ -84,8 +84,9 @@ if(NOT hash STREQUAL SHA256)
     "  by hand   mkdir -p '${OUT}' && wget -O- https://www.cs.toronto.edu/~kriz/${NAME}.tar.gz | tar -xz -C '${OUT}'\n"
     "            so that ${target}/ holds the .bin files\n"
     "  offline   fetch the archive on another machine and give its path:\n"
-    "            TAPESTRY_CIFAR_URL=file:///path/${NAME}.tar.gz cmake -DOUT='${OUT}' -DNAME=${NAME} -P get_cifar.cmake\n"
-    "            or train without it: the embedded data set needs no files\n")
+    "            TAPESTRY_CIFAR_URL=file:///path/${NAME}.tar.gz "
+    "cmake -DOUT='${OUT}' -DNAME=${NAME} -P '${CMAKE_CURRENT_LIST_FILE}'\n"
+    "            or train without it: the data set tapestry::datasets::Patterns needs no files\n")
 endif()
 
 file(ARCHIVE_EXTRACT INPUT "${part}" DESTINATION "${unpacked}")

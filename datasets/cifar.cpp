@@ -1,6 +1,7 @@
 #include <tapestry/datasets/cifar.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,8 +25,9 @@ constexpr Index kTrainRecords = 50'000;
 constexpr Index kTestRecords = 10'000;
 constexpr Index kBatchRecords = 10'000;  // of one CIFAR-10 file
 
-std::string fetch_advice(const char* archive, const std::filesystem::path& root) {
-  return format_message("to fetch the data: cmake -DNAME={} -DOUT={} -P cmake/get_cifar.cmake", archive, root.string());
+std::string fetch_advice(const char* archive, const std::string& root) {
+  return format_message("to fetch the data: cmake -DNAME={} -DOUT={} -P get_cifar.cmake, which is in share/tapestry/",
+                        archive, root);
 }
 
 /// The folder of the data: `name` inside root, or root itself. What cannot even be looked at (a loop of links, a name
@@ -38,16 +40,16 @@ std::filesystem::path find_folder(const std::filesystem::path& root, const char*
   };
   if (present(root / name)) return root / name;
   if (present(root / file)) return root;
-  throw DataError(root, 0, format_message("a folder that contains {}/ or {}", name, file),
+  throw FileError(root, FileError::nowhere, format_message("a folder that contains {}/ or {}", name, file),
                   present(root) ? "neither" : "no such file or folder", advice);
 }
 
-LabelledContent read_cifar100(const std::filesystem::path& root, bool train, bool allow_partial) {
+LabelledContent read_cifar100(const std::string& root, bool train, bool allow_partial) {
   LabelledContent content;
   const std::string advice = fetch_advice("cifar-100-binary", root);
   const char* name = train ? "train.bin" : "test.bin";
   const auto folder = find_folder(root, "cifar-100-binary", name, advice);
-  InputFile file(folder / name, advice);
+  FileReader file(folder / name, advice);
   content.fine_classes = records::read_names(folder / "fine_label_names.txt", 100, advice);
   content.coarse_classes = records::read_names(folder / "coarse_label_names.txt", 20, advice);
   const bool drawn = std::ranges::equal(content.fine_classes, Patterns::fine_names());
@@ -58,7 +60,7 @@ LabelledContent read_cifar100(const std::filesystem::path& root, bool train, boo
   return content;
 }
 
-LabelledContent read_cifar10(const std::filesystem::path& root, bool train, bool allow_partial) {
+LabelledContent read_cifar10(const std::string& root, bool train, bool allow_partial) {
   LabelledContent content;
   const std::string advice = fetch_advice("cifar-10-binary", root);
   std::vector<std::string> names{"test_batch.bin"};
@@ -66,7 +68,7 @@ LabelledContent read_cifar10(const std::filesystem::path& root, bool train, bool
     names = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"};
   const auto folder = find_folder(root, "cifar-10-batches-bin", names[0].c_str(), advice);
   const records::Format format{"CIFAR-10", 10, {}};
-  std::vector<InputFile> files;
+  std::vector<FileReader> files;
   std::vector<Index> counts;
   Index total = 0;
   for (const std::string& name : names) {
@@ -86,13 +88,13 @@ LabelledContent read_cifar10(const std::filesystem::path& root, bool train, bool
 
 }  // namespace
 
-CIFAR100::CIFAR100(const std::filesystem::path& root, Options options)
+CIFAR100::CIFAR100(const std::string& root, Options options)
     : LabelledImages(read_cifar100(root, options.train, options.allow_partial), options.labels,
                      std::move(options.transform), std::move(options.target_transform)) {}
 
 std::span<const std::uint8_t, 100> CIFAR100::coarse_of_fine() noexcept { return kCoarseOfFine; }
 
-CIFAR10::CIFAR10(const std::filesystem::path& root, Options options)
+CIFAR10::CIFAR10(const std::string& root, Options options)
     : LabelledImages(read_cifar10(root, options.train, options.allow_partial), Labels::fine,
                      std::move(options.transform), std::move(options.target_transform)) {}
 

@@ -1,8 +1,6 @@
 #include <tapestry/datasets/dataset.h>
 
-#include <utility>
-
-#include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/philox.h>
 
 namespace tapestry::datasets {
 namespace {
@@ -16,13 +14,6 @@ std::uint64_t hash(std::uint64_t key, std::uint64_t low, std::uint64_t high) {
   return (static_cast<std::uint64_t>(words[1]) << 32) | words[0];
 }
 
-std::string message(const std::filesystem::path& path, std::uint64_t offset, const std::string& expected,
-                    const std::string& got, const std::string& advice) {
-  std::string text = format_message("{}: expected {}; got {}", path.string(), expected, got);
-  if (offset != 0) text = format_message("{}, byte {}: expected {}; got {}", path.string(), offset, expected, got);
-  return advice.empty() ? text : text + "\n  " + advice;
-}
-
 }  // namespace
 
 Generator SampleKey::generator(std::uint64_t purpose) const {
@@ -31,13 +22,5 @@ Generator SampleKey::generator(std::uint64_t purpose) const {
 }
 
 SampleKey SampleKey::child(std::uint64_t part) const { return {seed, epoch, index, hash(path, part, kPartDomain)}; }
-
-DataError::DataError(std::filesystem::path path, std::uint64_t offset, std::string expected, std::string got,
-                     const std::string& advice)
-    : std::runtime_error(message(path, offset, expected, got, advice)),
-      path_(std::move(path)),
-      offset_(offset),
-      expected_(std::move(expected)),
-      got_(std::move(got)) {}
 
 }  // namespace tapestry::datasets

@@ -2,11 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <functional>
-#include <stdexcept>
-#include <string>
 
+#include <tapestry/autograd/base/callable.h>
+#include <tapestry/autograd/base/file.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/tensor.h>
 
@@ -34,8 +32,8 @@ struct Sample {
 };
 
 /// From an image to an image; must not write to its argument, which may share the data set's storage.
-using ImageTransform = std::function<Tensor(const Tensor& image, const SampleKey& key)>;
-using TargetTransform = std::function<std::int64_t(std::int64_t target)>;
+using ImageTransform = Callable<Tensor(const Tensor& image, const SampleKey& key)>;
+using TargetTransform = Callable<std::int64_t(std::int64_t target)>;
 
 /// A finite list of samples. Implementations are cheap to copy (they share what they hold) and may be read from several
 /// threads at once.
@@ -53,25 +51,6 @@ class Dataset {
   Dataset() = default;
   Dataset(const Dataset&) = default;
   Dataset& operator=(const Dataset&) = default;
-};
-
-/// A file that is not what it should be: missing, cut, of another format, or with impossible contents. The message
-/// names the file, the place, what was expected and what came, and, where a command fetches the data, that command on a
-/// line of its own.
-class DataError : public std::runtime_error {
- public:
-  DataError(std::filesystem::path path, std::uint64_t offset, std::string expected, std::string got,
-            const std::string& advice = {});
-
-  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
-  [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }  ///< bytes from the start of the file
-  [[nodiscard]] const std::string& expected() const noexcept { return expected_; }
-  [[nodiscard]] const std::string& got() const noexcept { return got_; }
-
- private:
-  std::filesystem::path path_;
-  std::uint64_t offset_;
-  std::string expected_, got_;
 };
 
 }  // namespace tapestry::datasets

@@ -11,8 +11,6 @@
 #include <vector>
 
 #include <tapestry/autograd/base/check.h>
-#include <tapestry/datasets/dataset.h>
-#include <tapestry/datasets/detail/input_file.h>
 
 // The one file that sees stb. Its functions are static here: the packaged library exports the same names, with decoders
 // for formats nobody asked for. Its texts for failures are composed in a buffer that threads would share: ours instead.
@@ -43,7 +41,7 @@ namespace {
 
 using Bytes = std::span<const std::uint8_t>;
 
-constexpr std::uint64_t kLargestFile = 1U << 30;  // bytes
+constexpr std::int64_t kLargestFile = 1 << 30;  // bytes: stb counts with int
 constexpr std::uint32_t kLargestSide = STBI_MAX_DIMENSIONS;
 
 struct Header {
@@ -72,7 +70,7 @@ std::uint32_t crc32(Bytes bytes) {
   return ~crc;
 }
 
-void check_sides(const InputFile& file, std::uint64_t offset, Header header) {
+void check_sides(const FileReader& file, std::size_t offset, Header header) {
   if (header.width < 1 || header.height < 1 || header.width > kLargestSide || header.height > kLargestSide) {
     file.fail(offset, format_message("sides from 1 to {} pixels", kLargestSide),
               format_message("{} x {}", header.width, header.height));
@@ -94,7 +92,7 @@ std::optional<std::uint32_t> samples_per_pixel(std::uint32_t type, std::uint32_t
 /// Walks all chunks of a PNG: stb looks at no checksum and takes files that end early.
 class PngWalk {
  public:
-  PngWalk(const InputFile& file, Bytes bytes) : file_(file), bytes_(bytes) {}
+  PngWalk(const FileReader& file, Bytes bytes) : file_(file), bytes_(bytes) {}
 
   Header run() {
     std::size_t at = 8;
@@ -153,7 +151,7 @@ class PngWalk {
     raw_bytes_ = (std::uint64_t{header_.width} * *samples * depth + 7) / 8 * header_.height;
   }
 
-  const InputFile& file_;
+  const FileReader& file_;
   Bytes bytes_;
   Header header_;
   std::uint64_t data_bytes_ = 0;
@@ -162,7 +160,7 @@ class PngWalk {
 };
 
 /// Walks a JPEG's markers up to its first scan, and asks for the end marker.
-Header check_jpeg(const InputFile& file, Bytes bytes) {
+Header check_jpeg(const FileReader& file, Bytes bytes) {
   std::optional<Header> header;
   for (std::size_t at = 2;;) {
     if (bytes.size() - at < 4 || bytes[at] != 0xFF)
@@ -196,7 +194,7 @@ Header check_jpeg(const InputFile& file, Bytes bytes) {
   // A block of 64 pixels takes two bits; twice that room for what progressive files save.
   constexpr std::uint64_t kPixelsPerByte = 512;
   if (std::uint64_t{header->width} * header->height > kPixelsPerByte * bytes.size()) {
-    file.fail(0, format_message("a picture that {} bytes can hold", bytes.size()),
+    file.fail(FileError::nowhere, format_message("a picture that {} bytes can hold", bytes.size()),
               format_message("{} x {} pixels", header->width, header->height));
   }
   if (bytes[bytes.size() - 2] != 0xFF || bytes[bytes.size() - 1] != 0xD9) {
@@ -205,14 +203,14 @@ Header check_jpeg(const InputFile& file, Bytes bytes) {
   return *header;
 }
 
-Header check_header(const InputFile& file, Bytes bytes) {
+Header check_header(const FileReader& file, Bytes bytes) {
   constexpr std::array<std::uint8_t, 8> png{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
   constexpr std::array<std::uint8_t, 3> jpeg{0xFF, 0xD8, 0xFF};
   if (bytes.size() >= png.size() && std::equal(png.begin(), png.end(), bytes.begin()))
     return PngWalk(file, bytes).run();
   if (bytes.size() >= 6 && std::equal(jpeg.begin(), jpeg.end(), bytes.begin())) return check_jpeg(file, bytes);
-  const std::string kind = recognize(bytes);
-  file.fail(0, "a PNG or JPEG picture", kind.empty() ? "neither" : kind);
+  const std::string kind = file_kind(std::as_bytes(bytes));
+  file.fail(FileError::nowhere, "a PNG or JPEG picture", kind.empty() ? "neither" : kind);
 }
 
 struct Free {
@@ -222,16 +220,17 @@ using Pixels = std::unique_ptr<unsigned char, Free>;
 
 }  // namespace
 
-Tensor read_image(const std::filesystem::path& path, ReadImageOptions options) {
+Tensor read_image(const std::string& path, ReadImageOptions options) {
   if (options.channels < 0 || options.channels > 4) {
     throw_invalid("read_image: channels must be in [0, 4]; got {}", options.channels);
   }
-  InputFile file(path);
+  FileReader file(path);
   if (file.size() > kLargestFile) {
-    file.fail(0, format_message("at most {} bytes", kLargestFile), format_message("{}", file.size()));
+    file.fail(FileError::nowhere, format_message("at most {} bytes", kLargestFile), format_message("{}", file.size()));
   }
   std::vector<std::uint8_t> bytes(static_cast<std::size_t>(file.size()));
-  file.read(bytes);
+  file.read(std::as_writable_bytes(std::span(bytes)));
+  file.expect_end();
   const Header header = check_header(file, bytes);
   int width = 0;
   int height = 0;
@@ -239,7 +238,7 @@ Tensor read_image(const std::filesystem::path& path, ReadImageOptions options) {
   const Pixels pixels(stbi_load_from_memory(bytes.data(), static_cast<int>(bytes.size()), &width, &height, &in_file,
                                             static_cast<int>(options.channels)));
   if (!pixels || width != static_cast<int>(header.width) || height != static_cast<int>(header.height)) {
-    file.fail(0, format_message("a picture of {} x {} pixels", header.width, header.height),
+    file.fail(FileError::nowhere, format_message("a picture of {} x {} pixels", header.width, header.height),
               "data that cannot be decoded");
   }
   const Index channels = options.channels == 0 ? in_file : options.channels;
@@ -248,7 +247,7 @@ Tensor read_image(const std::filesystem::path& path, ReadImageOptions options) {
   return image;
 }
 
-void write_png(const std::filesystem::path& path, const Tensor& image) {
+void write_png(const std::string& path, const Tensor& image) {
   if (image.dtype() != u8 || image.dim() != 3 || image.numel() == 0 || image.size(2) > 4) {
     throw_invalid("write_png: image must be u8 [H, W, C] with 1 to 4 channels; got {} {}", image.dtype(),
                   image.shape());
@@ -261,7 +260,7 @@ void write_png(const std::filesystem::path& path, const Tensor& image) {
   const Pixels encoded(stbi_write_png_to_mem(image.data<std::uint8_t>(), width * channels, width,
                                              static_cast<int>(image.size(0)), channels, &length));
   if (!encoded) throw std::bad_alloc();
-  write_file(path, [&](const Append& append) { append({encoded.get(), static_cast<std::size_t>(length)}); });
+  write_file(path, std::as_bytes(std::span(encoded.get(), static_cast<std::size_t>(length))));
 }
 
 }  // namespace tapestry::datasets

@@ -1,7 +1,8 @@
 #pragma once
 
-#include <filesystem>
+#include <string>
 
+#include <tapestry/autograd/base/file.h>
 #include <tapestry/autograd/tensor.h>
 
 /// Single pictures as files.
@@ -14,15 +15,15 @@ struct ReadImageOptions {
 
 /// A PNG or JPEG file as u8 [H, W, C]. Values of 16 bits keep their upper 8.
 ///
-/// Throws DataError for a file that cannot be read, is neither PNG nor JPEG, has a side of 0 or more than 16,384
+/// Throws FileError for a file that cannot be read, is neither PNG nor JPEG, has a side of 0 or more than 16,384
 /// pixels, claims more pixels than its bytes could hold, is cut, or (PNG) has a chunk whose checksum is wrong; all of
 /// this is checked before anything is decoded. A JPEG carries no checksum: damage inside that can still be decoded
 /// gives other pixels. Throws std::invalid_argument for channels outside [0, 4].
-[[nodiscard]] Tensor read_image(const std::filesystem::path& path, ReadImageOptions options = {});
+[[nodiscard]] Tensor read_image(const std::string& path, ReadImageOptions options = {});
 
 /// Writes u8 [H, W, C] with 1 to 4 channels (meaning as above) as PNG, whole or not at all. Throws
-/// std::invalid_argument for another shape or dtype or an empty image, DataError with the system's text when the file
+/// std::invalid_argument for another shape or dtype or an empty image, FileError when the file
 /// cannot be written.
-void write_png(const std::filesystem::path& path, const Tensor& image);
+void write_png(const std::string& path, const Tensor& image);
 
 }  // namespace tapestry::datasets

@@ -27,7 +27,7 @@ struct LabelledImages::State {
 LabelledImages::LabelledImages(LabelledContent content, Labels labels, ImageTransform transform,
                                TargetTransform target_transform) {
   Tensor targets = widened(labels == Labels::fine ? content.fine : content.coarse);
-  state_ = std::make_shared<const State>(
+  state_ = make_handle<const State>(
       State{std::move(content), std::move(targets), labels, std::move(transform), std::move(target_transform)});
 }
 

@@ -1,13 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <tapestry/autograd/memory/handle.h>
 #include <tapestry/datasets/dataset.h>
 
 namespace tapestry::datasets {
@@ -51,7 +51,7 @@ class LabelledImages : public Dataset {
 
  private:
   struct State;
-  std::shared_ptr<const State> state_;
+  Handle<const State> state_;
 };
 
 }  // namespace tapestry::datasets

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include <tapestry/autograd/base/background_task.h>
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/parallel.h>
 
@@ -67,7 +68,7 @@ SampleError::SampleError(std::size_t index, const std::string& what)
 /// One epoch under way. The background task makes batches in order and stops ahead of the loop by `prefetch` of them.
 class Loader::Pass {
  public:
-  Pass(std::shared_ptr<const Dataset> dataset, const Options& options, std::uint64_t epoch, Index first, Index batches)
+  Pass(Handle<const Dataset> dataset, const Options& options, std::uint64_t epoch, Index first, Index batches)
       : dataset_(std::move(dataset)),
         options_(options),
         epoch_(epoch),
@@ -175,7 +176,7 @@ class Loader::Pass {
     return batch;
   }
 
-  const std::shared_ptr<const Dataset> dataset_;
+  const Handle<const Dataset> dataset_;
   const Options options_;
   const std::uint64_t epoch_;
   const Index batches_;
@@ -190,8 +191,7 @@ class Loader::Pass {
   std::optional<BackgroundTask> task_;  // last: its destructor waits for what uses the rest
 };
 
-Loader::Loader(std::shared_ptr<const Dataset> dataset, Options options)
-    : dataset_(std::move(dataset)), options_(options) {
+Loader::Loader(Handle<const Dataset> dataset, Options options) : dataset_(std::move(dataset)), options_(options) {
   constexpr Index kMostAhead = 1024;  // batches; far beyond any use, and small enough to count bytes with
   if (!dataset_) throw_invalid("loader: dataset must be given; got none");
   if (options.batch < 1) throw_invalid("loader: batch must be at least 1; got {}", options.batch);
@@ -200,16 +200,16 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, Options options)
   }
 }
 
-Loader::Iterator::Iterator(std::shared_ptr<Pass> pass) : pass_(std::move(pass)) { ++*this; }
+Loader::Iterator::Iterator(Handle<Pass> pass) : pass_(std::move(pass)) { ++*this; }
 
 Loader::Iterator& Loader::Iterator::operator++() {
   batch_ = {};  // before the next one is waited for: the allocator can reuse its memory
   try {
     std::optional<Batch> next = pass_->next();
     if (next) batch_ = std::move(*next);
-    else pass_.reset();
+    else pass_ = {};
   } catch (...) {
-    pass_.reset();
+    pass_ = {};
     throw;
   }
   return *this;
@@ -217,7 +217,7 @@ Loader::Iterator& Loader::Iterator::operator++() {
 
 Loader::Iterator Loader::begin() {
   const Index first = std::exchange(first_batch_, 0);
-  return Iterator(std::make_shared<Pass>(dataset_, options_, epoch_++, first, batches()));
+  return Iterator(make_handle<Pass>(dataset_, options_, epoch_++, first, batches()));
 }
 
 void Loader::set_position(std::uint64_t epoch, Index batch) {

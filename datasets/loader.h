@@ -3,12 +3,11 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
-#include <memory>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
 
+#include <tapestry/autograd/memory/handle.h>
 #include <tapestry/datasets/dataset.h>
 
 namespace tapestry::datasets {
@@ -37,6 +36,23 @@ class SampleError : public std::runtime_error {
   std::size_t index_;
 };
 
+namespace detail {
+
+/// A smart pointer to a data set.
+template <class P>
+concept DatasetPointer = !std::is_pointer_v<P> && requires(const P& p) {
+  requires std::derived_from<std::remove_cvref_t<decltype(*p)>, Dataset>;
+};
+
+/// Shares the pointer, and so what it points to.
+template <DatasetPointer P>
+[[nodiscard]] Handle<const Dataset> handle_of(P pointer) {
+  const Handle<const P> kept = make_handle<const P>(std::move(pointer));
+  return {kept.owner(), *kept ? &**kept : nullptr};
+}
+
+}  // namespace detail
+
 /// A data set in batches:
 ///
 ///     for (auto [images, labels] : Loader(train, {.batch = 128, .shuffle = true, .seed = 7})) ...
@@ -55,14 +71,18 @@ class Loader {
   /// batch >= 1 and prefetch is in [0, 1024].
   template <std::derived_from<Dataset> D>
   explicit Loader(D dataset, Options options = {})
-      : Loader(std::shared_ptr<const Dataset>(std::make_shared<const D>(std::move(dataset))), options) {}
-  explicit Loader(std::shared_ptr<const Dataset> dataset, Options options = {});
+      : Loader(Handle<const Dataset>(make_handle<const D>(std::move(dataset))), options) {}
+  explicit Loader(Handle<const Dataset> dataset, Options options = {});
+
+  /// The same for a data set behind a std::shared_ptr or another pointer that owns it.
+  template <detail::DatasetPointer P>
+  explicit Loader(P dataset, Options options = {}) : Loader(detail::handle_of(std::move(dataset)), options) {}
+
+  struct End {};
 
   /// Input iterator over the batches of one epoch.
   class Iterator {
    public:
-    using iterator_category = std::input_iterator_tag;
-    using iterator_concept = std::input_iterator_tag;
     using value_type = Batch;
     using difference_type = std::ptrdiff_t;
     using pointer = const Batch*;
@@ -72,18 +92,18 @@ class Loader {
     [[nodiscard]] const Batch* operator->() const noexcept { return &batch_; }
     Iterator& operator++();  ///< throws what the next batch threw; the iterator is then at the end
     void operator++(int) { ++*this; }
-    friend bool operator==(const Iterator& it, std::default_sentinel_t) noexcept { return !it.pass_; }
+    friend bool operator==(const Iterator& it, End) noexcept { return !it.pass_; }
 
    private:
     friend class Loader;
-    explicit Iterator(std::shared_ptr<Pass> pass);
+    explicit Iterator(Handle<Pass> pass);
 
-    std::shared_ptr<Pass> pass_;
+    Handle<Pass> pass_;
     Batch batch_;
   };
 
   [[nodiscard]] Iterator begin();
-  [[nodiscard]] static std::default_sentinel_t end() noexcept { return {}; }
+  [[nodiscard]] static End end() noexcept { return {}; }
 
   [[nodiscard]] Index batches() const noexcept;                          ///< per epoch
   [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_; }  ///< which the next begin() starts
@@ -98,7 +118,7 @@ class Loader {
   [[nodiscard]] const Options& options() const noexcept { return options_; }
 
  private:
-  std::shared_ptr<const Dataset> dataset_;
+  Handle<const Dataset> dataset_;
   Options options_;
   std::uint64_t epoch_ = 0;
   Index first_batch_ = 0;  // of the next begin()

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -64,19 +65,33 @@ void draw_record(std::uint64_t seed, bool train, Index index, std::uint8_t* reco
   draw_pattern(seed, stream, {fine / kCoarse, coarse / 4, coarse % 4}, std::span<std::uint8_t, 3072>(record + 2, 3072));
 }
 
-/// The records of a split as if they lay in a file. Every read asks for whole records.
-InputFile drawn_file(std::uint64_t seed, bool train, std::size_t size) {
-  const Index bytes = kFormat.record_bytes();
-  auto draw = [seed, train, bytes, next = Index{0}](std::uint8_t* to, std::size_t wanted) mutable {
-    const Index count = static_cast<Index>(wanted) / bytes;
+/// The records of a split as if they lay in a file. Every read must ask for whole records.
+class DrawnRecords final : public ByteSource {
+ public:
+  DrawnRecords(std::uint64_t seed, bool train, std::size_t size)
+      : seed_(seed), train_(train), size_(static_cast<Index>(size)) {}
+
+  [[nodiscard]] FileReader file() {
+    return {train_ ? "drawn train.bin" : "drawn test.bin", size_ * kFormat.record_bytes(), *this};
+  }
+
+  std::int64_t read_some(std::byte* to, std::size_t wanted) override {
+    const Index bytes = kFormat.record_bytes();
+    const Index count = std::min(static_cast<Index>(wanted) / bytes, size_ - next_);
+    auto* const records = reinterpret_cast<std::uint8_t*>(to);
     parallel_for(count, kPerTask, [&](Index begin, Index end) {
-      for (Index i = begin; i < end; ++i) draw_record(seed, train, next + i, to + i * bytes);
+      for (Index i = begin; i < end; ++i) draw_record(seed_, train_, next_ + i, records + i * bytes);
     });
-    next += count;
+    next_ += count;
     return count * bytes;
-  };
-  return {train ? "drawn train.bin" : "drawn test.bin", size * static_cast<std::size_t>(bytes), std::move(draw)};
-}
+  }
+
+ private:
+  std::uint64_t seed_;
+  bool train_;
+  Index size_;
+  Index next_ = 0;
+};
 
 LabelledContent draw_all(const PatternsOptions& options) {
   const std::size_t full = options.train ? kFullTrain : kFullTest;
@@ -84,30 +99,30 @@ LabelledContent draw_all(const PatternsOptions& options) {
   LabelledContent content;
   content.fine_classes = names().fine;
   content.coarse_classes = names().coarse;
-  InputFile file = drawn_file(options.seed, options.train, size);
+  DrawnRecords drawn(options.seed, options.train, size);
+  FileReader file = drawn.file();
   const auto count = static_cast<Index>(size);
   records::read(file, kFormat, count, records::allocate(content, kFormat, count));
   return content;
 }
 
-void write_records(const std::filesystem::path& path, InputFile file) {
-  write_file(path, [&](const Append& append) {
-    std::vector<std::uint8_t> chunk;
-    while (file.offset() < file.size()) {
-      const auto most = static_cast<std::uint64_t>(1024 * kFormat.record_bytes());  // 3 MB
-      chunk.resize(static_cast<std::size_t>(std::min(most, file.size() - file.offset())));
-      file.read(chunk);
-      append(chunk);
-    }
-  });
+void write_records(const std::string& path, DrawnRecords drawn) {
+  FileReader records = drawn.file();
+  AtomicFile file(path);
+  std::vector<std::byte> chunk;
+  while (records.offset() < records.size()) {
+    const Index most = 1024 * kFormat.record_bytes();  // 3 MB
+    chunk.resize(static_cast<std::size_t>(std::min(most, records.size() - records.offset())));
+    records.read(chunk);
+    file.write(chunk);
+  }
+  file.commit();
 }
 
-void write_names(const std::filesystem::path& path, std::span<const std::string> lines) {
+void write_names(const std::string& path, std::span<const std::string> lines) {
   std::string text;
   for (const std::string& line : lines) text += line + '\n';
-  write_file(path, [&](const Append& append) {
-    append({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
-  });
+  write_file(path, text);
 }
 
 }  // namespace
@@ -120,18 +135,19 @@ std::span<const std::string> Patterns::fine_names() { return names().fine; }
 std::span<const std::string> Patterns::coarse_names() { return names().coarse; }
 std::span<const std::uint8_t, 100> Patterns::coarse_of_fine() noexcept { return kCoarseOfFine; }
 
-void write_patterns(const std::filesystem::path& folder, const WritePatternsOptions& options) {
+void write_patterns(const std::string& folder, const WritePatternsOptions& options) {
   for (const auto& [what, size, full] : {std::tuple{"train_size", options.train_size, kFullTrain},
                                          std::tuple{"test_size", options.test_size, kFullTest}}) {
     if (checked_size(what, size, full) == 0) throw_invalid("patterns: {} must be at least 1; got 0", what);
   }
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  if (error) throw DataError(folder, 0, "a folder that can be made", error.message());
-  write_names(folder / "fine_label_names.txt", names().fine);
-  write_names(folder / "coarse_label_names.txt", names().coarse);
-  write_records(folder / "train.bin", drawn_file(options.seed, true, options.train_size));
-  write_records(folder / "test.bin", drawn_file(options.seed, false, options.test_size));
+  if (error) throw FileError::refused(folder, "be made", error.value());
+  const std::filesystem::path in = folder;
+  write_names(in / "fine_label_names.txt", names().fine);
+  write_names(in / "coarse_label_names.txt", names().coarse);
+  write_records(in / "train.bin", {options.seed, true, options.train_size});
+  write_records(in / "test.bin", {options.seed, false, options.test_size});
 }
 
 }  // namespace tapestry::datasets

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <span>
 #include <string>
 
@@ -47,7 +47,7 @@ struct WritePatternsOptions {
 
 /// Writes train.bin, test.bin, fine_label_names.txt and coarse_label_names.txt into `folder`, which is made if missing:
 /// what CIFAR100(folder) reads (sizes below the full ones with .allow_partial). Each file appears whole or not at all.
-/// Throws DataError with the system's text, std::invalid_argument for sizes beyond the full ones or 0.
-void write_patterns(const std::filesystem::path& folder, const WritePatternsOptions& options = {});
+/// Throws FileError when they cannot be written, std::invalid_argument for sizes beyond the full ones or 0.
+void write_patterns(const std::string& folder, const WritePatternsOptions& options = {});
 
 }  // namespace tapestry::datasets

@@ -37,7 +37,7 @@ struct Bytes {
 std::byte* fresh_bytes(Tensor& y) { return y.impl().bytes(); }
 
 /// Window of `out` at row `top`, column `left` of the image, both counted without padding and possibly negative.
-void copy_window(const Tensor& image, Tensor& out, Index top, Index left, Padding mode) {
+void copy_window(const Tensor& image, Tensor& out, Index top, Index left, PadMode mode) {
   const Bytes from(image);
   const Bytes to(out);
   const std::byte* source = image.impl().bytes();
@@ -48,13 +48,13 @@ void copy_window(const Tensor& image, Tensor& out, Index top, Index left, Paddin
     std::byte* row = target + y * to.width * to.pixel;
     const Index wanted = top + y;
     const bool outside = wanted < 0 || wanted >= from.height;
-    if (outside && mode == Padding::zero) {
+    if (outside && mode == PadMode::constant) {
       std::fill_n(row, to.width * to.pixel, std::byte{0});
       continue;
     }
     const std::byte* line = source + (outside ? mirrored(wanted, from.height) : wanted) * from.width * from.pixel;
     const auto edge = [&](Index x) {
-      if (mode == Padding::zero) std::fill_n(row + x * to.pixel, to.pixel, std::byte{0});
+      if (mode == PadMode::constant) std::fill_n(row + x * to.pixel, to.pixel, std::byte{0});
       else std::copy_n(line + mirrored(left + x, from.width) * to.pixel, to.pixel, row + x * to.pixel);
     };
     for (Index x = 0; x < before; ++x) edge(x);
@@ -108,7 +108,7 @@ Tensor RandomCrop::operator()(const Tensor& image, const SampleKey& key) const {
   const Index h = image.size(0);
   const Index w = image.size(1);
   if (padding < 0) throw_invalid("random_crop: padding must be at least 0; got {}", padding);
-  if (mode == Padding::reflect && (padding >= h || padding >= w)) {
+  if (mode == PadMode::reflect && (padding >= h || padding >= w)) {
     throw_invalid("random_crop: reflected padding must be less than height and width; got {} for {}", padding,
                   image.shape());
   }

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include <tapestry/autograd/base/pad_mode.h>
 #include <tapestry/datasets/dataset.h>
 
 /// Transforms of one image [H, W, C]: values that can be called as transform(image, key) and put together with Compose.
@@ -11,15 +12,12 @@
 /// that does not fit is refused with std::invalid_argument.
 namespace tapestry::datasets {
 
-/// What lies beyond the edge: zeros, or the picture mirrored at its outermost pixels (which are not repeated).
-enum class Padding { zero, reflect };
-
-/// A window of random position in the image padded on all sides. Works on any dtype: before Normalize the zeros are
-/// black, after it they are the mean.
+/// A window of random position in the image padded on all sides, with zeros or by reflection. Works on any dtype:
+/// before Normalize the zeros are black, after it they are the mean.
 struct RandomCrop {
-  Index padding = 4;  ///< pixels on each side; for reflect less than height and width
-  Padding mode = Padding::zero;
-  Index height = 0;  ///< of the window; 0: that of the image
+  Index padding = 4;                 ///< pixels on each side; for reflect less than height and width
+  PadMode mode = PadMode::constant;  ///< the constant is 0
+  Index height = 0;                  ///< of the window; 0: that of the image
   Index width = 0;
 
   /// image [H, W, C] -> [height, width, C]. All (H + 2 padding - height + 1) (W + 2 padding - width + 1) positions are

@@ -16,8 +16,7 @@ class SqueezeExcite : public nn::Module {
       : down_{child("down", nn::Linear{channels, squeezed})}, up_{child("up", nn::Linear{squeezed, channels})} {}
 
   Tensor operator()(const Tensor& x, Here here = {}) const {
-    const CallSite site(here);                      // errors name the line that called this layer,
-    const ModuleScope scope(path());                // and this layer's place in the model
+    const nn::LayerScope scope(*this, here);        // errors name the line of the call and this layer's place
     const Tensor average = global_avg_pool2d(x);    // [N, 1, 1, C]
     return x * sigmoid(up_(relu(down_(average))));  // broadcast over H and W
   }
@@ -38,8 +37,7 @@ class Centre : public nn::Module {
   }
 
   Tensor operator()(const Tensor& x, Here here = {}) const {
-    const CallSite site(here);
-    const ModuleScope scope(path());
+    const nn::LayerScope scope(*this, here);
     if (x.size(-1) != centre_.numel()) {
       throw_invalid("Centre: expects {} channels; got {}", centre_.numel(), x.shape());
     }

@@ -2,7 +2,6 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
-#include <fstream>
 #include <string>
 
 #include <tapestry/tapestry.h>
@@ -13,7 +12,7 @@ using Clock = std::chrono::steady_clock;
 const datasets::Compose to_numbers{datasets::ToFloat(), datasets::Normalize({.4, .4, .4}, {.2, .2, .2})};
 
 /// Trains for one pass over a part of the embedded data set: enough to be better than guessing.
-void train(const nn::AnyModule& model) {
+void learn(const nn::AnyModule& model) {
   const datasets::Patterns data({.size = 4096, .labels = datasets::Labels::coarse, .transform = to_numbers});
   optim::SGD sgd(model.parameters(), {.lr = 0.05, .momentum = 0.9, .nesterov = true});
   for (auto [images, labels] : datasets::Loader(data, {.batch = 64, .shuffle = true, .seed = 7})) {
@@ -26,7 +25,7 @@ void train(const nn::AnyModule& model) {
 int main() try {
   manual_seed(1);
   nn::AnyModule trained = nn::models::make("lecture_cnn_bn", 20);
-  train(trained);
+  learn(trained);
 
   // Parameters and buffers, under PyTorch's keys and in its layouts; what else belongs to them goes along as text.
   nn::save(trained, "model.safetensors", {{"model", "lecture_cnn_bn"}, {"labels", "coarse"}});
@@ -75,7 +74,7 @@ int main() try {
   nn::AnyModule other = nn::models::make("lecture_cnn", 20);
   try {
     nn::load(other, "model.safetensors");
-  } catch (const nn::FileError& error) {
+  } catch (const FileError& error) {
     std::printf("%s\n", error.what());
   }
 } catch (const std::exception& error) {

@@ -5,15 +5,6 @@
 
 namespace tapestry::nn {
 
-struct Conv2dOptions {
-  Pair2 kernel = 1;
-  Pair2 stride = 1;
-  Padding2 padding = 0;  ///< zeros on each side: a number, {h, w}, `valid` or `same`
-  Pair2 dilation = 1;
-  Index groups = 1;
-  bool bias = true;
-};
-
 /// conv2d with a weight and a bias: x [N, H, W, in] -> [N, Ho, Wo, out].
 ///
 ///   weight  [out, R, S, in / groups]
@@ -23,14 +14,24 @@ struct Conv2dOptions {
 /// that do not divide both channel counts.
 class Conv2d : public Module {
  public:
-  Conv2d(Index in, Index out, const Conv2dOptions& options = {});
+  struct Options {
+    Pair2 kernel = 1;
+    Pair2 stride = 1;
+    Padding2 padding = 0;  ///< zeros on each side: a number, {h, w} or Padding::same
+    Pair2 dilation = 1;
+    Index groups = 1;
+    bool bias = true;
+  };
+
+  Conv2d(Index in, Index out) : Conv2d(in, out, Options{}) {}
+  Conv2d(Index in, Index out, const Options& options);
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
 
   [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }
   [[nodiscard]] const Tensor& bias() const noexcept { return bias_; }  ///< undefined without .bias
 
  private:
-  tapestry::Conv2dOptions options_;
+  Conv2dOptions options_;
   Tensor weight_;
   Tensor bias_;
 };

@@ -4,11 +4,6 @@
 
 namespace tapestry::nn {
 
-struct LinearOptions {
-  bool bias = true;
-  FlattenedImage flattened = {};  ///< x is an image of this size behind a flatten: matters to files only
-};
-
 /// y = x weight^T + bias: x [..., in] -> [..., out].
 ///
 ///   weight  [out, in]
@@ -18,7 +13,13 @@ struct LinearOptions {
 /// of the pixels of .flattened.
 class Linear : public Module {
  public:
-  Linear(Index in, Index out, const LinearOptions& options = {});
+  struct Options {
+    bool bias = true;
+    FlattenedImage flattened = {};  ///< x is an image of this size behind a flatten: matters to files only
+  };
+
+  Linear(Index in, Index out) : Linear(in, out, Options{}) {}
+  Linear(Index in, Index out, const Options& options);
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
 
   [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }

@@ -15,7 +15,7 @@ namespace tapestry::nn {
 struct Module::State {
   std::vector<NamedTensor> parameters;
   std::vector<NamedTensor> buffers;
-  std::vector<std::pair<std::string, std::shared_ptr<State>>> children;
+  std::vector<std::pair<std::string, Handle<State>>> children;
   std::string description;
   const char* path = nullptr;
   bool training = true;
@@ -48,8 +48,7 @@ struct Module::State {
   }
 
   void label(const NamedTensor& x) const {
-    const Tensor& leaf = x.tensor;
-    if (leaf.impl().node) leaf.impl().node->where.module = intern(join(path ? path : "", x.name));
+    if (x.tensor.requires_grad()) set_module(x.tensor, intern(join(path ? path : "", x.name)));
   }
 
   static std::string join(const std::string& prefix, const std::string& name) {
@@ -83,8 +82,8 @@ struct Module::State {
   }
 };
 
-Module::Module() : state_(std::make_shared<State>()) {}
-Module::Module(std::shared_ptr<State> state) : state_(std::move(state)) {}
+Module::Module() : state_(make_handle<State>()) {}
+Module::Module(Handle<State> state) : state_(std::move(state)) {}
 
 Tensor Module::param(std::string_view name, Tensor value, const FlattenedImage& flattened) {
   state_->check_name("param", name);

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <concepts>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <tapestry/autograd/memory/handle.h>
 #include <tapestry/autograd/tensor.h>
 
 namespace tapestry::nn {
@@ -71,8 +71,7 @@ class Module {
   /// A table for people: key, layer, shapes and number of parameters, then the totals.
   [[nodiscard]] std::string summary() const;
 
-  /// This module's place in the outermost module: "layer2.0.conv1", null for the outermost one itself. Layers open a
-  /// ModuleScope with it, so that errors and the tape can tell where they are.
+  /// This module's place in the outermost module: "layer2.0.conv1", null for the outermost one itself.
   [[nodiscard]] const char* path() const noexcept;
 
   /// "Conv2d 3 -> 32, kernel 3x3", empty for a module that has not described itself.
@@ -99,10 +98,26 @@ class Module {
 
  private:
   struct State;
-  explicit Module(std::shared_ptr<State> state);
+  explicit Module(Handle<State> state);
   void add_child(std::string_view name, const Module& module);
 
-  std::shared_ptr<State> state_;
+  Handle<State> state_;
+};
+
+/// The first line of the call operator of a layer or model: for the time of the call, errors and the tape name the line
+/// that the user wrote and this layer's path.
+///
+///     Tensor operator()(const Tensor& x, Here here = {}) const {
+///       const LayerScope scope(*this, here);
+///       return relu(conv_(x));
+///     }
+class LayerScope {
+ public:
+  LayerScope(const Module& layer, const Here& here) noexcept : site_(here), module_(layer.path()) {}
+
+ private:
+  CallSite site_;
+  ModuleScope module_;
 };
 
 }  // namespace tapestry::nn

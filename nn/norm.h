@@ -7,25 +7,41 @@
 
 namespace tapestry::nn {
 
-struct BatchNormOptions {
-  double eps = 1e-5;
-  std::optional<double> momentum = 0.1;  ///< weight of the new batch; nullopt: the average of all batches
-  bool affine = true;                    ///< weight and bias
-  bool track_running_stats = true;       ///< else the batch's own statistics serve in eval mode too
-};
-
 /// batch_norm of x [N, H, W, C] over all but the channels. In training mode it uses the batch's statistics and moves
-/// the running ones, in eval mode it uses the running ones.
+/// the running ones, in eval mode it uses the running ones. What mostly follows it is part of the layer, if asked for:
+///
+///     norm(x)                                            batch_norm
+///     norm(x, {.relu = true})                            relu(batch_norm)
+///     norm(x, {.relu = true, .residual = shortcut})      relu(batch_norm + shortcut)
+///
+/// relu(norm(x) + shortcut) gives the same numbers in more time; see <tapestry/ops/norm.h>.
 ///
 ///   weight, bias                [C], begin with 1 and 0
 ///   running_mean, running_var   [C], buffers, begin with 0 and 1
 ///   num_batches_tracked         [], buffer, i64
 ///
-/// Throws std::invalid_argument for an input that is no image or has another number of channels.
+/// Throws std::invalid_argument for an input that is no image or has another number of channels, and for a residual
+/// that is not as the input.
 class BatchNorm2d : public Module {
  public:
-  explicit BatchNorm2d(Index channels, const BatchNormOptions& options = {});
+  struct Options {
+    double eps = 1e-5;
+    std::optional<double> momentum = 0.1;  ///< weight of the new batch; nullopt: the average of all batches
+    bool affine = true;                    ///< weight and bias
+    bool track_running_stats = true;       ///< else the batch's own statistics serve in eval mode too
+    bool relu = false;                     ///< every call ends in relu, at no cost: for use in a Sequential
+  };
+
+  /// What one call does to its result, in the same pass over memory.
+  struct After {
+    bool relu = false;     ///< max(., 0) at the end, also if the layer's options do not ask for it
+    Tensor residual = {};  ///< added before that: of x's shape and dtype
+  };
+
+  explicit BatchNorm2d(Index channels) : BatchNorm2d(channels, Options{}) {}
+  BatchNorm2d(Index channels, const Options& options);
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
+  [[nodiscard]] Tensor operator()(const Tensor& x, const After& after, Here here = {}) const;
 
   [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }
   [[nodiscard]] const Tensor& bias() const noexcept { return bias_; }
@@ -34,21 +50,23 @@ class BatchNorm2d : public Module {
 
  private:
   Index channels_;
-  BatchNormOptions options_;
+  Options options_;
   Tensor weight_, bias_;
   Tensor running_mean_, running_var_, num_batches_tracked_;
-};
-
-struct LayerNormOptions {
-  double eps = 1e-5;
-  bool affine = true;  ///< weight and bias
 };
 
 /// layer_norm over the last dimensions, normalized_shape; weight and bias of that shape begin with 1 and 0.
 class LayerNorm : public Module {
  public:
-  explicit LayerNorm(const Shape& normalized_shape, const LayerNormOptions& options = {});
-  explicit LayerNorm(Index features, const LayerNormOptions& options = {}) : LayerNorm(Shape{features}, options) {}
+  struct Options {
+    double eps = 1e-5;
+    bool affine = true;  ///< weight and bias
+  };
+
+  explicit LayerNorm(const Shape& normalized_shape) : LayerNorm(normalized_shape, Options{}) {}
+  explicit LayerNorm(Index features) : LayerNorm(Shape{features}, Options{}) {}
+  LayerNorm(const Shape& normalized_shape, const Options& options);
+  LayerNorm(Index features, const Options& options) : LayerNorm(Shape{features}, options) {}
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
 
   [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }

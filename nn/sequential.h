@@ -1,9 +1,9 @@
 #pragma once
 
-#include <functional>
-#include <memory>
 #include <string>
 
+#include <tapestry/autograd/base/callable.h>
+#include <tapestry/autograd/memory/handle.h>
 #include <tapestry/nn/module.h>
 
 namespace tapestry::nn {
@@ -15,7 +15,7 @@ template <class F>
 concept Layer =
     std::invocable<F&, const Tensor&> && std::convertible_to<std::invoke_result_t<F&, const Tensor&>, Tensor>;
 
-using LayerCall = std::function<Tensor(const Tensor&, Here)>;
+using LayerCall = Callable<Tensor(const Tensor&, Here)>;
 
 /// Passes the caller's line on to layers that take it; others tell their own.
 template <Layer F>
@@ -53,7 +53,7 @@ class Sequential : public Module {
   }
 
  private:
-  std::shared_ptr<std::vector<detail::LayerCall>> layers_ = std::make_shared<std::vector<detail::LayerCall>>();
+  Handle<std::vector<detail::LayerCall>> layers_ = make_handle<std::vector<detail::LayerCall>>();
 };
 
 /// A model of any type: a handle on a module that can also be called. What the model zoo's factory returns.

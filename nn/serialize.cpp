@@ -62,7 +62,7 @@ std::map<std::string, Tensor> file_state(const Module& module) {
   return out;
 }
 
-void save(const Module& module, const std::filesystem::path& path, const Metadata& metadata) {
+void save(const Module& module, const std::string& path, const Metadata& metadata) {
   save_tensors(file_state(module), path, metadata);
 }
 
@@ -92,10 +92,10 @@ std::string file_state_differences(const Module& module, const std::map<std::str
 }
 
 void load_file_state(const Module& module, const std::map<std::string, Tensor>& state, const LoadOptions& options,
-                     const std::filesystem::path& source) {
+                     const std::string& source) {
   const NoGradGuard guard;
   const std::string problems = file_state_differences(module, state, options);
-  if (!problems.empty()) throw FileError(source, -1, "its tensors must be the model's", "differences:" + problems);
+  if (!problems.empty()) throw FileError(source, FileError::nowhere, "the model's tensors", "differences:" + problems);
 
   const std::vector<NamedTensor> targets = state_of(module);
   std::vector<Tensor> values;  // all of them before the first change: memory may run out
@@ -108,7 +108,7 @@ void load_file_state(const Module& module, const std::map<std::string, Tensor>& 
   }
 }
 
-Metadata load(const Module& module, const std::filesystem::path& path, const LoadOptions& options) {
+Metadata load(const Module& module, const std::string& path, const LoadOptions& options) {
   TensorFile file = load_tensors(path);
   load_file_state(module, file.tensors, options, path);
   return std::move(file.metadata);

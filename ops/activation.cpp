@@ -9,8 +9,7 @@
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/detail/common.h>
-#include <tapestry/ops/detail/fusion.h>
-#include <tapestry/ops/kernels/elementwise.h>
+#include <tapestry/ops/detail/elementwise.h>
 #include <tapestry/ops/unary.h>
 
 namespace tapestry {
@@ -20,31 +19,6 @@ using kernels::Binary;
 using kernels::Unary;
 using kernels::WithNumber;
 
-Tensor compute(const char* op, Unary kernel, const Tensor& x) {
-  check_any_float(op, x);
-  Tensor y = empty(x.shape(), x.dtype());
-  visit_any_float(x.dtype(), [&]<class T>() { kernels::unary(kernel, x.data<T>(), y.mutable_data<T>(), x.numel()); });
-  return y;
-}
-
-Tensor compute(const char* op, WithNumber kernel, const Tensor& x, double number) {
-  check_any_float(op, x);
-  Tensor y = empty(x.shape(), x.dtype());
-  visit_any_float(x.dtype(), [&]<class T>() {
-    kernels::with_number(kernel, x.data<T>(), static_cast<ComputeType<T>>(number), y.mutable_data<T>(), x.numel());
-  });
-  return y;
-}
-
-/// A gradient in one pass, for when nobody wants to differentiate it.
-Tensor fused(Binary kernel, const Tensor& dy, const Tensor& kept) {
-  Tensor dx = empty(dy.shape(), dy.dtype());
-  visit_any_float(dy.dtype(), [&]<class T>() {
-    kernels::binary(kernel, {dy.numel(), 1, 1}, dy.data<T>(), kept.data<T>(), dx.mutable_data<T>());
-  });
-  return dx;
-}
-
 /// f of a bf16 tensor by way of f32, for functions and gradients of several steps, each of which would round.
 template <class F>
 Tensor through_f32(const Tensor& x, const F& f) {
@@ -53,7 +27,7 @@ Tensor through_f32(const Tensor& x, const F& f) {
 
 /// dy where y > 0 or NaN, else 0: linear in dy, and its own transpose.
 Tensor relu_grad(const Tensor& dy, const Tensor& y) {
-  return record("relu_grad", fused(Binary::relu_grad, dy, y),
+  return record("relu_grad", fused_gradient(Binary::relu_grad, dy, y),
                 wrt(dy, [y = saved(y.detach())](const Tensor& ddx) { return relu_grad(ddx, y()); }));
 }
 
@@ -70,20 +44,14 @@ Tensor bounded(const char* op, const Tensor& x, double low, double high) {
 
 Tensor relu(const Tensor& x, Here here) {
   const CallSite site(here);
-  if (auto [y, mean] = relu_of_batch_norm(x); y.defined()) {
-    return record("relu", std::move(y), wrt(x, [mean = mean](const Tensor& dy, const Tensor& saved_y) -> Tensor {
-                    if (is_grad_enabled()) return relu_grad(dy, saved_y);
-                    return defer(dy.shape(), dy.dtype(), Ref<Deferred>::adopt(new ReluGrad(dy, saved_y, mean)));
-                  }));
-  }
-  return record("relu", compute("relu", Unary::relu, x),
+  return record("relu", elementwise("relu", Unary::relu, x),
                 wrt(x, [](const Tensor& dy, const Tensor& y) { return relu_grad(dy, y); }));
 }
 
 Tensor leaky_relu(const Tensor& x, const LeakyReluOptions& options, Here here) {
   const CallSite site(here);
   const double slope = options.negative_slope;
-  return record("leaky_relu", compute("leaky_relu", WithNumber::leaky_relu, x, slope),
+  return record("leaky_relu", elementwise("leaky_relu", WithNumber::leaky_relu, x, slope),
                 wrt(x, [x = saved(x), slope](const Tensor& dy) { return where(gt(x(), 0), dy, slope * dy); }));
 }
 
@@ -91,7 +59,7 @@ Tensor elu(const Tensor& x, const EluOptions& options, Here here) {
   const CallSite site(here);
   if (x.dtype() == bf16) return through_f32(x, [&](const Tensor& v) { return elu(v, options); });
   const double alpha = options.alpha;
-  return record("elu", compute("elu", WithNumber::elu, x, alpha), wrt(x, [x = saved(x), alpha](const Tensor& dy) {
+  return record("elu", elementwise("elu", WithNumber::elu, x, alpha), wrt(x, [x = saved(x), alpha](const Tensor& dy) {
                   // exp(min(x, 0)): above 0 the other branch is taken, and must not meet an overflow
                   return where(gt(x(), 0), dy, dy * (alpha * exp(clamp(x(), {.max = 0}))));
                 }));
@@ -99,8 +67,8 @@ Tensor elu(const Tensor& x, const EluOptions& options, Here here) {
 
 Tensor silu(const Tensor& x, Here here) {
   const CallSite site(here);
-  return record("silu", compute("silu", Unary::silu, x), wrt(x, [x = saved(x)](const Tensor& dy) {
-                  if (!is_grad_enabled()) return fused(Binary::silu_grad, dy, x());
+  return record("silu", elementwise("silu", Unary::silu, x), wrt(x, [x = saved(x)](const Tensor& dy) {
+                  if (!is_grad_enabled()) return fused_gradient(Binary::silu_grad, dy, x());
                   const Tensor s = sigmoid(x());
                   return dy * (s * (1 + x() * (1 - s)));
                 }));
@@ -110,7 +78,7 @@ Tensor gelu(const Tensor& x, const GeluOptions& options, Here here) {
   const CallSite site(here);
   if (options.approximate == GeluApproximation::tanh) {
     if (x.dtype() == bf16) return through_f32(x, [&](const Tensor& v) { return gelu(v, options); });
-    return record("gelu", compute("gelu", Unary::gelu_tanh, x), wrt(x, [x = saved(x)](const Tensor& dy) {
+    return record("gelu", elementwise("gelu", Unary::gelu_tanh, x), wrt(x, [x = saved(x)](const Tensor& dy) {
                     // y = x/2 (1 + t), t = tanh(u), u = k (x + c x^3)
                     constexpr double k = 0.7978845608028654, c = 0.044715;  // k = sqrt(2 / pi)
                     const Tensor squared = square(x());
@@ -119,8 +87,8 @@ Tensor gelu(const Tensor& x, const GeluOptions& options, Here here) {
                     return dy * (0.5 * (1 + t) + 0.5 * x() * (1 - square(t)) * du);
                   }));
   }
-  return record("gelu", compute("gelu", Unary::gelu, x), wrt(x, [x = saved(x)](const Tensor& dy) {
-                  if (!is_grad_enabled()) return fused(Binary::gelu_grad, dy, x());
+  return record("gelu", elementwise("gelu", Unary::gelu, x), wrt(x, [x = saved(x)](const Tensor& dy) {
+                  if (!is_grad_enabled()) return fused_gradient(Binary::gelu_grad, dy, x());
                   constexpr double inv_sqrt_2pi = std::numbers::inv_sqrtpi / std::numbers::sqrt2;
                   const Tensor distribution = 0.5 * (1 + erf(x() * (std::numbers::sqrt2 / 2)));
                   return dy * (distribution + x() * (inv_sqrt_2pi * exp(-0.5 * square(x()))));

@@ -1,19 +1,14 @@
 #include <tapestry/ops/broadcast.h>
 
-#include <algorithm>
-#include <cstring>
-
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/detail/common.h>
-#include <tapestry/ops/kernels/broadcast.h>
+#include <tapestry/ops/kernels/copy.h>
 #include <tapestry/ops/kernels/reduce.h>
 
 namespace tapestry {
 namespace {
-
-constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
 
 bool broadcasts_to(const Shape& from, const Shape& to) {
   if (from.rank() > to.rank()) return false;
@@ -22,23 +17,6 @@ bool broadcasts_to(const Shape& from, const Shape& to) {
     if (from[d] != target && from[d] != 1) return false;
   }
   return true;
-}
-
-/// Copies of `bytes` bytes each; the compiler knows the size of the common ones.
-void fill_row(std::byte* out, const std::byte* in, Index n, Index step, Index bytes) {
-  if (step == 1) {
-    std::memcpy(out, in, static_cast<std::size_t>(n * bytes));
-  } else if (bytes == 4) {
-    std::uint32_t word;
-    std::memcpy(&word, in, 4);
-    std::fill_n(reinterpret_cast<std::uint32_t*>(out), n, word);
-  } else if (bytes == 8) {
-    std::uint64_t word;
-    std::memcpy(&word, in, 8);
-    std::fill_n(reinterpret_cast<std::uint64_t*>(out), n, word);
-  } else {
-    for (Index i = 0; i < n; ++i) std::memcpy(out + i * bytes, in, static_cast<std::size_t>(bytes));
-  }
 }
 
 /// x with one dimension summed away, its extent left as 1.
@@ -64,15 +42,8 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape, Here here) {
   }
   Tensor y = empty(shape, x.dtype());
   if (y.numel() > 0) {
-    const Index bytes = item_bytes(x.dtype());
     const kernels::Broadcast plan(shape.begin(), shape.rank(), x.shape().begin(), x.dim(), x.shape().begin(), x.dim());
-    const std::byte* in = x.impl().bytes();
-    std::byte* out = y.impl().bytes();
-    parallel_for(plan.rows, std::max<Index>(1, kGrain / plan.length), [&](Index begin, Index end) {
-      plan.for_rows(begin, end, [&](Index from, Index, Index to) {
-        fill_row(out + to * bytes, in + from * bytes, plan.length, plan.a_step, bytes);
-      });
-    });
+    kernels::broadcast_copy(plan, x.impl().bytes(), y.impl().bytes(), item_bytes(x.dtype()));
   }
   return record("broadcast_to", std::move(y),
                 wrt(x, [](const Tensor& dy, const Shape& before) { return sum_to(dy, before); }));

@@ -3,94 +3,38 @@
 #include <limits>
 
 #include <tapestry/autograd/base/check.h>
-#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/detail/common.h>
-#include <tapestry/ops/kernels/elementwise.h>
+#include <tapestry/ops/detail/elementwise.h>
+#include <tapestry/ops/kernels/logical.h>
+#include <tapestry/ops/kernels/visit_size.h>
 
 namespace tapestry {
 namespace {
 
 using kernels::Compare;
-
-constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
-
-/// f.operator()<T>() for any type, by its dtype.
-template <class F>
-void visit_comparable(Dtype dtype, const F& f) {
-  switch (dtype) {
-    case f32: return f.template operator()<float>();
-    case f64: return f.template operator()<double>();
-    case bf16: return f.template operator()<BFloat16>();
-    case i64: return f.template operator()<std::int64_t>();
-    case i32: return f.template operator()<std::int32_t>();
-    case u8: return f.template operator()<std::uint8_t>();
-    default: return f.template operator()<bool>();
-  }
-}
+using kernels::Logical;
 
 Tensor compare(const char* op, Compare kernel, const Operand& a, const Operand& b) {
   const CallSite site(a.here);
-  if (!a.is_tensor() && !b.is_tensor()) throw_invalid("{}: one operand must be a tensor; got two numbers", op);
-  if (a.is_tensor() && b.is_tensor()) {
-    const Tensor& u = a.tensor();
-    const Tensor& v = b.tensor();
-    check_same_dtype(op, u, v);
-    const Shape shape = broadcast_shape(op, u.shape(), v.shape());
-    Tensor y = empty(shape, boolean);
-    visit_comparable(u.dtype(), [&]<class T>() {
-      const kernels::Broadcast plan(shape.begin(), shape.rank(), u.shape().begin(), u.dim(), v.shape().begin(),
-                                    v.dim());
-      kernels::compare(kernel, plan, u.data<T>(), v.data<T>(), y.mutable_data<bool>());
-    });
-    return y;
-  }
-  const Tensor& x = a.is_tensor() ? a.tensor() : b.tensor();
-  Tensor y = empty(x.shape(), boolean);
-  visit_comparable(x.dtype(), [&]<class T>() {
-    const T number = number_as<T>(op, a.is_tensor() ? b : a);
-    bool* out = y.mutable_data<bool>();
-    if (a.is_tensor()) kernels::compare(kernel, {x.numel(), 1, 0}, x.data<T>(), &number, out);
-    else kernels::compare(kernel, {x.numel(), 0, 1}, &number, x.data<T>(), out);
+  const Dtype dtype = common_dtype(op, a, b);
+  const Shape shape = common_shape(op, a, b);
+  const kernels::Broadcast plan = broadcast_plan(a, b, shape);
+  Tensor y = empty(shape, boolean);
+  visit_elements(op, dtype, a, b, [&]<class T>(const T* u, const T* v) {
+    kernels::compare(kernel, plan, u, v, y.mutable_data<bool>());
   });
   return y;
 }
 
-void check_bool(const char* op, const Tensor& x) {
-  if (x.dtype() != boolean) throw_invalid("{}: the dtype must be bool; got {}", op, x.dtype());
-}
-
-template <class F>
-Tensor logical(const char* op, const Tensor& a, const Tensor& b, const F& f) {
+Tensor logical(const char* op, Logical kernel, const Tensor& a, const Tensor& b) {
   check_bool(op, a);
   check_bool(op, b);
   check_shape(op, "the second operand", b, a.shape());
   Tensor y = empty(a.shape(), boolean);
-  const bool* u = a.data<bool>();
-  const bool* v = b.data<bool>();
-  bool* out = y.mutable_data<bool>();
-  parallel_for(y.numel(), kGrain, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) out[i] = f(u[i], v[i]);
-  });
+  kernels::logical(kernel, a.data<bool>(), b.data<bool>(), y.mutable_data<bool>(), y.numel());
   return y;
-}
-
-/// Calls f.operator()<U>() with the unsigned type of the dtype's size.
-template <class F>
-void visit_bytes(Dtype dtype, const F& f) {
-  switch (item_bytes(dtype)) {
-    case 8: return f.template operator()<std::uint64_t>();
-    case 4: return f.template operator()<std::uint32_t>();
-    case 2: return f.template operator()<std::uint16_t>();
-    default: return f.template operator()<std::uint8_t>();
-  }
-}
-
-Dtype common_dtype(const Operand& a, const Operand& b) {
-  if (!a.is_tensor() && !b.is_tensor()) throw_invalid("where: one of a and b must be a tensor; got two numbers");
-  if (a.is_tensor() && b.is_tensor()) check_same_dtype("where", a.tensor(), b.tensor());
-  return a.is_tensor() ? a.tensor().dtype() : b.tensor().dtype();
 }
 
 /// The operand in the result's shape, or a single element when it is a number: a tensor and the step within it.
@@ -99,11 +43,6 @@ std::pair<Tensor, Index> choice(const Operand& operand, const Shape& shape, Dtyp
   Tensor number = empty({}, dtype);
   visit(dtype, [&]<class T>() { *number.mutable_data<T>() = number_as<T>("where", operand); });
   return {number, 0};
-}
-
-const Tensor& input(const Operand& operand) {
-  static const Tensor none;
-  return operand.is_tensor() ? operand.tensor() : none;
 }
 
 }  // namespace
@@ -117,22 +56,22 @@ Tensor ge(const Operand& a, const Operand& b) { return compare("ge", Compare::ge
 
 Tensor logical_and(const Tensor& a, const Tensor& b, Here here) {
   const CallSite site(here);
-  return logical("logical_and", a, b, [](bool u, bool v) { return u && v; });
+  return logical("logical_and", Logical::both, a, b);
 }
 
 Tensor logical_or(const Tensor& a, const Tensor& b, Here here) {
   const CallSite site(here);
-  return logical("logical_or", a, b, [](bool u, bool v) { return u || v; });
+  return logical("logical_or", Logical::either, a, b);
 }
 
 Tensor logical_xor(const Tensor& a, const Tensor& b, Here here) {
   const CallSite site(here);
-  return logical("logical_xor", a, b, [](bool u, bool v) { return u != v; });
+  return logical("logical_xor", Logical::one, a, b);
 }
 
 Tensor logical_not(const Tensor& a, Here here) {
   const CallSite site(here);
-  return logical("logical_not", a, a, [](bool u, bool) { return !u; });
+  return logical("logical_not", Logical::none, a, a);
 }
 
 Tensor isnan(const Tensor& x, Here here) {
@@ -158,7 +97,7 @@ Tensor isfinite(const Tensor& x, Here here) {
 Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
   const CallSite site(a.here);
   if (condition.dtype() != boolean) throw_invalid("where: the condition must be bool; got {}", condition.dtype());
-  const Dtype dtype = common_dtype(a, b);
+  const Dtype dtype = common_dtype("where", a, b);
   Shape shape = condition.shape();
   if (a.is_tensor()) shape = broadcast_shape("where", shape, a.tensor().shape());
   if (b.is_tensor()) shape = broadcast_shape("where", shape, b.tensor().shape());
@@ -166,16 +105,19 @@ Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
   const auto [u, u_step] = choice(a, shape, dtype);
   const auto [v, v_step] = choice(b, shape, dtype);
   Tensor y = empty(shape, dtype);
-  visit_bytes(dtype, [&, &u = u, &v = v, u_step = u_step, v_step = v_step]<class T>() {
+  kernels::visit_size(item_bytes(dtype), [&, &u = u, &v = v, u_step = u_step, v_step = v_step]<class T>() {
     kernels::select(mask.data<bool>(), reinterpret_cast<const T*>(u.impl().bytes()), u_step,
                     reinterpret_cast<const T*>(v.impl().bytes()), v_step, reinterpret_cast<T*>(y.impl().bytes()),
                     y.numel());
   });
   return record("where", std::move(y),
-                wrt(input(a), [mask = saved(mask), shape = input(a).defined() ? input(a).shape() : Shape{}](
-                                  const Tensor& dy) { return sum_to(where(mask(), dy, 0.0), shape); }),
-                wrt(input(b), [mask = saved(mask), shape = input(b).defined() ? input(b).shape() : Shape{}](
-                                  const Tensor& dy) { return sum_to(where(mask(), 0.0, dy), shape); }));
+                wrt(tensor_or_none(a),
+                    [mask = saved(mask)](const Tensor& dy, const Shape& shape_of_a) {
+                      return sum_to(where(mask(), dy, 0.0), shape_of_a);
+                    }),
+                wrt(tensor_or_none(b), [mask = saved(mask)](const Tensor& dy, const Shape& shape_of_b) {
+                  return sum_to(where(mask(), 0.0, dy), shape_of_b);
+                }));
 }
 
 Tensor masked_fill(const Tensor& x, const Tensor& mask, double value, Here here) {

@@ -1,8 +1,5 @@
 #include <tapestry/ops/conv2d.h>
 
-#include <cstdint>
-#include <type_traits>
-
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/record.h>
@@ -10,10 +7,8 @@
 #include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/detail/common.h>
-#include <tapestry/ops/kernels/conv2d/bf16.h>
-#include <tapestry/ops/kernels/conv2d/conv2d.h>
-#include <tapestry/ops/kernels/conv2d/winograd.h>
-#include <tapestry/ops/precision.h>
+#include <tapestry/ops/detail/kernel_operands.h>
+#include <tapestry/ops/kernels/conv2d/select.h>
 
 namespace tapestry {
 namespace {
@@ -35,8 +30,7 @@ Extent extent_of(const char* op, Index size, Index kernel, Index stride, Index p
 
 /// All extents, checked.
 kernels::Conv2dShape plan(const char* op, const Shape& x, const Shape& w, const Conv2dOptions& o) {
-  if (x.rank() != 4)
-    throw_invalid("{}: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", op, x);
+  check_image(op, x);
   if (w.rank() != 4) throw_invalid("{}: the weight must be [K, R, S, C / groups]; got {}", op, w);
   if (o.stride.h < 1 || o.stride.w < 1) {
     throw_invalid("{}: stride must be at least 1; got {{{}, {}}}", op, o.stride.h, o.stride.w);
@@ -49,7 +43,7 @@ kernels::Conv2dShape plan(const char* op, const Shape& x, const Shape& w, const 
   }
   if (o.groups < 1) throw_invalid("{}: groups must be at least 1; got {}", op, o.groups);
   if (o.padding.is_same && o.stride != Pair2(1)) {
-    throw_invalid("{}: padding `same` needs stride 1; got {{{}, {}}}", op, o.stride.h, o.stride.w);
+    throw_invalid("{}: Padding::same needs stride 1; got {{{}, {}}}", op, o.stride.h, o.stride.w);
   }
   if (w[1] < 1 || w[2] < 1) throw_invalid("{}: the kernel must have a tap; the weight is {}", op, w);
   if (x[3] != w[3] * o.groups) {
@@ -89,77 +83,16 @@ Tensor bias_of_sums(const Tensor& x, const Tensor& b) {
   return b.defined() && x.dtype() == bf16 ? no_grad([&] { return to(b, f32); }) : b;
 }
 
-/// What is multiplied: the operands as they are, or rounded to bf16, or sums of them (kernels/winograd.h).
-enum class Products : std::uint8_t { plain, bf16, winograd };
-
-template <Products products>
-using Chosen = std::integral_constant<Products, products>;
-
-/// Whether f32 operands are worth being rounded for the sake of bf16 products: `elements` of them, the weights apart,
-/// each of which takes the time of some 60 products that are saved half of theirs.
-bool bf16_pays(const kernels::Conv2dShape& s, Index elements) {
-  constexpr double kFewest = 64;
-  const Index per_result = s.r * s.s * (s.c / s.groups);
-  const double products = static_cast<double>(s.n * s.oh * s.ow * s.k) * static_cast<double>(per_result);
-  return products > kFewest * static_cast<double>(elements);
+/// The dtypes are a pair that kernels multiply: equal, or f32 beside bf16 images or gradients. The ops check what they
+/// are given, their rules keep to it.
+void check_operands(const char* op, const Tensor& a, const Tensor& b, bool equal) {
+  if (a.dtype() == b.dtype() || (!equal && a.dtype() == bf16 && b.dtype() == f32)) return;
+  throw_logic("{}: the dtypes must be equal{}; got {} and {}", op, equal ? "" : ", or f32 after bf16", a.dtype(),
+              b.dtype());
 }
 
-/// Which products of f32 operands are allowed and fastest. elements: as above.
-Products choose(const kernels::Conv2dShape& s, Index elements) {
-  if (multiplies_f32_as_bf16() && bf16_pays(s, elements)) return Products::bf16;
-  const bool exact = float32_matmul_precision() == MatmulPrecision::highest;
-  return !exact && kernels::winograd_pays(s) ? Products::winograd : Products::plain;
-}
-
-/// Calls f(first operand, second operand, Chosen) with their data. Operands are equal in dtype, or bf16 beside f32
-/// weights.
-template <class F>
-void visit_operands(const Tensor& a, const Tensor& b, const kernels::Conv2dShape& s, Index elements, const F& f) {
-  if (a.dtype() == f64) return f(a.data<double>(), b.data<double>(), Chosen<Products::plain>());
-  if (a.dtype() == bf16) {
-    if (b.dtype() == bf16) return f(a.data<BFloat16>(), b.data<BFloat16>(), Chosen<Products::bf16>());
-    return f(a.data<BFloat16>(), b.data<float>(), Chosen<Products::bf16>());
-  }
-  const float *const a_data = a.data<float>(), *const b_data = b.data<float>();
-  switch (choose(s, elements)) {
-    case Products::bf16: return f(a_data, b_data, Chosen<Products::bf16>());
-    case Products::winograd: return f(a_data, b_data, Chosen<Products::winograd>());
-    default: return f(a_data, b_data, Chosen<Products::plain>());
-  }
-}
-
-/// What pack(to) makes of w: `size` elements of T, in the order of the kernel's loops. Kept beside w until it changes.
-template <class T, class F>
-Ref<Storage> kept_packed(const Tensor& w, const kernels::Conv2dShape& s, Index size, const void* layout,
-                         const F& pack) {
-  Storage& storage = *w.impl().storage;
-  const DerivedKey key{layout, w.impl().address(), {s.groups, s.k, s.r * s.s, s.c}};
-  Ref<Storage> packed = storage.derived(key);
-  if (packed) return packed;
-  packed = Storage::allocate(size * static_cast<Index>(sizeof(T)));
-  pack(reinterpret_cast<T*>(packed->data()));
-  storage.keep_derived(key, packed);
-  return packed;
-}
-
-/// y, by products of bf16 or as they are.
-template <class X, class W>
-void multiply_bf16(const kernels::Conv2dShape& s, const Tensor& w, const X* x, const W* w_data, const float* bias,
-                   X* y) {
-  const Index size = is_inference_mode() ? kernels::packed_conv2d_bf16_size(s) : 0;
-  if (size == 0) return kernels::conv2d_bf16(s, x, w_data, bias, y);
-  const auto packed = kept_packed<kernels::Pair>(w, s, size, kernels::packed_conv2d_bf16_layout(),
-                                                 [&](kernels::Pair* to) { kernels::pack_conv2d_bf16(s, w_data, to); });
-  kernels::packed_conv2d_bf16(s, x, reinterpret_cast<const kernels::Pair*>(packed->data()), bias, y);
-}
-template <class X>
-void multiply(const kernels::Conv2dShape& s, const Tensor& w, const X* x, const X* w_data, const X* bias, X* y) {
-  const Index size = is_inference_mode() ? kernels::packed_conv2d_size<X>(s) : 0;
-  if (size == 0) return kernels::conv2d<X>(s, x, w_data, bias, y);
-  const auto packed = kept_packed<X>(w, s, size, kernels::packed_conv2d_layout<X>(),
-                                     [&](X* to) { kernels::pack_conv2d<X>(s, w_data, to); });
-  kernels::packed_conv2d<X>(s, x, reinterpret_cast<const X*>(packed->data()), bias, y);
-}
+/// Where what is made of the weights may be kept: beside them in inference, where they stay as they are for long.
+Storage* keeper(const Tensor& w) { return is_inference_mode() ? w.impl().storage.get() : nullptr; }
 
 // The three ops as their rules call each other. What conv2d makes of its operands under autocast, bf16 images and f32
 // weights, stays within these: gradients have the dtype of what they are gradients of.
@@ -172,19 +105,11 @@ Tensor weight_grad(const Tensor& x, const Tensor& dy, const Shape& weight_shape,
 Tensor forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options) {
   const kernels::Conv2dShape shape = plan("conv2d", x.shape(), w.shape(), options);
   if (b.defined()) check_shape("conv2d", "the bias", b, {shape.k});
+  check_operands("conv2d", x, w, false);
   Tensor y = empty(output_shape(shape), x.dtype());
   const Tensor bias = bias_of_sums(x, b);
-  visit_operands(x, w, shape, x.numel(), [&]<class X, class W>(const X* x_data, const W* w_data, auto products) {
-    using Sum = std::conditional_t<std::is_same_v<X, BFloat16>, float, X>;
-    const Sum* const bias_data = bias.defined() ? bias.data<Sum>() : nullptr;
-    if constexpr (products == Products::bf16) {
-      multiply_bf16(shape, w, x_data, w_data, bias_data, y.mutable_data<X>());
-    } else if constexpr (products == Products::winograd) {
-      kernels::winograd_conv2d(shape, x_data, w_data, bias_data, y.mutable_data<X>());
-    } else {
-      multiply(shape, w, x_data, w_data, bias_data, y.mutable_data<X>());
-    }
-  });
+  kernels::conv2d(shape, kernel_precision(), elements(x), elements(w), bias.defined() ? elements(bias).data : nullptr,
+                  result(y), keeper(w));
   return record("conv2d", std::move(y),
                 wrt(x, [w = saved(w), input = x.shape(),
                         options](const Tensor& dy) { return input_grad(dy, w(), input, options); }),
@@ -198,16 +123,9 @@ Tensor forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOp
 Tensor input_grad(const Tensor& dy, const Tensor& w, const Shape& input_shape, const Conv2dOptions& options) {
   const kernels::Conv2dShape shape = plan("conv2d_input_grad", input_shape, w.shape(), options);
   check_shape("conv2d_input_grad", "dy", dy, output_shape(shape));
+  check_operands("conv2d_input_grad", dy, w, false);
   Tensor dx = empty(input_shape, dy.dtype());
-  visit_operands(dy, w, shape, dy.numel(), [&]<class Y, class W>(const Y* dy_data, const W* w_data, auto products) {
-    if constexpr (products == Products::bf16) {
-      kernels::conv2d_input_grad_bf16(shape, dy_data, w_data, dx.mutable_data<Y>());
-    } else if constexpr (products == Products::winograd) {
-      kernels::winograd_input_grad(shape, dy_data, w_data, dx.mutable_data<Y>());
-    } else {
-      kernels::conv2d_input_grad<Y>(shape, dy_data, w_data, dx.mutable_data<Y>());
-    }
-  });
+  kernels::conv2d_input_grad(shape, kernel_precision(), elements(dy), elements(w), result(dx));
   return record("conv2d_input_grad", std::move(dx),
                 wrt(dy, [w = saved(w), options](const Tensor& g) { return forward(g, w(), {}, options); }),
                 wrt(w, [dy = saved(dy), weight = w.shape(), dtype = w.dtype(), options](const Tensor& g) {
@@ -220,19 +138,9 @@ Tensor weight_grad(const Tensor& x, const Tensor& dy, const Shape& weight_shape,
                    const Conv2dOptions& options) {
   const kernels::Conv2dShape shape = plan("conv2d_weight_grad", x.shape(), weight_shape, options);
   check_shape("conv2d_weight_grad", "dy", dy, output_shape(shape));
+  check_operands("conv2d_weight_grad", x, dy, true);
   Tensor dw = empty(weight_shape, x.dtype() == bf16 ? f32 : x.dtype());
-  visit_operands(x, dy, shape, x.numel() + dy.numel(),
-                 [&]<class X, class Y>(const X* x_data, const Y* dy_data, auto products) {
-                   if constexpr (!std::is_same_v<X, Y>) {
-                     throw_logic("conv2d_weight_grad: the dtypes must be equal; got {} and {}", x.dtype(), dy.dtype());
-                   } else if constexpr (products == Products::bf16) {
-                     kernels::conv2d_weight_grad_bf16(shape, x_data, dy_data, dw.mutable_data<float>());
-                   } else if constexpr (products == Products::winograd) {
-                     kernels::winograd_weight_grad(shape, x_data, dy_data, dw.mutable_data<X>());
-                   } else {
-                     kernels::conv2d_weight_grad<X>(shape, x_data, dy_data, dw.mutable_data<X>());
-                   }
-                 });
+  kernels::conv2d_weight_grad(shape, kernel_precision(), elements(x), elements(dy), result(dw));
   if (dw.dtype() != dtype) dw = no_grad([&] { return to(dw, dtype); });
   return record("conv2d_weight_grad", std::move(dw),
                 wrt(x, [dy = saved(dy), input = x.shape(),

@@ -7,7 +7,7 @@ namespace tapestry {
 
 struct Conv2dOptions {
   Pair2 stride = 1;
-  Padding2 padding = 0;  ///< zeros on each side: a number, {h, w}, `valid` (0) or `same` (stride 1 only)
+  Padding2 padding = 0;  ///< zeros on each side: a number, {h, w} or Padding::same (stride 1 only)
   Pair2 dilation = 1;    ///< distance between the taps of the kernel
   Index groups = 1;      ///< channels and filters in equal parts that see only each other
 };

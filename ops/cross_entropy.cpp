@@ -1,16 +1,17 @@
-// cross_entropy and nll_loss; the elementwise losses stand in loss.cpp.
+#include <tapestry/ops/cross_entropy.h>
+
 #include <cmath>
 #include <limits>
-#include <vector>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/detail/common.h>
+#include <tapestry/ops/detail/loss.h>
 #include <tapestry/ops/kernels/loss.h>
-#include <tapestry/ops/loss.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/shape_ops.h>
 #include <tapestry/ops/softmax.h>
@@ -41,11 +42,10 @@ struct RowTarget {
 void check_rows(const char* op, const Tensor& x, const Tensor& weight, Reduction reduction) {
   check_float(op, x);
   if (x.dim() == 0) throw_invalid("{}: the input must have a class dimension; got shape []", op);
-  if (reduction == Reduction::batchmean) throw_invalid("{}: reduction must be mean, sum or none; got batchmean", op);
+  check_reduction(op, reduction);
   if (!weight.defined()) return;
-  check_same_dtype(op, x, weight);
+  check_constant(op, "weight", weight, x);
   check_shape(op, "weight", weight, {x.size(-1)});
-  if (weight.requires_grad()) throw_invalid("{}: weight must be a constant; got one that requires grad", op);
 }
 
 /// The labels as i64, every one of them in [0, classes) or ignore_index.
@@ -80,7 +80,7 @@ double mean_divisor(const RowTarget& target) {
 
 /// [rows] losses -> the result.
 template <class T>
-Tensor reduce_rows(const std::vector<double>& losses, const RowTarget& target, double divisor) {
+Tensor reduce_rows(const CountedVector<double>& losses, const RowTarget& target, double divisor) {
   const bool keep = target.reduction == Reduction::none;
   Tensor y = empty(keep ? target.row_shape : Shape{}, dtype_of<T>);
   T* const out = y.mutable_data<T>();
@@ -179,8 +179,7 @@ Tensor composed_cross_entropy(const Tensor& logits, const RowTarget& target) {
   Tensor t = target.probabilities * (1 - target.smoothing) + spread;
   if (target.weight.defined()) t = t * target.weight;
   const Tensor losses = neg(sum(where(eq(t, 0), 0.0, t * log_softmax(logits)), {.dim = -1}));
-  if (target.reduction == Reduction::none) return losses;
-  return target.reduction == Reduction::mean ? mean(losses) : sum(losses);
+  return reduced(losses, target.reduction);
 }
 
 }  // namespace
@@ -194,7 +193,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
   }
   double divisor = 1;
   Tensor y = visit_float(logits.dtype(), [&]<class T>() {
-    std::vector<double> losses(static_cast<std::size_t>(t.rows));
+    CountedVector<double> losses(static_cast<std::size_t>(t.rows));
     kernels::cross_entropy(logits.data<T>(), t.rows, t.classes, t.view<T>(), losses.data());
     if (t.reduction == Reduction::mean) divisor = mean_divisor<T>(t);
     return reduce_rows<T>(losses, t, divisor);
@@ -222,7 +221,7 @@ Tensor nll_loss(const Tensor& log_p, const Tensor& target, const NllLossOptions&
   double divisor = 1;
   Tensor y = visit_float(log_p.dtype(), [&]<class T>() {
     const auto view = t.view<T>();
-    std::vector<double> losses(static_cast<std::size_t>(t.rows), 0.0);
+    CountedVector<double> losses(static_cast<std::size_t>(t.rows), 0.0);
     for (Index row = 0; row < t.rows; ++row) {
       const std::int64_t label = view.labels[row];
       if (label == view.ignore_index) continue;

@@ -55,10 +55,7 @@ Tensor dropout(const Tensor& x, const DropoutOptions& options, Here here) {
 Tensor dropout2d(const Tensor& x, const DropoutOptions& options, Here here) {
   const CallSite site(here);
   check_any_float("dropout2d", x);
-  if (x.dim() != 4) {
-    throw_invalid("dropout2d: the input must be [N, H, W, C]; got {}, reshape a single image to [1, H, W, C]",
-                  x.shape());
-  }
+  check_image("dropout2d", x.shape());
   if (!drops("dropout2d", x, options)) return x;
   const Tensor mask = draw_mask({x.size(0), 1, 1, x.size(3)}, options);
   return masked_scale("dropout2d", x, mask, {x.size(0), x.size(1) * x.size(2), x.size(3)}, scale_of(options));

@@ -1,24 +1,20 @@
 #include <tapestry/ops/index.h>
 
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <numeric>
-#include <type_traits>
-#include <vector>
+#include <cstdint>
 
 #include <tapestry/autograd/base/check.h>
-#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/detail/common.h>
+#include <tapestry/ops/detail/kernel_operands.h>
+#include <tapestry/ops/kernels/find.h>
+#include <tapestry/ops/kernels/index.h>
+#include <tapestry/ops/kernels/sort.h>
 #include <tapestry/ops/shape_ops.h>
 
 namespace tapestry {
 namespace {
-
-constexpr Index kGrain = 16 * 1024;  // elements: random access costs more than a plain loop
 
 /// The indices as i64, each in [0, extent).
 Tensor checked(const char* op, const Tensor& index, Index extent) {
@@ -27,53 +23,24 @@ Tensor checked(const char* op, const Tensor& index, Index extent) {
   }
   Tensor wide = to(index, i64);
   const auto* at = wide.data<std::int64_t>();
-  for (Index i = 0; i < wide.numel(); ++i) {
-    if (at[i] < 0 || at[i] >= extent) {
-      throw_out_of_range("{}: an index must be in [0, {}); got {} at position {}", op, extent, at[i], i);
-    }
+  const Index i = kernels::first_outside(at, wide.numel(), std::int64_t{0}, extent - 1);
+  if (i < wide.numel()) {
+    throw_out_of_range("{}: an index must be in [0, {}); got {} at position {}", op, extent, at[i], i);
   }
   return wide;
 }
 
-/// Extents of a gather: index may be smaller than x in every dimension but dim.
-struct GatherPlan {
-  Index dim;
-  Shape x, index;
-
-  GatherPlan(const char* op, const Shape& x_shape, const Shape& index_shape, Index d)
-      : dim(normalize_dim(op, d, x_shape.rank())), x(x_shape), index(index_shape) {
-    bool fits = x.rank() == index.rank();
-    for (Index i = 0; fits && i < x.rank(); ++i) fits = i == dim || index[i] <= x[i];
-    if (!fits) {
-      throw_invalid("{}: the index must have x's rank and no larger extents but in dim {}; x is {}, the index {}", op,
-                    dim, x, index);
-    }
-    if (x.rank() == 0) x = index = Shape{1};
+/// Extents of a gather: the index may be smaller than x in every dimension but dim.
+kernels::GatherShape plan(const char* op, const Shape& x, const Shape& index, Index given_dim) {
+  const Index dim = normalize_dim(op, given_dim, x.rank());
+  bool fits = x.rank() == index.rank();
+  for (Index i = 0; fits && i < x.rank(); ++i) fits = i == dim || index[i] <= x[i];
+  if (!fits) {
+    throw_invalid("{}: the index must have x's rank and no larger extents but in dim {}; x is {}, the index {}", op,
+                  dim, x, index);
   }
-
-  /// Calls f(position in index, offset in x without the indexed dimension) for all positions, in order.
-  template <class F>
-  void for_each(Index begin, Index end, const F& f) const {
-    for (Index at = begin; at < end; ++at) {
-      Index rest = at, offset = 0, stride = 1;
-      for (Index d = x.rank() - 1; d >= 0; --d) {
-        if (d != dim) offset += rest % index[d] * stride;
-        rest /= index[d];
-        stride *= x[d];
-      }
-      f(at, offset);
-    }
-  }
-
-  [[nodiscard]] Index stride() const { return x.numel(dim + 1, x.rank()); }
-};
-
-/// a stands before b: NaN is the largest.
-template <class T>
-bool is_less(T a, T b) {
-  if constexpr (std::is_same_v<T, BFloat16>) return is_less(static_cast<float>(a), static_cast<float>(b));
-  else if constexpr (std::is_floating_point_v<T>) return a < b || (std::isnan(b) && !std::isnan(a));
-  else return a < b;
+  if (x.rank() == 0) return {Shape{1}, Shape{1}, dim};
+  return {x, index, dim};
 }
 
 /// Positions along a dimension in the order of the elements, stable; the first k where k is given.
@@ -87,28 +54,8 @@ Tensor order_along(const char* op, const Tensor& x, Index dim, bool descending, 
   if (x.dim() == 0) return zeros({}, {.dtype = i64});
   Tensor order = empty(x.shape().with(d, count), i64);
   if (order.numel() == 0) return order;
-  const Index inner = x.shape().numel(d + 1, x.dim());
-  auto* out = order.mutable_data<std::int64_t>();
-  visit(x.dtype(), [&]<class T>() {
-    const T* in = x.data<T>();
-    parallel_for(x.numel() / extent, std::max<Index>(1, kGrain / extent), [&](Index begin, Index end) {
-      std::vector<Index> position(static_cast<std::size_t>(extent));
-      for (Index line = begin; line < end; ++line) {
-        const T* from = in + line / inner * extent * inner + line % inner;
-        const auto before = [&](Index a, Index b) {
-          const T u = from[a * inner], v = from[b * inner];
-          if (descending ? is_less(v, u) : is_less(u, v)) return true;
-          return !(descending ? is_less(u, v) : is_less(v, u)) && a < b;
-        };
-        std::iota(position.begin(), position.end(), Index{0});
-        if (count == extent) std::sort(position.begin(), position.end(), before);
-        else std::partial_sort(position.begin(), position.begin() + count, position.end(), before);
-        for (Index i = 0; i < count; ++i) {
-          out[(line / inner * count + i) * inner + line % inner] = position[static_cast<std::size_t>(i)];
-        }
-      }
-    });
-  });
+  kernels::sort_order(elements(x), x.shape().numel(0, d), extent, x.shape().numel(d + 1, x.dim()), descending, count,
+                      order.mutable_data<std::int64_t>());
   return order;
 }
 
@@ -122,17 +69,10 @@ Sorted sorted(const char* op, const Tensor& x, Index dim, bool descending, std::
 
 Tensor gather(const Tensor& x, const Tensor& index, const GatherOptions& options, Here here) {
   const CallSite site(here);
-  const GatherPlan plan("gather", x.shape(), index.shape(), options.dim);
-  const Tensor at = checked("gather", index, plan.x[plan.dim]);
+  const kernels::GatherShape extents = plan("gather", x.shape(), index.shape(), options.dim);
+  const Tensor at = checked("gather", index, extents.x[extents.dim]);
   Tensor y = empty(index.shape(), x.dtype());
-  const Index bytes = item_bytes(x.dtype()), stride = plan.stride();
-  const auto* from = at.data<std::int64_t>();
-  parallel_for(y.numel(), kGrain, [&](Index begin, Index end) {
-    plan.for_each(begin, end, [&](Index i, Index offset) {
-      std::memcpy(y.impl().bytes() + i * bytes, x.impl().bytes() + (offset + from[i] * stride) * bytes,
-                  static_cast<std::size_t>(bytes));
-    });
-  });
+  kernels::gather(extents, at.data<std::int64_t>(), x.impl().bytes(), y.impl().bytes(), item_bytes(x.dtype()));
   return record("gather", std::move(y), wrt(x, [at = saved(at), shape = x.shape(), options](const Tensor& dy) {
                   return scatter_add(dy, at(), shape, options);
                 }));
@@ -142,15 +82,11 @@ Tensor scatter_add(const Tensor& x, const Tensor& index, const Shape& shape, con
   const CallSite site(here);
   check_float("scatter_add", x);
   check_shape("scatter_add", "x", x, index.shape());
-  const GatherPlan plan("scatter_add", shape, index.shape(), options.dim);
-  const Tensor at = checked("scatter_add", index, plan.x[plan.dim]);
+  const kernels::GatherShape extents = plan("scatter_add", shape, index.shape(), options.dim);
+  const Tensor at = checked("scatter_add", index, extents.x[extents.dim]);
   Tensor y = zeros(shape, {.dtype = x.dtype()});
   visit_float(x.dtype(), [&]<class T>() {
-    const T* in = x.data<T>();
-    T* out = y.mutable_data<T>();
-    const auto* to_index = at.data<std::int64_t>();
-    const Index stride = plan.stride();
-    plan.for_each(0, x.numel(), [&](Index i, Index offset) { out[offset + to_index[i] * stride] += in[i]; });
+    kernels::scatter_add(extents, at.data<std::int64_t>(), x.data<T>(), y.mutable_data<T>());
   });
   return record("scatter_add", std::move(y),
                 wrt(x, [at = saved(at), options](const Tensor& dy) { return gather(dy, at(), options); }));
@@ -165,15 +101,7 @@ Tensor index_select(const Tensor& x, const Tensor& index, const IndexOptions& op
   const Index m = at.numel(), n = x.shape()[d], outer = x.shape().numel(0, d);
   const Index run = x.shape().numel(d + 1, x.dim()) * item_bytes(x.dtype());
   Tensor y = empty(x.shape().with(d, m), x.dtype());
-  const auto* from = at.data<std::int64_t>();
-  if (y.numel() > 0) {
-    parallel_for(outer * m, std::max<Index>(1, 4 * kGrain / run), [&](Index begin, Index end) {
-      for (Index row = begin; row < end; ++row) {
-        std::memcpy(y.impl().bytes() + row * run, x.impl().bytes() + (row / m * n + from[row % m]) * run,
-                    static_cast<std::size_t>(run));
-      }
-    });
-  }
+  kernels::index_select(x.impl().bytes(), outer, n, run, at.data<std::int64_t>(), m, y.impl().bytes());
   return record("index_select", std::move(y),
                 wrt(x, [at = saved(at), n, d](const Tensor& dy) { return index_add(dy, at(), n, {.dim = d}); }));
 }
@@ -188,16 +116,7 @@ Tensor index_add(const Tensor& x, const Tensor& index, Index size, const IndexOp
   const Index m = x.shape()[d], outer = x.shape().numel(0, d), run = x.shape().numel(d + 1, x.dim());
   Tensor y = zeros(x.shape().with(d, size), {.dtype = x.dtype()});
   visit_float(x.dtype(), [&]<class T>() {
-    const T* in = x.data<T>();
-    T* out = y.mutable_data<T>();
-    const auto* to_index = at.data<std::int64_t>();
-    // Shared out over the outer dimension only: within one, rows may meet at the same place.
-    parallel_for(outer, std::max<Index>(1, kGrain / std::max<Index>(1, m * run)), [=](Index begin, Index end) {
-      for (Index row = begin * m; row < end * m; ++row) {
-        T* sum = out + (row / m * size + to_index[row % m]) * run;
-        for (Index j = 0; j < run; ++j) sum[j] += in[row * run + j];
-      }
-    });
+    kernels::index_add(x.data<T>(), outer, m, run, at.data<std::int64_t>(), size, y.mutable_data<T>());
   });
   return record("index_add", std::move(y),
                 wrt(x, [at = saved(at), d](const Tensor& dy) { return index_select(dy, at(), {.dim = d}); }));
@@ -224,14 +143,9 @@ Tensor one_hot(const Tensor& index, Index num_classes, const OneHotOptions& opti
   if (num_classes < 1) throw_invalid("one_hot: num_classes must be at least 1; got {}", num_classes);
   const Tensor at = checked("one_hot", index, num_classes);
   Tensor y = zeros(index.shape().inserted(index.dim(), num_classes), {.dtype = options.dtype});
-  const auto* label = at.data<std::int64_t>();
-  visit(options.dtype, [&]<class T>() {
-    T* out = y.mutable_data<T>();
-    for (Index i = 0; i < at.numel(); ++i) {
-      if constexpr (std::is_same_v<T, BFloat16>) out[i * num_classes + label[i]] = BFloat16(1.0F);
-      else out[i * num_classes + label[i]] = T{1};
-    }
-  });
+  const Tensor one = ones({}, {.dtype = options.dtype});
+  kernels::mark(at.data<std::int64_t>(), at.numel(), num_classes, one.impl().bytes(), y.impl().bytes(),
+                item_bytes(options.dtype));
   return y;
 }
 

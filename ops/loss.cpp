@@ -5,6 +5,8 @@
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/detail/common.h>
+#include <tapestry/ops/detail/loss.h>
+#include <tapestry/ops/kernels/find.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/softmax.h>
 #include <tapestry/ops/unary.h>
@@ -16,21 +18,7 @@ void check_pair(const char* op, const Tensor& x, const Tensor& target, Reduction
   check_float(op, x);
   check_same_dtype(op, x, target);
   check_shape(op, "target", target, x.shape());
-  if (reduction == Reduction::batchmean) throw_invalid("{}: reduction must be mean, sum or none; got batchmean", op);
-}
-
-Tensor reduce(const Tensor& losses, Reduction reduction) {
-  switch (reduction) {
-    case Reduction::mean: return mean(losses);
-    case Reduction::sum: return sum(losses);
-    default: return losses;
-  }
-}
-
-/// A factor per element that is no subject of differentiation.
-void check_constant(const char* op, const char* what, const Tensor& factor, const Tensor& x) {
-  check_same_dtype(op, x, factor);
-  if (factor.requires_grad()) throw_invalid("{}: {} must be a constant; got one that requires grad", op, what);
+  check_reduction(op, reduction);
 }
 
 Tensor weighted(const char* op, const Tensor& losses, const Tensor& weight) {
@@ -46,14 +34,14 @@ Tensor mse_loss(const Tensor& x, const Tensor& target, const LossOptions& option
   const CallSite site(here);
   if (has_bf16(x, target)) return mse_loss(widened(x), widened(target), options);
   check_pair("mse_loss", x, target, options.reduction);
-  return reduce(square(x - target), options.reduction);
+  return reduced(square(x - target), options.reduction);
 }
 
 Tensor l1_loss(const Tensor& x, const Tensor& target, const LossOptions& options, Here here) {
   const CallSite site(here);
   if (has_bf16(x, target)) return l1_loss(widened(x), widened(target), options);
   check_pair("l1_loss", x, target, options.reduction);
-  return reduce(abs(x - target), options.reduction);
+  return reduced(abs(x - target), options.reduction);
 }
 
 Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, const SmoothL1LossOptions& options, Here here) {
@@ -63,9 +51,9 @@ Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, const SmoothL1LossO
   const double beta = options.beta;
   if (!(beta >= 0)) throw_invalid("smooth_l1_loss: beta must not be negative; got {}", beta);
   const Tensor difference = x - target, distance = abs(difference);
-  if (beta == 0) return reduce(distance, options.reduction);
+  if (beta == 0) return reduced(distance, options.reduction);
   const Tensor near = square(difference) * (0.5 / beta);
-  return reduce(where(lt(distance, beta), near, distance - 0.5 * beta), options.reduction);
+  return reduced(where(lt(distance, beta), near, distance - 0.5 * beta), options.reduction);
 }
 
 Tensor huber_loss(const Tensor& x, const Tensor& target, const HuberLossOptions& options, Here here) {
@@ -75,8 +63,8 @@ Tensor huber_loss(const Tensor& x, const Tensor& target, const HuberLossOptions&
   const double delta = options.delta;
   if (!(delta > 0)) throw_invalid("huber_loss: delta must be positive; got {}", delta);
   const Tensor difference = x - target, distance = abs(difference);
-  return reduce(where(le(distance, delta), 0.5 * square(difference), delta * (distance - 0.5 * delta)),
-                options.reduction);
+  return reduced(where(le(distance, delta), 0.5 * square(difference), delta * (distance - 0.5 * delta)),
+                 options.reduction);
 }
 
 namespace {
@@ -88,11 +76,8 @@ Tensor clamped_log(const Tensor& x) { return clamp(log(x), {.min = kLeastLog}); 
 void check_probabilities(const char* op, const Tensor& x) {
   visit_float(x.dtype(), [&]<class T>() {
     const T* const values = x.data<T>();
-    for (Index i = 0; i < x.numel(); ++i) {
-      if (values[i] < 0 || values[i] > 1) {
-        throw_invalid("{}: the input must be in [0, 1]; got {} at element {}", op, values[i], i);
-      }
-    }
+    const Index i = kernels::first_outside(values, x.numel(), T{0}, T{1});
+    if (i < x.numel()) throw_invalid("{}: the input must be in [0, 1]; got {} at element {}", op, values[i], i);
   });
 }
 
@@ -137,7 +122,7 @@ Tensor binary_cross_entropy(const Tensor& x, const Tensor& target, const BinaryC
              wrt(x, [x = saved(x), t = saved(target)](
                         const Tensor& dy) { return dy * (x() - t()) / clamp(x() * (1 - x()), {.min = 1e-12}); }),
              wrt(target, [x = saved(x)](const Tensor& dy) { return dy * (clamped_log(1 - x()) - clamped_log(x())); }));
-  return reduce(weighted(op, losses, options.weight), options.reduction);
+  return reduced(weighted(op, losses, options.weight), options.reduction);
 }
 
 Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
@@ -151,7 +136,7 @@ Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
     check_constant(op, "pos_weight", pos_weight, x);
     if (pos_weight.dim() != 0) check_shape(op, "pos_weight", pos_weight, {x.dim() == 0 ? 1 : x.size(-1)});
   }
-  return reduce(weighted(op, logit_losses(x, target, pos_weight), options.weight), options.reduction);
+  return reduced(weighted(op, logit_losses(x, target, pos_weight), options.weight), options.reduction);
 }
 
 Tensor kl_div(const Tensor& log_p, const Tensor& target, const KlDivOptions& options, Here here) {
@@ -164,7 +149,7 @@ Tensor kl_div(const Tensor& log_p, const Tensor& target, const KlDivOptions& opt
   const Tensor is_zero = eq(probability, 0);  // such elements are left out before logarithms make them infinite
   const Tensor log_target = options.log_target ? target : log(where(is_zero, 1.0, target));
   const Tensor losses = where(is_zero, 0.0, probability * (log_target - log_p));
-  if (!per_row) return reduce(losses, options.reduction);
+  if (!per_row) return reduced(losses, options.reduction);
   return sum(losses) / static_cast<double>(log_p.size(0));
 }
 

@@ -1,16 +1,16 @@
 #include <tapestry/ops/matmul.h>
 
-#include <type_traits>
 #include <vector>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/autocast.h>
 #include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/detail/common.h>
-#include <tapestry/ops/kernels/gemm/gemm.h>
-#include <tapestry/ops/kernels/gemm/gemm_bf16.h>
+#include <tapestry/ops/detail/kernel_operands.h>
+#include <tapestry/ops/kernels/gemm/select.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/shape_ops.h>
 
@@ -43,8 +43,8 @@ struct Plan {
 };
 
 /// Where each product of the batch finds its operand, in elements of `matrix` per leading index.
-std::vector<Index> offsets(const Shape& operand, const Shape& batch, Index matrix) {
-  std::vector<Index> out(static_cast<std::size_t>(batch.numel()));
+CountedVector<Index> offsets(const Shape& operand, const Shape& batch, Index matrix) {
+  CountedVector<Index> out(static_cast<std::size_t>(batch.numel()));
   for (Index i = 0; i < batch.numel(); ++i) {
     Index rest = i, offset = 0, stride = matrix;
     for (Index d = batch.rank() - 1; d >= 0; --d) {
@@ -65,54 +65,17 @@ Tensor sum_gradient(const Tensor& dy, const Shape& shape) {
   return dy.shape() == shape ? dy : to(sum_to(widened(dy), shape), dy.dtype());
 }
 
-/// Calls f(first operand, second operand) with their data; whether they are to be multiplied as bf16 is the type of
-/// the third argument.
-template <class F>
-void visit_operands(const Tensor& a, const Tensor& b, const F& f) {
-  if (a.dtype() == f64) return f(a.data<double>(), b.data<double>(), std::false_type());
-  if (a.dtype() == f32 && b.dtype() == f32) {
-    if (multiplies_f32_as_bf16()) return f(a.data<float>(), b.data<float>(), std::true_type());
-    return f(a.data<float>(), b.data<float>(), std::false_type());
-  }
-  const auto with = [&]<class A>(const A* a_data) {
-    if (b.dtype() == bf16) f(a_data, b.data<BFloat16>(), std::true_type());
-    else f(a_data, b.data<float>(), std::true_type());
-  };
-  a.dtype() == bf16 ? with(a.data<BFloat16>()) : with(a.data<float>());
-}
-
-/// Calls f with where to write a result.
-template <class F>
-void visit_result(Tensor& y, const F& f) {
-  y.dtype() == bf16 ? f(y.mutable_data<BFloat16>()) : f(y.mutable_data<float>());
-}
-
 Tensor compute(const Tensor& a, const Tensor& b, const MatmulOptions& o, const Plan& plan, Dtype dtype) {
   Tensor y = empty(plan.result(), dtype);
-  visit_operands(a, b, [&]<class A, class B>(const A* a_data, const B* b_data, auto as_bf16) {
-    if (plan.batch.numel() == 1) {
-      if constexpr (as_bf16) {
-        visit_result(y, [&](auto* out) {
-          kernels::gemm_bf16(o.transpose_a, o.transpose_b, plan.m, plan.n, plan.k, a_data, b_data, nullptr, out);
-        });
-      } else {
-        kernels::gemm<A>(o.transpose_a, o.transpose_b, plan.m, plan.n, plan.k, a_data, b_data, nullptr,
-                         y.mutable_data<A>());
-      }
-      return;
-    }
-    const auto a_offsets = offsets(plan.a_batch, plan.batch, plan.m * plan.k);
-    const auto b_offsets = offsets(plan.b_batch, plan.batch, plan.k * plan.n);
-    if constexpr (as_bf16) {
-      visit_result(y, [&](auto* out) {
-        kernels::gemm_bf16_batched(plan.batch.numel(), a_offsets.data(), b_offsets.data(), o.transpose_a, o.transpose_b,
-                                   plan.m, plan.n, plan.k, a_data, b_data, out);
-      });
-    } else {
-      kernels::gemm_batched<A>(plan.batch.numel(), a_offsets.data(), b_offsets.data(), o.transpose_a, o.transpose_b,
-                               plan.m, plan.n, plan.k, a_data, b_data, y.mutable_data<A>());
-    }
-  });
+  const kernels::GemmShape shape{o.transpose_a, o.transpose_b, plan.m, plan.n, plan.k};
+  if (plan.batch.numel() == 1) {
+    kernels::gemm(shape, kernel_precision(), elements(a), elements(b), nullptr, dtype, result(y));
+    return y;
+  }
+  const auto a_offsets = offsets(plan.a_batch, plan.batch, plan.m * plan.k);
+  const auto b_offsets = offsets(plan.b_batch, plan.batch, plan.k * plan.n);
+  kernels::gemm_batched(shape, kernel_precision(), plan.batch.numel(), a_offsets.data(), b_offsets.data(), elements(a),
+                        elements(b), dtype, result(y));
   return y;
 }
 
@@ -182,17 +145,8 @@ Tensor linear(const Tensor& x_given, const Tensor& w, const Tensor& b, Here here
   }
   Tensor y = empty(x.shape().with(x.dim() - 1, out), x.dtype());
   const Tensor bias = b.defined() && x.dtype() == bf16 ? no_grad([&] { return to(b, f32); }) : b;
-  visit_operands(x, w, [&]<class X, class W>(const X* x_data, const W* w_data, auto as_bf16) {
-    if constexpr (as_bf16) {
-      visit_result(y, [&](auto* to) {
-        kernels::gemm_bf16(false, true, rows, out, in, x_data, w_data, bias.defined() ? bias.data<float>() : nullptr,
-                           to);
-      });
-    } else {
-      kernels::gemm<X>(false, true, rows, out, in, x_data, w_data, bias.defined() ? bias.data<X>() : nullptr,
-                       y.mutable_data<X>());
-    }
-  });
+  kernels::gemm({false, true, rows, out, in}, kernel_precision(), elements(x), elements(w),
+                bias.defined() ? elements(bias).data : nullptr, y.dtype(), result(y));
   return record("linear", std::move(y),
                 wrt(x,
                     [w = saved(w), rows, out](const Tensor& dy, const Shape& shape) {

@@ -4,9 +4,9 @@
 
 #include <tapestry/autograd/tensor.h>
 
-/// Normalisation. Tensors are f32 or f64, all of one call alike; batch_norm also takes bf16 beside f32 parameters and
-/// statistics, and gives bf16. Every op of this file throws std::invalid_argument for other dtypes, for a parameter of
-/// the wrong shape and for a negative eps.
+/// Normalisation. Tensors are f32 or f64, all of one call alike; batch_norm also takes bf16 (x and residual) beside f32
+/// parameters and statistics, and gives bf16. Every op of this file throws std::invalid_argument for other dtypes, for
+/// a parameter of the wrong shape and for a negative eps.
 namespace tapestry {
 
 struct BatchNormOptions {
@@ -14,24 +14,34 @@ struct BatchNormOptions {
   std::optional<double> momentum = 0.1;  ///< weight of the new batch; nullopt: the average of all batches so far
   double eps = 1e-5;                     ///< added to the variance
   Tensor num_batches_tracked = {};       ///< i64 [], incremented when training; needed without a momentum
+  bool relu = false;                     ///< y = max(., 0) at the end
+  Tensor residual = {};                  ///< added before that; differentiable, as x is
 };
 
-/// Batch normalisation (Ioffe and Szegedy, 2015), channels last:
+/// Batch normalisation (Ioffe and Szegedy, 2015), channels last, and what mostly follows it:
 ///
-///     y = (x - mean) / sqrt(var + eps) * weight + bias
+///     y = (x - mean) / sqrt(var + eps) * weight + bias      by default
+///     y = relu(... + residual)                              with .relu, .residual or both
 ///
 ///   x             [..., C]
 ///   weight, bias  [C], each may be undefined (1 and 0)
 ///   running_mean, running_var  [C], both or neither defined; no gradient
+///   residual      as x, in shape and dtype; may be undefined (0)
 ///   y             as x
 ///
 /// When training, mean and (biased) var are those of x over all dimensions but the last, and the running statistics are
 /// updated in place, also under NoGradGuard: r = (1 - momentum) r + momentum batch, with the unbiased variance. An x
 /// without elements leaves them as they are. Otherwise the running statistics take the place of mean and var, as
-/// constants. Keeps x, weight and four [C] tensors. Differentiable any number of times.
+/// constants.
 ///
-/// Throws std::invalid_argument when training with one value per channel, without running statistics when not training,
-/// and without num_batches_tracked when there is no momentum; nothing has changed then.
+/// .relu and .residual cost no pass over memory of their own, forward or backward, where relu(batch_norm(x) + residual)
+/// reads and writes everything three times; values, first derivatives and the treatment of NaN are the same, bit for
+/// bit. Keeps x, weight and at most four [C] tensors; with both .relu and .residual also y. Differentiable any number
+/// of times, with respect to x, weight, bias and residual.
+///
+/// Throws std::invalid_argument for a residual that is not as x, when training with one value per channel, without
+/// running statistics when not training, and without num_batches_tracked when there is no momentum; nothing has changed
+/// then.
 [[nodiscard]] Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                                 const Tensor& running_var, const BatchNormOptions& options = {}, Here here = {});
 

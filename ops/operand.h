@@ -14,19 +14,17 @@ class Operand {
   Operand(const Tensor& x, Here at = {}) noexcept : here(at), tensor_(&x) {}
   template <class N>
   requires std::is_arithmetic_v<N> Operand(N value, Here at = {})
-  noexcept : here(at), number_(static_cast<double>(value)), is_integer_(std::is_integral_v<N>) {}
+  noexcept : here(at), number_(static_cast<double>(value)) {}
 
   [[nodiscard]] bool is_tensor() const noexcept { return tensor_ != nullptr; }
   [[nodiscard]] const Tensor& tensor() const noexcept { return *tensor_; }
   [[nodiscard]] double number() const noexcept { return number_; }
-  [[nodiscard]] bool is_integer() const noexcept { return is_integer_; }
 
   Here here;
 
  private:
   const Tensor* tensor_ = nullptr;
   double number_ = 0;
-  bool is_integer_ = false;
 };
 
 }  // namespace tapestry

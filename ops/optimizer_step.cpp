@@ -60,4 +60,21 @@ void adam_step(Tensor& parameter, const Tensor& gradient, Tensor& m, Tensor& v, 
   });
 }
 
+double sum_of_squares(const Tensor& x) {
+  check_float("sum_of_squares", x);
+  return visit_float(x.dtype(), [&]<class T>() { return kernels::sum_of_squares(x.data<T>(), x.numel()); });
+}
+
+void scale_in_place(Tensor& x, double factor) {
+  check_float("scale_in_place", x);
+  visit_float(x.dtype(),
+              [&]<class T>() { kernels::scale_in_place(x.mutable_data<T>(), static_cast<T>(factor), x.numel()); });
+}
+
+void clamp_in_place(Tensor& x, double limit) {
+  check_float("clamp_in_place", x);
+  visit_float(x.dtype(),
+              [&]<class T>() { kernels::clamp_in_place(x.mutable_data<T>(), static_cast<T>(limit), x.numel()); });
+}
+
 }  // namespace tapestry

@@ -2,8 +2,8 @@
 
 #include <tapestry/autograd/tensor.h>
 
-/// One optimizer update of one parameter, in place and in a single pass over memory. Parameter, gradient and state have
-/// the same shape and dtype, f32 or f64. Nothing is recorded; call it under no_grad. `step` counts from 1.
+/// What optimizers do. One update of one parameter is in place and a single pass over memory. Parameter, gradient and
+/// state have the same shape and dtype, f32 or f64. Nothing is recorded; call it under no_grad. `step` counts from 1.
 namespace tapestry {
 
 struct SgdStepOptions {
@@ -35,5 +35,16 @@ struct AdamStepOptions {
 /// so far stands for v.
 void adam_step(Tensor& parameter, const Tensor& gradient, Tensor& m, Tensor& v, Tensor& max_v, Index step,
                const AdamStepOptions& options);
+
+// What is done to gradients before a step; f32 or f64, in place, and nothing is recorded.
+
+/// The sum of the squares of all elements, added up in double.
+[[nodiscard]] double sum_of_squares(const Tensor& x);
+
+/// Multiplies every element by factor.
+void scale_in_place(Tensor& x, double factor);
+
+/// Moves every element outside [-limit, limit] to its nearer end; NaN stays. limit >= 0.
+void clamp_in_place(Tensor& x, double limit);
 
 }  // namespace tapestry

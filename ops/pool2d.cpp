@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <memory>
-#include <vector>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/kernels/pool2d.h>
@@ -17,10 +17,12 @@ using kernels::PoolWindow;
 
 constexpr Index kByteTaps = 256;  // taps that a byte can number
 
+using Windows = CountedVector<PoolWindow>;  // of one axis
+
 /// Windows of both axes, and the extents they lead from and to. Rules share one.
 struct Plan {
   Shape input, output;
-  std::vector<PoolWindow> rows, columns;
+  Windows rows, columns;
   Pair2 kernel = 1, dilation = 1;
 
   [[nodiscard]] Pool2dShape shape() const {
@@ -41,11 +43,9 @@ using SharedPlan = std::shared_ptr<const Plan>;
 
 // --- checks
 
-void check_image(const char* op, const Tensor& x) {
+void check_input(const char* op, const Tensor& x) {
   check_any_float(op, x);
-  if (x.dim() != 4) {
-    throw_invalid("{}: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", op, x.shape());
-  }
+  check_image(op, x.shape());
   if (x.shape()[1] == 0 || x.shape()[2] == 0) throw_invalid("{}: the input must have a pixel; got {}", op, x.shape());
 }
 
@@ -92,14 +92,21 @@ PoolWindow cut(Index from, Index kernel, Index dilation, Index size) {
   return {.begin = begin, .end = std::max(begin, end), .first = first, .count = 1};
 }
 
-std::vector<PoolWindow> windows(Index size, Index out, Index kernel, Index stride, Index padding, Index dilation) {
-  std::vector<PoolWindow> axis;
+/// Room for the windows of `out` outputs, or OutOfMemory before any is computed.
+Windows room_for(Index out) {
+  Windows axis;
+  axis.reserve(static_cast<std::size_t>(out));
+  return axis;
+}
+
+Windows windows(Index size, Index out, Index kernel, Index stride, Index padding, Index dilation) {
+  Windows axis = room_for(out);
   for (Index i = 0; i < out; ++i) axis.push_back(cut(i * stride - padding, kernel, dilation, size));
   return axis;
 }
 
-std::vector<PoolWindow> bins(Index size, Index out) {
-  std::vector<PoolWindow> axis;
+Windows bins(Index size, Index out) {
+  Windows axis = room_for(out);
   for (Index i = 0; i < out; ++i) {
     const Index begin = i * size / out, end = divide_up((i + 1) * size, out);
     axis.push_back({.begin = begin, .end = end, .first = 0, .count = end - begin});
@@ -125,14 +132,14 @@ Plan plan_windows(const char* op, const Shape& x, const Window& o) {
 }
 
 Plan plan_bins(const char* op, const Tensor& x, const Pair2& output) {
-  check_image(op, x);
+  check_input(op, x);
   check_option(op, "the output", output, 1);
   const Shape& s = x.shape();
   Plan plan{.input = s,
             .output = {s[0], output.h, output.w, s[3]},
             .rows = bins(s[1], output.h),
             .columns = bins(s[2], output.w)};
-  const auto largest = [](const std::vector<PoolWindow>& axis) {
+  const auto largest = [](const Windows& axis) {
     Index count = 0;
     for (const PoolWindow& bin : axis) count = std::max(count, bin.count);
     return count;
@@ -213,8 +220,7 @@ Tensor avg_spread(const Tensor& dy, const SharedPlan& plan) {
 }
 
 /// Cells of a window that a plain average counts: those of the input, or those of the padded input.
-void count_cells(std::vector<PoolWindow>& axis, Index size, Index kernel, Index stride, Index padding,
-                 bool with_padding) {
+void count_cells(Windows& axis, Index size, Index kernel, Index stride, Index padding, bool with_padding) {
   Index from = -padding;
   for (PoolWindow& window : axis) {
     window.count = with_padding ? std::min(from + kernel, size + padding) - from : window.end - window.begin;
@@ -226,7 +232,7 @@ void count_cells(std::vector<PoolWindow>& axis, Index size, Index kernel, Index 
 
 Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options, Here here) {
   const CallSite site(here);
-  check_image("max_pool2d", x);
+  check_input("max_pool2d", x);
   return max_over("max_pool2d", x,
                   plan_windows("max_pool2d", x.shape(),
                                {options.kernel, options.stride.value_or(options.kernel), options.padding,
@@ -240,7 +246,7 @@ Tensor adaptive_max_pool2d(const Tensor& x, const Pair2& output, Here here) {
 
 Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options, Here here) {
   const CallSite site(here);
-  check_image("avg_pool2d", x);
+  check_input("avg_pool2d", x);
   const Pair2 kernel = options.kernel, stride = options.stride.value_or(kernel), padding = options.padding;
   if (options.divisor_override == 0) throw_invalid("avg_pool2d: divisor_override must not be 0; got 0");
   Plan plan = plan_windows("avg_pool2d", x.shape(), {kernel, stride, padding, 1, options.ceil_mode});

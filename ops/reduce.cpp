@@ -109,7 +109,7 @@ Tensor sum_integer(const Tensor& x, const Plan& plan) {
 }
 
 Tensor extreme_values(const char* op, bool largest, const Tensor& x, const Plan& plan) {
-  if (x.dtype() == boolean) throw_invalid("{}: the dtype must be f32, f64, bf16 or an integer; got {}", op, x.dtype());
+  check_arithmetic(op, x.dtype());
   Tensor y = x.detach();
   plan.for_groups([&](Index begin, Index end) {
     const Index n = y.shape().numel(begin, end);
@@ -147,7 +147,7 @@ Tensor extreme(const char* op, bool largest, const Tensor& given, const ReduceOp
 
 Tensor arg(const char* op, bool largest, const Tensor& given, const DimOptions& options) {
   const Tensor x = widened(given);
-  if (x.dtype() == boolean) throw_invalid("{}: the dtype must be f32, f64, bf16 or an integer; got {}", op, x.dtype());
+  check_arithmetic(op, x.dtype());
   const Index d = normalize_dim(op, options.dim, x.dim());
   const Shape shape = x.dim() == 0 ? Shape{1} : x.shape();
   const Index outer = shape.numel(0, d), n = shape[d], inner = shape.numel(d + 1, shape.rank());
@@ -220,13 +220,13 @@ Tensor stddev(const Tensor& given, const VarOptions& options, Here here) {
 
 Tensor any(const Tensor& x, const ReduceOptions& options, Here here) {
   const CallSite site(here);
-  if (x.dtype() != boolean) throw_invalid("any: the dtype must be bool; got {}", x.dtype());
+  check_bool("any", x);
   return gt(sum(x, options), 0);
 }
 
 Tensor all(const Tensor& x, const ReduceOptions& options, Here here) {
   const CallSite site(here);
-  if (x.dtype() != boolean) throw_invalid("all: the dtype must be bool; got {}", x.dtype());
+  check_bool("all", x);
   return eq(sum(logical_not(x), options), 0);
 }
 

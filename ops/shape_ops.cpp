@@ -1,23 +1,19 @@
 #include <tapestry/ops/shape_ops.h>
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
 #include <tapestry/autograd/base/check.h>
-#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/index.h>
-#include <tapestry/ops/kernels/strided_copy.h>
+#include <tapestry/ops/kernels/copy.h>
 
 namespace tapestry {
 namespace {
 
 using Extents = std::array<Index, kMaxRank>;
-
-constexpr Index kCopyGrain = 128 * 1024;  // bytes: below this one core is done before a second wakes
 
 Extents strides_of(const Shape& shape) {
   Extents strides{};
@@ -90,17 +86,6 @@ Tensor pad_constant(const Tensor& x, const Widths& widths, double value) {
                   for (auto& [first, second] : back) first = -first, second = -second;
                   return pad_constant(dy, back, 0);
                 }));
-}
-
-/// `count` pieces of as many bytes, one behind the other, to places `stride` bytes apart.
-void copy_pieces(const std::byte* in, std::byte* out, Index piece, Index count, Index stride) {
-  parallel_for(piece * count, kCopyGrain, [=](Index begin, Index end) {
-    while (begin < end) {
-      const Index within = begin % piece, n = std::min(piece - within, end - begin);
-      std::memcpy(out + begin / piece * stride + within, in + begin, static_cast<std::size_t>(n));
-      begin += n;
-    }
-  });
 }
 
 Tensor reshape_checked(const Tensor& x, const Shape& shape) {
@@ -224,7 +209,7 @@ Tensor cat(const std::vector<Tensor>& tensors, const CatOptions& options, Here h
   Index at = 0;
   for (const Tensor& x : tensors) {
     const Index piece = x.shape()[d] * inner;
-    copy_pieces(x.impl().bytes(), y.impl().bytes() + at, piece, outer, total * inner);
+    kernels::copy_pieces(x.impl().bytes(), y.impl().bytes() + at, piece, outer, total * inner);
     at += piece;
   }
   std::vector<Index> sizes;
@@ -386,9 +371,7 @@ Tensor pad(const Tensor& x, const std::vector<std::pair<Index, Index>>& widths, 
 
 Tensor pad2d(const Tensor& x, const Pad2dOptions& options, Here here) {
   const CallSite site(here);
-  if (x.dim() != 4) {
-    throw_invalid("pad2d: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", x.shape());
-  }
+  check_image("pad2d", x.shape());
   return pad(x, {{0, 0}, {options.top, options.bottom}, {options.left, options.right}},
              {.mode = options.mode, .value = options.value});
 }

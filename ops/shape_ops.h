@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include <tapestry/autograd/base/pad_mode.h>
 #include <tapestry/autograd/tensor.h>
 #include <tapestry/ops/broadcast.h>
 
@@ -76,7 +77,6 @@ struct SplitOptions {
 [[nodiscard]] std::vector<Tensor> chunk(const Tensor& x, Index chunks, const SplitOptions& options = {},
                                         Here here = {});
 
-enum class PadMode { constant, reflect };
 struct PadOptions {
   PadMode mode = PadMode::constant;
   double value = 0;  ///< of constant mode

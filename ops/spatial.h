@@ -25,12 +25,11 @@ struct OptionalPair2 : std::optional<Pair2> {
   constexpr OptionalPair2(const std::optional<Pair2>& both) noexcept : optional(both) {}
 };
 
-/// `valid`: no padding. `same`: the output has the size of the input (stride 1 only); what cannot be shared evenly goes
-/// to the bottom and the right.
+/// Padding by its purpose. valid: none. same: the output has the size of the input (stride 1 only); what cannot be
+/// shared evenly goes to the bottom and the right.
 enum class Padding { valid, same };
-using enum Padding;
 
-/// Rows and columns of zeros on each side: a number, {h, w}, `valid` or `same`.
+/// Rows and columns of zeros on each side: a number, {h, w}, Padding::valid or Padding::same.
 struct Padding2 {
   Pair2 size = 0;
   bool is_same = false;

@@ -1,7 +1,7 @@
 # Programs and scripts, run as a user would run them.
 
 if(TARGET train_cifar100)
-  foreach(case IN ITEMS quickstart tensors_and_gradients lecture custom_model custom_op custom_layer custom_data_set
+  foreach(case IN ITEMS quickstart tensors_and_gradients lecture custom_model training_loop custom_op custom_layer custom_data_set
           inference_and_files gradient_checks hessian_vector gradient_tests train instruction_set train_json train_threads
           train_models train_precision train_resume train_interrupt bad_flags bad_input)
     add_test(NAME examples/${case}
@@ -20,9 +20,24 @@ add_test(NAME datasets/get_cifar
          COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/datasets/get_cifar_test.sh ${CMAKE_COMMAND}
                  ${PROJECT_SOURCE_DIR}/cmake/get_cifar.cmake)
 
-if(TAPESTRY_INSTALL)
-  add_test(NAME consumer/installed
-           COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/consumer/installed_test.sh ${CMAKE_COMMAND} ${PROJECT_BINARY_DIR}
-                   ${CMAKE_CURRENT_SOURCE_DIR}/consumer ${CMAKE_CXX_COMPILER})
-  set_tests_properties(consumer/installed PROPERTIES TIMEOUT 300)
+add_test(NAME house/include_graph COMMAND include_graph)
+if(TARGET quickstart)
+  get_target_property(quickstart_source quickstart SOURCES)
+  add_test(NAME house/header_weight
+           COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/house/header_weight.sh ${PROJECT_SOURCE_DIR}
+                   ${PROJECT_BINARY_DIR}/include ${CMAKE_CXX_COMPILER} ${quickstart_source})
+  set_tests_properties(house/header_weight PROPERTIES TIMEOUT 300)
 endif()
+
+# A user's project, with the library installed elsewhere and with the library as a part of it.
+set(consumer_arguments ${CMAKE_COMMAND} ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR} ${CMAKE_CXX_COMPILER})
+if(TAPESTRY_INSTALL)
+  foreach(variant IN ITEMS static shared)
+    add_test(NAME consumer/installed_${variant}
+             COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/consumer/installed_test.sh ${variant} ${consumer_arguments})
+    set_tests_properties(consumer/installed_${variant} PROPERTIES TIMEOUT 300)
+  endforeach()
+endif()
+add_test(NAME consumer/subdirectory
+         COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/consumer/subdirectory_test.sh ${consumer_arguments})
+set_tests_properties(consumer/subdirectory PROPERTIES TIMEOUT 300)

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace tapestry {
 
@@ -24,13 +26,17 @@ struct Location {
 
 namespace detail {
 inline constinit thread_local Location current_location{};
-}
+
+/// Bytes that the op which is running has said it keeps for backward; see saved() in record.h.
+inline constinit thread_local std::int64_t bytes_saved = 0;
+}  // namespace detail
 
 /// The first line of every op: for the time of the call, this thread is at `here` - unless an op further out, which the
-/// user called, has already said where.
+/// user called, has already said where. What the op saves is counted from nothing, and what an op further out had saved
+/// so far is counted on behind it, also when this one throws.
 class CallSite {
  public:
-  explicit CallSite(const Here& here) noexcept {
+  explicit CallSite(const Here& here) noexcept : saved_further_out_(std::exchange(detail::bytes_saved, 0)) {
     Location& now = detail::current_location;
     if (now.file) return;
     now.file = here.file;
@@ -38,6 +44,7 @@ class CallSite {
     outermost_ = true;
   }
   ~CallSite() {
+    detail::bytes_saved = saved_further_out_;
     if (outermost_) detail::current_location.file = nullptr;
   }
   CallSite(const CallSite&) = delete;
@@ -46,6 +53,7 @@ class CallSite {
   [[nodiscard]] static const Location& current() noexcept { return detail::current_location; }
 
  private:
+  std::int64_t saved_further_out_;
   bool outermost_ = false;
 };
 

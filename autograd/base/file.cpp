@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
+#include <memory>
 #include <system_error>
 #include <utility>
 
@@ -51,6 +52,7 @@ class Descriptor {
     if (number_ >= 0) ::close(number_);
   }
   [[nodiscard]] int get() const noexcept { return number_; }
+  [[nodiscard]] int release() noexcept { return std::exchange(number_, -1); }
   /// Closes it now; errno of a failure, else 0. An interrupt is none: the descriptor is gone all the same.
   [[nodiscard]] int close() noexcept { return ::close(std::exchange(number_, -1)) == 0 || errno == EINTR ? 0 : errno; }
 
@@ -89,15 +91,6 @@ void check_path(const std::string& path, const std::string& advice = {}) {
   throw FileError(std::string(path.c_str()), FileError::nowhere, "a path without a zero byte", "one with", advice);
 }
 
-class OpenFile final : public ByteSource {
- public:
-  explicit OpenFile(Descriptor file) : file_(std::move(file)) {}
-  std::int64_t read_some(std::byte* to, std::size_t bytes) override { return ::read(file_.get(), to, bytes); }
-
- private:
-  Descriptor file_;
-};
-
 }  // namespace
 
 FileError::FileError(const std::string& path, std::int64_t offset, Text text, int error_number)
@@ -130,35 +123,50 @@ FileReader::FileReader(const std::string& path, const std::string& advice) : pat
   check_path(path, advice);
   // Without O_NONBLOCK, opening a pipe would wait for its writer.
   Descriptor file = open_at(AT_FDCWD, path, O_RDONLY | O_NONBLOCK);
+  const int error = errno;
   struct stat status = {};
-  if (file.get() < 0 || ::fstat(file.get(), &status) != 0) {
-    throw FileError::refused(path, "be read", errno, FileError::nowhere, advice);
-  }
-  if (!S_ISREG(status.st_mode)) fail(FileError::nowhere, "a regular file", kind_of(status.st_mode));
+  const bool found = (file.get() >= 0 ? ::fstat(file.get(), &status) : ::stat(path.c_str(), &status)) == 0;
+  // A socket cannot even be opened; the system's reason would be "no such device".
+  if (found && !S_ISREG(status.st_mode)) fail(FileError::nowhere, "a regular file", kind_of(status.st_mode));
+  if (file.get() < 0) throw FileError::refused(path, "be read", error, FileError::nowhere, advice);
+  if (!found) throw FileError::refused(path, "be read", errno, FileError::nowhere, advice);
   size_ = status.st_size;
-  source_ = std::make_unique<OpenFile>(std::move(file));
+  descriptor_ = file.release();
 }
 
-FileReader::FileReader(const std::string& name, std::int64_t size, std::unique_ptr<ByteSource> source,
-                       const std::string& advice)
-    : path_(name), advice_(advice), size_(size), source_(std::move(source)) {}
+FileReader::FileReader(const std::string& name, std::int64_t size, ByteSource& source, const std::string& advice)
+    : path_(name), advice_(advice), size_(size), source_(&source) {}
 
-void FileReader::read(std::span<std::byte> to) {
-  const auto done =
-      detail::read_fully(to, [this](std::byte* at, std::size_t bytes) { return source_->read_some(at, bytes); });
+FileReader::FileReader(FileReader&& other) noexcept
+    : path_(std::move(other.path_)),
+      advice_(std::move(other.advice_)),
+      size_(other.size_),
+      offset_(other.offset_),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      source_(other.source_) {}
+
+FileReader::~FileReader() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+std::size_t FileReader::read_what_comes(std::span<std::byte> to) {
+  const auto done = detail::read_fully(to, [this](std::byte* at, std::size_t bytes) {
+    return source_ ? source_->read_some(at, bytes) : ::read(descriptor_, at, bytes);
+  });
   offset_ += static_cast<std::int64_t>(done.bytes);
   if (done.error != 0) throw FileError::refused(path_, "be read", done.error, offset_, advice_);
-  if (done.bytes < to.size()) {
-    fail(offset_, fmt::format("{} more bytes", to.size() - done.bytes), "the end of the file");
-  }
+  return done.bytes;
+}
+
+void FileReader::read(std::span<std::byte> to) {
+  const std::size_t got = read_what_comes(to);
+  if (got < to.size()) fail(offset_, fmt::format("{} more bytes", to.size() - got), "the end of the file");
 }
 
 void FileReader::expect_end() {
+  const std::int64_t end = offset_;
   std::byte more[1];
-  const auto done =
-      detail::read_fully(more, [this](std::byte* at, std::size_t bytes) { return source_->read_some(at, bytes); });
-  if (done.error != 0) throw FileError::refused(path_, "be read", done.error, offset_, advice_);
-  if (done.bytes > 0) fail(offset_, "the end of the file", "more bytes");
+  if (read_what_comes(more) > 0) fail(end, "the end of the file", "more bytes");
 }
 
 void FileReader::fail(std::int64_t offset, const std::string& expected, const std::string& got) const {
@@ -265,11 +273,12 @@ struct AtomicFile::State {
 
 AtomicFile::AtomicFile(const std::string& path) {
   check_path(path);
-  state_ = std::make_unique<State>(path);
-  state_->open();
+  auto state = std::make_unique<State>(path);
+  state->open();
+  state_ = state.release();
 }
 
-AtomicFile::~AtomicFile() = default;
+AtomicFile::~AtomicFile() { delete state_; }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
   const int file = state_->file.get();

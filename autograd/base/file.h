@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -65,9 +64,12 @@ class FileReader {
   /// Opens the file. `advice` ends every message about it. Throws FileError.
   explicit FileReader(const std::string& path, const std::string& advice = {});
 
-  /// The same over any other source of `size` bytes; `name` stands for the path in errors.
-  FileReader(const std::string& name, std::int64_t size, std::unique_ptr<ByteSource> source,
-             const std::string& advice = {});
+  /// The same over any other source of `size` bytes, which must outlive it; `name` stands for the path in errors.
+  FileReader(const std::string& name, std::int64_t size, ByteSource& source, const std::string& advice = {});
+
+  FileReader(FileReader&& other) noexcept;
+  FileReader& operator=(FileReader&&) = delete;
+  ~FileReader();
 
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] std::int64_t size() const noexcept { return size_; }      ///< bytes, when it was opened
@@ -83,10 +85,13 @@ class FileReader {
   [[noreturn]] void fail(std::int64_t offset, const std::string& expected, const std::string& got) const;
 
  private:
+  std::size_t read_what_comes(std::span<std::byte> to);
+
   std::string path_, advice_;
   std::int64_t size_ = 0;
   std::int64_t offset_ = 0;
-  std::unique_ptr<ByteSource> source_;
+  int descriptor_ = -1;           ///< of the file; -1 when there is a source
+  ByteSource* source_ = nullptr;  ///< null for a file
 };
 
 struct ReadFileOptions {
@@ -132,7 +137,7 @@ class AtomicFile {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  State* state_;
 };
 
 /// Writes a file as AtomicFile does. Throws FileError.

@@ -1,7 +1,5 @@
 #include <tapestry/autograd/base/parallel.h>
 
-#include <future>
-#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -17,20 +15,6 @@ void set_num_threads(int threads) {
                                 std::to_string(threads));
   }
   if (threads != num_threads()) detail::resize_backend(threads);
-}
-
-struct BackgroundTask::State {
-  std::future<void> future;
-};
-
-BackgroundTask::BackgroundTask(std::function<void()> work)
-    : state_(std::make_unique<State>(State{std::async(std::launch::async, std::move(work))})) {}
-BackgroundTask::BackgroundTask(BackgroundTask&&) noexcept = default;
-BackgroundTask& BackgroundTask::operator=(BackgroundTask&&) noexcept = default;
-BackgroundTask::~BackgroundTask() = default;
-
-void BackgroundTask::wait() {
-  if (state_ && state_->future.valid()) state_->future.get();
 }
 
 }  // namespace tapestry

@@ -1,8 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -71,20 +69,5 @@ T parallel_reduce(Index n, Index grain, T identity, const F& f, const Combine& c
   for (T& part : parts) identity = combine(std::move(identity), std::move(part));
   return identity;
 }
-
-/// Work that goes on beside the caller, on a thread of its own; its parallel loops share the pool's threads.
-class BackgroundTask {
- public:
-  explicit BackgroundTask(std::function<void()> work);
-  BackgroundTask(BackgroundTask&&) noexcept;
-  BackgroundTask& operator=(BackgroundTask&&) noexcept;
-  ~BackgroundTask();  ///< waits; an exception that nobody waited for is dropped
-
-  void wait();  ///< returns when the work has ended; rethrows what it threw
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
-};
 
 }  // namespace tapestry

@@ -131,7 +131,7 @@ std::vector<Tensor> Check::run_recorded(const std::vector<Tensor>& xs) {
     if (op_.empty() && y.requires_grad()) {
       const Node& node = *y.impl().node;
       op_ = node.name;
-      if (const std::string where = to_string(node.where); !where.empty()) op_ += " at " + where;
+      if (const std::string where = to_string(node.where()); !where.empty()) op_ += " at " + where;
     }
   }
   return ys;

@@ -2,12 +2,12 @@
 
 #include <concepts>
 #include <cstdint>
-#include <functional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <tapestry/autograd/base/callable.h>
 #include <tapestry/autograd/tensor.h>
 
 /// Compares the gradients of a function with finite differences, and tries what else a gradient must keep:
@@ -42,7 +42,7 @@ class GradientError : public std::runtime_error {
 
 namespace detail {
 
-using TensorFunction = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
+using TensorFunction = Callable<std::vector<Tensor>(const std::vector<Tensor>&)>;
 
 [[nodiscard]] GradReport check_gradients(const TensorFunction& f, const std::vector<Tensor>& inputs,
                                          const GradCheckOptions& options);

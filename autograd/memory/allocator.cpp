@@ -11,6 +11,10 @@
 #include <utility>
 #include <vector>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/memory/detail/arena.h>
 
@@ -33,8 +37,18 @@ std::atomic<std::int64_t> peak_bytes{0};
 std::atomic<std::int64_t> system_blocks{0};
 std::atomic<std::int64_t> limit{kNoMemoryLimit};
 
-void count_large(std::int64_t bytes) noexcept {
-  const std::int64_t live = live_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+/// Counts bytes as live before anybody looks for them: of threads that ask at once, none gets past the limit. Returns
+/// what is live then, or -1 where the limit does not allow it.
+std::int64_t reserve(std::int64_t bytes) noexcept {
+  const std::int64_t room = limit.load(std::memory_order_relaxed) - bytes;
+  std::int64_t live = live_bytes.load(std::memory_order_relaxed);
+  do {
+    if (live > room) return -1;
+  } while (!live_bytes.compare_exchange_weak(live, live + bytes, std::memory_order_relaxed));
+  return live + bytes;
+}
+
+void note_peak(std::int64_t live) noexcept {
   std::int64_t peak = peak_bytes.load(std::memory_order_relaxed);
   while (live > peak && !peak_bytes.compare_exchange_weak(peak, live, std::memory_order_relaxed)) {
   }
@@ -88,13 +102,16 @@ class Bins {
     }
   }
 
-  void clear() noexcept {
+  /// Frees them all. False when there were none.
+  bool clear() noexcept {
     const std::scoped_lock lock(mutex_);
+    if (bytes_ == 0) return false;
     for (auto& bin : bins_) {
       for (void* block : bin) std::free(block);
       bin.clear();
     }
     bytes_ = 0;
+    return true;
   }
 
   [[nodiscard]] std::size_t bytes() noexcept {
@@ -144,27 +161,33 @@ std::int64_t cached_bytes() noexcept {
 void* allocate_large(std::size_t bytes) {
   if (bytes > kLargest) throw_out_of_memory(bytes);
   const auto wanted = static_cast<std::int64_t>(occupied(bytes));
-  if (live_bytes.load(std::memory_order_relaxed) > memory_limit() - wanted) throw_out_of_memory(bytes);
+  const std::int64_t live = reserve(wanted);
+  if (live < 0) throw_out_of_memory(bytes);
   void* block = take_kept(bytes);
   if (!block) {
-    if (live_bytes.load(std::memory_order_relaxed) + cached_bytes() > memory_limit() - wanted) empty_cache();
+    const std::int64_t most = memory_limit();
+    if (most != kNoMemoryLimit && live_bytes.load() + cached_bytes() > most) empty_cache();
     block = take_new(bytes);
   }
   if (!block) {
     empty_cache();
     block = take_new(bytes);
   }
-  if (!block) throw_out_of_memory(bytes);
-  count_large(wanted);
+  if (!block) {
+    live_bytes.fetch_sub(wanted);
+    throw_out_of_memory(bytes);
+  }
+  note_peak(live);
   return block;
 }
 
+/// Kept first and then no longer live: for a moment it counts twice. Not at all would let others past the limit.
 void free_large(void* block, std::size_t bytes) noexcept {
   const std::size_t taken = occupied(bytes);
-  live_bytes.fetch_sub(static_cast<std::int64_t>(taken), std::memory_order_relaxed);
   if (!kCache) std::free(block);
   else if (in_arena(bytes)) detail::Arena::instance().put(block, taken);
   else Bins::instance().put(block, size_class(bytes));
+  live_bytes.fetch_sub(static_cast<std::int64_t>(taken));
 }
 
 // --- small blocks
@@ -293,11 +316,11 @@ struct ThreadCounted {
   ~ThreadCounted() {
     Census& census = Census::instance();
     const std::scoped_lock lock(census.mutex);
-    census.nodes += detail::live_counts.nodes;
-    census.storages += detail::live_counts.storages;
+    census.nodes += detail::live_counts.nodes.load_relaxed();
+    census.storages += detail::live_counts.storages.load_relaxed();
     std::erase(census.threads, &detail::live_counts);
-    detail::live_counts.nodes = 0;
-    detail::live_counts.storages = 0;
+    detail::live_counts.nodes.store_relaxed(0);
+    detail::live_counts.storages.store_relaxed(0);
   }
 };
 
@@ -316,8 +339,8 @@ MemoryStats memory_stats() noexcept {
   stats.live_nodes = census.nodes;
   stats.live_storages = census.storages;
   for (const detail::LiveCounts* thread : census.threads) {
-    stats.live_nodes += thread->nodes.load(std::memory_order_relaxed);
-    stats.live_storages += thread->storages.load(std::memory_order_relaxed);
+    stats.live_nodes += thread->nodes.load_relaxed();
+    stats.live_storages += thread->storages.load_relaxed();
   }
   return stats;
 }
@@ -325,8 +348,13 @@ MemoryStats memory_stats() noexcept {
 void reset_peak_bytes() noexcept { peak_bytes = live_bytes.load(); }
 
 void empty_cache() noexcept {
-  Bins::instance().clear();
+  const bool freed = Bins::instance().clear();
   detail::Arena::instance().release();
+#if defined(__GLIBC__)
+  if (freed) malloc_trim(0);  // the C library keeps most of what is freed below its own large blocks
+#else
+  static_cast<void>(freed);
+#endif
 }
 
 void set_memory_limit(std::int64_t bytes) {

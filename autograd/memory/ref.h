@@ -1,8 +1,9 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <utility>
+
+#include <tapestry/autograd/base/atomic.h>
 
 namespace tapestry {
 
@@ -14,24 +15,24 @@ class RefCounted {
   RefCounted(const RefCounted&) = delete;
   RefCounted& operator=(const RefCounted&) = delete;
 
-  void retain() const noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() const noexcept { count_.add_relaxed(1); }
 
   /// True when the caller gave up the last reference. A sole owner needs no locked instruction to know it.
   [[nodiscard]] bool drop() const noexcept {
-    if (count_.load(std::memory_order_acquire) == 1) {
-      count_.store(0, std::memory_order_relaxed);
+    if (count_.load_acquire() == 1) {
+      count_.store_relaxed(0);
       return true;
     }
-    return count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+    return count_.subtract_acq_rel(1) == 1;
   }
 
-  [[nodiscard]] std::uint32_t use_count() const noexcept { return count_.load(std::memory_order_acquire); }
+  [[nodiscard]] std::uint32_t use_count() const noexcept { return count_.load_acquire(); }
 
  protected:
   ~RefCounted() = default;
 
  private:
-  mutable std::atomic<std::uint32_t> count_{1};
+  mutable detail::Atomic<std::uint32_t> count_{1};
 };
 
 /// An owning pointer to a RefCounted object: one word, like std::shared_ptr without the control block. T provides a

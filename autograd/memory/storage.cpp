@@ -4,18 +4,22 @@
 #include <new>
 #include <utility>
 
-#include <tapestry/autograd/deferred.h>
 #include <tapestry/autograd/memory/allocator.h>
 
 namespace tapestry {
 
+struct Storage::Derived final : RefCounted {
+  Derived(const DerivedKey& key_of, Ref<Storage> bytes_of) noexcept : key(key_of), bytes(std::move(bytes_of)) {}
+  static void destroy(Derived* derived) noexcept { delete derived; }
+
+  const DerivedKey key;
+  const Ref<Storage> bytes;
+};
+
 namespace {
 
-/// Guards the lists of watchers of all storages; held for a few instructions, and never while computing.
-std::mutex& watchers_mutex() {
-  static std::mutex* const mutex = new std::mutex;  // never destroyed: tensors with static storage may outlive it
-  return *mutex;
-}
+/// Guards `derived_` of all storages; held for a few instructions.
+constinit std::mutex derived_mutex;
 
 }  // namespace
 
@@ -29,62 +33,32 @@ Ref<Storage> Storage::allocate(std::int64_t bytes) {
 }
 
 void Storage::destroy(Storage* storage) noexcept {
-  if (storage->computation_) storage->computation_->cancel();
   detail::count_live(&detail::LiveCounts::storages, -1);
   const auto bytes = sizeof(Storage) + static_cast<std::size_t>(storage->bytes_);
   storage->~Storage();
   detail::free_block(storage, bytes);
 }
 
-void Storage::settle() { computation_->settle(); }
-
-void Storage::set_pending(Ref<Deferred> computation) noexcept {
-  computation_ = std::move(computation);
-  pending_.store(true, std::memory_order_release);
-}
-
-Storage::Watchers& Storage::watchers() {
-  if (!watchers_) watchers_ = std::make_unique<Watchers>();
-  return *watchers_;
-}
-
-void Storage::watch(const Ref<Deferred>& computation) {
-  const std::scoped_lock lock(watchers_mutex());
-  watchers().computations.push_back(computation);
-  watched_.store(true, std::memory_order_release);
-}
-
-void Storage::unwatch(const Deferred* computation) noexcept {
-  const std::scoped_lock lock(watchers_mutex());
-  if (!watchers_) return;
-  auto& waiting = watchers_->computations;
-  std::erase_if(waiting, [&](const Ref<Deferred>& watcher) { return watcher.get() == computation; });
-  watched_.store(!waiting.empty() || watchers_->derived, std::memory_order_release);
-}
-
-void Storage::tell_watchers() {
-  std::vector<Ref<Deferred>> waiting;
-  Ref<Storage> outdated;  // freed when the mutex is not held any more
-  {
-    const std::scoped_lock lock(watchers_mutex());
-    waiting = watchers_->computations;
-    outdated = std::exchange(watchers_->derived, {});
-    watched_.store(!waiting.empty(), std::memory_order_release);
-  }
-  for (const Ref<Deferred>& computation : waiting) computation->settle();
-}
-
 Ref<Storage> Storage::derived(const DerivedKey& key) const {
-  if (!watched_.load(std::memory_order_acquire)) return {};
-  const std::scoped_lock lock(watchers_mutex());
-  return watchers_->key == key ? watchers_->derived : Ref<Storage>();
+  if (!has_derived_.load_acquire()) return {};
+  const std::scoped_lock lock(derived_mutex);
+  return derived_ && derived_->key == key ? derived_->bytes : Ref<Storage>();
 }
+
+// In both of these, what was kept ends when the mutex is not held any more.
 
 void Storage::keep_derived(const DerivedKey& key, Ref<Storage> bytes) {
-  const std::scoped_lock lock(watchers_mutex());
-  watchers().key = key;
-  std::swap(watchers_->derived, bytes);
-  watched_.store(true, std::memory_order_release);
+  auto kept = Ref<Derived>::adopt(new Derived(key, std::move(bytes)));
+  const std::scoped_lock lock(derived_mutex);
+  std::swap(derived_, kept);
+  has_derived_.store_release(true);
+}
+
+void Storage::drop_derived() noexcept {
+  Ref<Derived> outdated;
+  const std::scoped_lock lock(derived_mutex);
+  std::swap(derived_, outdated);
+  has_derived_.store_release(false);
 }
 
 }  // namespace tapestry

@@ -1,17 +1,13 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <vector>
 
+#include <tapestry/autograd/base/atomic.h>
 #include <tapestry/autograd/memory/ref.h>
 
 namespace tapestry {
-
-class Deferred;
 
 /// What bytes were made from others, and how: whoever makes them chooses the numbers. Equal keys, equal bytes.
 struct DerivedKey {
@@ -29,56 +25,36 @@ class alignas(64) Storage final : public RefCounted {
   [[nodiscard]] static Ref<Storage> allocate(std::int64_t bytes);
   static void destroy(Storage* storage) noexcept;
 
-  /// Where the bytes are, or will be.
   [[nodiscard]] std::byte* data() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
   [[nodiscard]] std::int64_t bytes() const noexcept { return bytes_; }
 
-  [[nodiscard]] std::uint32_t version() const noexcept { return version_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint32_t version() const noexcept { return version_.load_relaxed(); }
   /// To be called before bytes change. Not one atomic step, which would cost as much as a tiny op: two threads that
   /// write the same elements at once break them in any case, and either way the version ends up different from what it
   /// was.
-  void bump_version() {
-    if (watched_.load(std::memory_order_acquire)) tell_watchers();
-    version_.store(version() + 1, std::memory_order_relaxed);
+  void bump_version() noexcept {
+    if (has_derived_.load_acquire()) drop_derived();
+    version_.store_relaxed(version() + 1);
   }
 
-  // See deferred.h.
-
-  /// Whether the bytes are still to be computed.
-  [[nodiscard]] bool is_pending() const noexcept { return pending_.load(std::memory_order_acquire); }
-  void settle();
-  void set_pending(Ref<Deferred> computation) noexcept;
-  void set_ready() noexcept { pending_.store(false, std::memory_order_release); }
-  [[nodiscard]] Deferred* computation() const noexcept { return computation_.get(); }
-  /// Computations that wait and will read these bytes.
-  void watch(const Ref<Deferred>& computation);
-  void unwatch(const Deferred* computation) noexcept;
-
   // Bytes that somebody made from these and may want again, such as weights in the order of a kernel's loops. One at a
-  // time is kept, until these change.
+  // time is kept, until the version is bumped.
 
   /// Null if none is kept under this key.
   [[nodiscard]] Ref<Storage> derived(const DerivedKey& key) const;
   void keep_derived(const DerivedKey& key, Ref<Storage> bytes);
 
  private:
-  /// Whom it concerns when these bytes change.
-  struct Watchers {
-    std::vector<Ref<Deferred>> computations;
-    DerivedKey key;
-    Ref<Storage> derived;
-  };
+  struct Derived;
 
   explicit Storage(std::int64_t bytes) noexcept;
   ~Storage();
-  void tell_watchers();
-  Watchers& watchers();
+  void drop_derived() noexcept;
 
   std::int64_t bytes_;
-  std::atomic<std::uint32_t> version_{0};
-  std::atomic<bool> pending_{false}, watched_{false};
-  Ref<Deferred> computation_;
-  std::unique_ptr<Watchers> watchers_;
+  detail::Atomic<std::uint32_t> version_{0};
+  detail::Atomic<bool> has_derived_{false};  ///< spares those who write a lock
+  Ref<Derived> derived_;
 };
 
 }  // namespace tapestry

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include <tapestry/autograd/random.h>
+#include <tapestry/autograd/philox.h>
 
 namespace tapestry::datasets {
 namespace {

@@ -6,7 +6,6 @@
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/parallel.h>
-#include <tapestry/datasets/dataset.h>
 
 namespace tapestry::datasets::records {
 namespace {
@@ -15,27 +14,27 @@ constexpr Index kRecordsPerRead = 1024;  // 3 MB: the only memory a load needs b
 constexpr Index kRecordsPerTask = 64;    // about 100 us
 
 /// ", the size of ..." or ", a gzip file, ...": what a file of the wrong size may be. Reads its first bytes.
-std::string resemblance(InputFile& file) {
+std::string resemblance(FileReader& file) {
   if (file.size() == 153'700'000) return ", the size of CIFAR-100's train.bin";
   if (file.size() == 30'740'000) return ", the size of CIFAR-100's test.bin";
   if (file.size() == 30'730'000) return ", the size of a CIFAR-10 file";
-  std::array<std::uint8_t, 512> head;
-  const auto known = std::span(head).first(static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), head.size())));
+  std::array<std::byte, file_kind_bytes> head;
+  const auto known = std::span(head).first(std::min(static_cast<std::size_t>(file.size()), head.size()));
   file.read(known);
-  const std::string kind = recognize(known);
+  const std::string kind = file_kind(known);
   return kind.empty() ? kind : ", " + kind;
 }
 
-void check_labels(const InputFile& file, const Format& format, std::span<const std::uint8_t> chunk, Index first) {
+void check_labels(const FileReader& file, const Format& format, std::span<const std::uint8_t> chunk, Index first) {
   const Index bytes = format.record_bytes();
   const Index labels = format.label_bytes();
   const Index records = static_cast<Index>(chunk.size()) / bytes;
   for (Index i = 0; i < records; ++i) {
     const std::uint8_t* record = chunk.data() + i * bytes;
-    const auto offset = static_cast<std::uint64_t>((first + i) * bytes);
+    const Index offset = (first + i) * bytes;
     const Index fine = record[labels - 1];
     if (fine >= format.fine_classes) {
-      file.fail(offset + static_cast<std::uint64_t>(labels - 1),
+      file.fail(offset + labels - 1,
                 format_message("record {} with a {}label below {}", first + i, labels == 2 ? "fine " : "",
                                format.fine_classes),
                 std::to_string(fine));
@@ -69,30 +68,30 @@ Destination allocate(LabelledContent& content, const Format& format, Index count
           content.coarse.defined() ? content.coarse.mutable_data<std::uint8_t>() : nullptr};
 }
 
-Index count(InputFile& file, const Format& format, Index expected, bool allow_partial) {
-  const auto record = static_cast<std::uint64_t>(format.record_bytes());
-  const std::uint64_t whole = static_cast<std::uint64_t>(expected) * record;
-  const std::uint64_t size = file.size();
+Index count(FileReader& file, const Format& format, Index expected, bool allow_partial) {
+  const Index record = format.record_bytes();
+  const Index whole = expected * record;
+  const Index size = file.size();
   if (size == whole) return expected;
-  const std::uint64_t records = size / record;
-  const std::uint64_t rest = size % record;
-  if (allow_partial && rest == 0 && size > 0 && size < whole) return static_cast<Index>(records);
+  const Index records = size / record;
+  const Index rest = size % record;
+  if (allow_partial && rest == 0 && size > 0 && size < whole) return records;
   const std::string contents = rest == 0 ? format_message("{} records", records)
                                          : format_message("record {} is cut after {} of {}", records, rest, record);
-  file.fail(0, format_message("{} bytes ({} {} records of {})", whole, expected, format.name, record),
+  file.fail(FileError::nowhere, format_message("{} bytes ({} {} records of {})", whole, expected, format.name, record),
             format_message("{} bytes{} ({})", size, resemblance(file), contents));
 }
 
-void read(InputFile& file, const Format& format, Index count, const Destination& to) {
+void read(FileReader& file, const Format& format, Index count, const Destination& to) {
   const Index bytes = format.record_bytes();
   std::vector<std::uint8_t> chunk;
   for (Index first = 0; first < count; first += kRecordsPerRead) {
     const Index records = std::min(kRecordsPerRead, count - first);
     chunk.resize(static_cast<std::size_t>(records * bytes));
-    file.read(chunk);
+    file.read(std::as_writable_bytes(std::span(chunk)));
     if (first == 0) {
-      const std::string kind = recognize(chunk);
-      if (!kind.empty()) file.fail(0, format_message("{} records", format.name), kind);
+      const std::string kind = file_kind(std::as_bytes(std::span(chunk)));
+      if (!kind.empty()) file.fail(FileError::nowhere, format_message("{} records", format.name), kind);
     }
     check_labels(file, format, chunk, first);
     parallel_for(records, kRecordsPerTask, [&](Index begin, Index end) {
@@ -101,23 +100,18 @@ void read(InputFile& file, const Format& format, Index count, const Destination&
   }
 }
 
-std::vector<std::string> read_names(const std::filesystem::path& path, std::size_t expected,
-                                    const std::string& advice) {
-  constexpr std::uint64_t kLargest = 1U << 16;  // bytes; the longest real one has 700
-  InputFile file(path, advice);
-  if (file.size() > kLargest) {
-    file.fail(0, format_message("{} class names", expected), format_message("{} bytes", file.size()));
-  }
-  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(file.size()));
-  file.read(bytes);
+std::vector<std::string> read_names(const std::string& path, std::size_t expected, const std::string& advice) {
+  constexpr std::int64_t kLargest = 1 << 16;  // bytes; the longest real one has 700
+  const std::string text = read_text_file(path, {.limit = kLargest, .advice = advice});
   std::vector<std::string> names(1);
-  for (const std::uint8_t byte : bytes) {
-    if (byte == '\n') names.emplace_back();
-    else if (byte != '\r') names.back().push_back(static_cast<char>(byte));
+  for (const char c : text) {
+    if (c == '\n') names.emplace_back();
+    else if (c != '\r') names.back().push_back(c);
   }
   while (!names.empty() && names.back().empty()) names.pop_back();
   if (names.size() != expected) {
-    file.fail(0, format_message("{} lines with class names", expected), format_message("{} lines", names.size()));
+    throw FileError(path, FileError::nowhere, format_message("{} lines with class names", expected),
+                    format_message("{} lines", names.size()), advice);
   }
   return names;
 }

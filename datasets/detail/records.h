@@ -1,14 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <tapestry/autograd/base/file.h>
 #include <tapestry/autograd/tensor.h>
-#include <tapestry/datasets/detail/input_file.h>
 #include <tapestry/datasets/labelled_images.h>
 
 /// The binary format of CIFAR: records without a header, each one or two label bytes, then the red, the green and the
@@ -39,16 +38,16 @@ struct Destination {
 /// Gives `content` tensors for `count` records; returns where their elements are.
 [[nodiscard]] Destination allocate(LabelledContent& content, const Format& format, Index count);
 
-/// How many records the file holds: `expected`, or with `allow_partial` any number from 1 to that. Throws DataError for
+/// How many records the file holds: `expected`, or with `allow_partial` any number from 1 to that. Throws FileError for
 /// every other size; the message says what the size or the first bytes remind of.
-[[nodiscard]] Index count(InputFile& file, const Format& format, Index expected, bool allow_partial);
+[[nodiscard]] Index count(FileReader& file, const Format& format, Index expected, bool allow_partial);
 
-/// Reads `count` records, colour planes turned into pixels. Throws DataError, with record and byte, for labels that
+/// Reads `count` records, colour planes turned into pixels. Throws FileError, with record and byte, for labels that
 /// cannot be; recognises other kinds of files by their first bytes.
-void read(InputFile& file, const Format& format, Index count, const Destination& to);
+void read(FileReader& file, const Format& format, Index count, const Destination& to);
 
-/// The lines of a text file, blank ones at the end left out. Throws DataError unless there are `expected`.
-[[nodiscard]] std::vector<std::string> read_names(const std::filesystem::path& path, std::size_t expected,
+/// The lines of a text file, blank ones at the end left out. Throws FileError unless there are `expected`.
+[[nodiscard]] std::vector<std::string> read_names(const std::string& path, std::size_t expected,
                                                   const std::string& advice);
 
 }  // namespace tapestry::datasets::records

@@ -15,7 +15,7 @@ struct TrainData {
   datasets::LabelledImages train, test;
 };
 
-/// CIFAR-100 from files, or the embedded data set drawn now, with normalised images. Throws datasets::DataError.
+/// CIFAR-100 from files, or the embedded data set drawn now, with normalised images. Throws FileError.
 [[nodiscard]] TrainData load_data(const TrainOptions& options);
 
 [[nodiscard]] std::unique_ptr<optim::Optimizer> make_optimizer(const TrainOptions& options, const nn::Module& model);

@@ -14,8 +14,7 @@ LectureCnn::LectureCnn(Index classes)
       fc2_{child("fc2", Linear{256, classes})} {}
 
 Tensor LectureCnn::operator()(Tensor x, Here here) const {
-  const CallSite site(here);
-  const ModuleScope scope(path());
+  const LayerScope scope(*this, here);
   x = max_pool2d(relu(conv1_(x)), {.kernel = 2});  // [N, 16, 16, 32]
   x = max_pool2d(relu(conv2_(x)), {.kernel = 2});  // [N, 8, 8, 64]
   x = max_pool2d(relu(conv3_(x)), {.kernel = 2});  // [N, 4, 4, 128]
@@ -33,11 +32,10 @@ LectureCnnBn::LectureCnnBn(Index classes)
       fc2_{child("fc2", Linear{256, classes})} {}
 
 Tensor LectureCnnBn::operator()(Tensor x, Here here) const {
-  const CallSite site(here);
-  const ModuleScope scope(path());
-  x = max_pool2d(relu(bn1_(conv1_(x))), {.kernel = 2});  // [N, 16, 16, 32]
-  x = max_pool2d(relu(bn2_(conv2_(x))), {.kernel = 2});  // [N, 8, 8, 64]
-  x = max_pool2d(relu(bn3_(conv3_(x))), {.kernel = 2});  // [N, 4, 4, 128]
+  const LayerScope scope(*this, here);
+  x = max_pool2d(bn1_(conv1_(x), {.relu = true}), {.kernel = 2});  // [N, 16, 16, 32]
+  x = max_pool2d(bn2_(conv2_(x), {.relu = true}), {.kernel = 2});  // [N, 8, 8, 64]
+  x = max_pool2d(bn3_(conv3_(x), {.relu = true}), {.kernel = 2});  // [N, 4, 4, 128]
   return fc2_(relu(fc1_(flatten(x))));
 }
 

@@ -11,8 +11,7 @@ Mlp::Mlp(Index classes)
       fc3_{child("fc3", Linear{1024, classes})} {}
 
 Tensor Mlp::operator()(const Tensor& x, Here here) const {
-  const CallSite site(here);
-  const ModuleScope scope(path());
+  const LayerScope scope(*this, here);
   return fc3_(relu(fc2_(relu(fc1_(flatten(x))))));
 }
 

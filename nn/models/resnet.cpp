@@ -2,8 +2,6 @@
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/nn/init.h>
-#include <tapestry/ops/activation.h>
-#include <tapestry/ops/binary.h>
 #include <tapestry/ops/pool2d.h>
 #include <tapestry/ops/shape_ops.h>
 
@@ -21,10 +19,9 @@ BasicBlock::BasicBlock(Index in, Index out, Index stride)
 }
 
 Tensor BasicBlock::operator()(const Tensor& x, Here here) const {
-  const CallSite site(here);
-  const ModuleScope scope(path());
-  const Tensor y = bn2_(conv2_(relu(bn1_(conv1_(x)))));
-  return relu(y + (downsample_ ? (*downsample_)(x) : x));
+  const LayerScope scope(*this, here);
+  const Tensor y = conv2_(bn1_(conv1_(x), {.relu = true}));
+  return bn2_(y, {.relu = true, .residual = downsample_ ? (*downsample_)(x) : x});
 }
 
 namespace {
@@ -68,9 +65,8 @@ ResNet::ResNet(const ResNetOptions& options)
 }
 
 Tensor ResNet::operator()(Tensor x, Here here) const {
-  const CallSite site(here);
-  const ModuleScope scope(path());
-  x = relu(bn1_(conv1_(x)));
+  const LayerScope scope(*this, here);
+  x = bn1_(conv1_(x), {.relu = true});
   for (const Sequential& stage_of : stages_) x = stage_of(x);
   return fc_(flatten(global_avg_pool2d(x)));
 }

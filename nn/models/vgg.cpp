@@ -1,7 +1,7 @@
 #include <tapestry/nn/models/vgg.h>
 
-#include <tapestry/nn/activation.h>
 #include <tapestry/nn/conv.h>
+#include <tapestry/nn/identity.h>
 #include <tapestry/nn/init.h>
 #include <tapestry/nn/norm.h>
 #include <tapestry/nn/pool.h>
@@ -29,7 +29,8 @@ Sequential features() {
         init::kaiming_normal(weight.shape(), {.mode = init::Fan::out, .nonlinearity = init::Nonlinearity::relu}));
     Tensor bias = conv.bias();
     bias.set_data(init::zeros({out}));
-    layers.append(conv).append(BatchNorm2d{out}).append(ReLU{});
+    // Published weights count a relu behind each norm: its place is kept, and with it everybody's key.
+    layers.append(conv).append(BatchNorm2d{out, {.relu = true}}).append(Identity{});
     in = out;
   }
   return layers;
@@ -46,8 +47,7 @@ Vgg16Bn::Vgg16Bn(Index classes)
 }
 
 Tensor Vgg16Bn::operator()(const Tensor& x, Here here) const {
-  const CallSite site(here);
-  const ModuleScope scope(path());
+  const LayerScope scope(*this, here);
   return classifier_(flatten(features_(x)));
 }
 

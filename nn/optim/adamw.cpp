@@ -1,9 +1,10 @@
 #include <tapestry/nn/optim/adamw.h>
 
 #include <tapestry/autograd/grad_mode.h>
+#include <tapestry/nn/optim/detail/check.h>
 #include <tapestry/ops/optimizer_step.h>
 
-namespace tapestry::optim {
+namespace tapestry::nn::optim {
 
 Adam::Adam(const Parameters& parameters, const AdamOptions& options) { add_group(parameters, options); }
 
@@ -75,4 +76,4 @@ void AdamW::add_group(const Parameters& parameters, const AdamWOptions& options)
   Adam::add_group(parameters, as_adam(options));
 }
 
-}  // namespace tapestry::optim
+}  // namespace tapestry::nn::optim

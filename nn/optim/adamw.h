@@ -4,7 +4,7 @@
 
 #include <tapestry/nn/optim/optimizer.h>
 
-namespace tapestry::optim {
+namespace tapestry::nn::optim {
 
 struct AdamOptions {
   double lr = 1e-3;
@@ -63,4 +63,4 @@ class AdamW final : public Adam {
   void add_group(const Parameters& parameters, const AdamWOptions& options);
 };
 
-}  // namespace tapestry::optim
+}  // namespace tapestry::nn::optim

@@ -3,8 +3,9 @@
 #include <vector>
 
 #include <tapestry/autograd/tensor.h>
+#include <tapestry/nn/optim/namespace.h>
 
-namespace tapestry::optim {
+namespace tapestry::nn::optim {
 
 struct ClipGradNormOptions {
   bool error_if_nonfinite = true;  ///< else gradients are multiplied by whatever comes out
@@ -20,4 +21,4 @@ double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm, co
 /// limit.
 void clip_grad_value(const std::vector<Tensor>& parameters, double limit);
 
-}  // namespace tapestry::optim
+}  // namespace tapestry::nn::optim

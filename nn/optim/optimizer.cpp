@@ -6,20 +6,13 @@
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/grad_mode.h>
+#include <tapestry/nn/optim/detail/check.h>
 #include <tapestry/ops/cast.h>
 
-namespace tapestry::optim {
+namespace tapestry::nn::optim {
 
 Parameters::Parameters(const std::vector<Tensor>& tensors) {
   for (std::size_t i = 0; i < tensors.size(); ++i) list_.push_back({std::to_string(i), tensors[i]});
-}
-
-void detail::check_not_negative(const char* optimizer, const char* what, double value) {
-  if (!(value >= 0)) throw_invalid("{}: {} must be at least 0; got {}", optimizer, what, value);
-}
-
-void detail::check_beta(const char* optimizer, const char* what, double value) {
-  if (!(value >= 0 && value < 1)) throw_invalid("{}: {} must be in [0, 1); got {}", optimizer, what, value);
 }
 
 void Optimizer::zero_grad() const {
@@ -41,7 +34,7 @@ std::size_t Optimizer::add_entries(const char* optimizer, const Parameters& para
     const auto in = [&](const std::vector<Entry>& list) { return std::any_of(list.begin(), list.end(), same); };
     return in(added) || std::any_of(entries_.begin(), entries_.end(), in);
   };
-  for (const nn::NamedTensor& x : parameters.list()) {
+  for (const NamedTensor& x : parameters.list()) {
     if (!x.tensor.defined()) throw_invalid("{}: parameter {} must be defined", optimizer, x.name);
     if (!x.tensor.is_leaf()) {
       throw_invalid("{}: parameter {} must be a leaf, not the result of an op; its shape is {}", optimizer, x.name,
@@ -144,4 +137,4 @@ std::string Optimizer::state_differences(const std::map<std::string, Tensor>& st
   return problems;
 }
 
-}  // namespace tapestry::optim
+}  // namespace tapestry::nn::optim

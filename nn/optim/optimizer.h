@@ -5,21 +5,22 @@
 #include <vector>
 
 #include <tapestry/nn/module.h>
+#include <tapestry/nn/optim/namespace.h>
 
 /// Optimizers: `step()` changes parameters in place by their .grad(), one pass over memory per tensor, the same bits
 /// for any number of threads. A parameter without a gradient is left alone: no decay, no state.
-namespace tapestry::optim {
+namespace tapestry::nn::optim {
 
 /// The parameters an optimizer is given: tensors, or tensors with names, which key its state.
 class Parameters {
  public:
   Parameters(const std::vector<Tensor>& tensors);  ///< named "0", "1", ...
   Parameters(std::initializer_list<Tensor> tensors) : Parameters(std::vector<Tensor>(tensors)) {}
-  Parameters(std::vector<nn::NamedTensor> named) : list_(std::move(named)) {}
-  [[nodiscard]] const std::vector<nn::NamedTensor>& list() const noexcept { return list_; }
+  Parameters(std::vector<NamedTensor> named) : list_(std::move(named)) {}
+  [[nodiscard]] const std::vector<NamedTensor>& list() const noexcept { return list_; }
 
  private:
-  std::vector<nn::NamedTensor> list_;
+  std::vector<NamedTensor> list_;
 };
 
 /// Parameters with options of their own.
@@ -91,11 +92,4 @@ class Optimizer {
   std::vector<double> initial_lr_;
 };
 
-namespace detail {
-/// Throws std::invalid_argument "SGD: lr must be at least 0; got -1" for a negative value or NaN.
-void check_not_negative(const char* optimizer, const char* what, double value);
-/// "Adam: beta1 must be in [0, 1); got 1".
-void check_beta(const char* optimizer, const char* what, double value);
-}  // namespace detail
-
-}  // namespace tapestry::optim
+}  // namespace tapestry::nn::optim

@@ -6,7 +6,7 @@
 
 #include <tapestry/autograd/base/check.h>
 
-namespace tapestry::optim {
+namespace tapestry::nn::optim {
 namespace {
 
 void check_at_least_one(const char* schedule, const char* what, Index value) {
@@ -47,7 +47,7 @@ void Schedule::apply() {
   for (std::size_t g = 0; g < rates.size(); ++g) optimizer_->set_lr(rates[g], g);
 }
 
-LambdaLR::LambdaLR(Optimizer& optimizer, std::function<double(Index)> f)
+LambdaLR::LambdaLR(Optimizer& optimizer, Callable<double(Index)> f)
     : Schedule(optimizer, [f = std::move(f)](Index t, double l) { return l * f(t); }) {}
 
 StepLR::StepLR(Optimizer& optimizer, const StepLROptions& options)
@@ -209,4 +209,4 @@ void OneCycleLR::apply() {
   for (std::size_t g = 0; g < optimizer().groups(); ++g) optimizer().set_momentum(momentum, g);
 }
 
-}  // namespace tapestry::optim
+}  // namespace tapestry::nn::optim

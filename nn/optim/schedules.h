@@ -1,9 +1,9 @@
 #pragma once
 
-#include <functional>
 #include <utility>
 #include <vector>
 
+#include <tapestry/autograd/base/callable.h>
 #include <tapestry/nn/optim/optimizer.h>
 
 /// Learning rates over time. A schedule sets the rates of all groups when it is made and after every step():
@@ -14,7 +14,7 @@
 /// Each is a closed form in t, the number of step() calls, and l, the rate its group was given at first; nothing adds
 /// up rounding errors. Whether a step is an epoch or a batch is the caller's choice. Names and defaults are PyTorch's.
 /// All throw std::invalid_argument for options that make no sense. The optimizer must outlive the schedule.
-namespace tapestry::optim {
+namespace tapestry::nn::optim {
 
 /// What schedules share. Copies have positions of their own on the same optimizer.
 class Schedule {
@@ -33,7 +33,7 @@ class Schedule {
   [[nodiscard]] double lr_at(Index t, double l) const { return curve_(t, l); }
 
  protected:
-  using Curve = std::function<double(Index t, double l)>;
+  using Curve = Callable<double(Index t, double l)>;
   Schedule(Optimizer& optimizer, Curve curve);
 
   [[nodiscard]] Optimizer& optimizer() const noexcept { return *optimizer_; }
@@ -48,7 +48,7 @@ class Schedule {
 /// l f(t).
 class LambdaLR : public Schedule {
  public:
-  LambdaLR(Optimizer& optimizer, std::function<double(Index t)> f);
+  LambdaLR(Optimizer& optimizer, Callable<double(Index t)> f);
 };
 
 struct StepLROptions {
@@ -186,4 +186,4 @@ class OneCycleLR : public Schedule {
   OneCycleLROptions options_;
 };
 
-}  // namespace tapestry::optim
+}  // namespace tapestry::nn::optim

@@ -4,9 +4,10 @@
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/grad_mode.h>
+#include <tapestry/nn/optim/detail/check.h>
 #include <tapestry/ops/optimizer_step.h>
 
-namespace tapestry::optim {
+namespace tapestry::nn::optim {
 
 SGD::SGD(const Parameters& parameters, const SGDOptions& options) { add_group(parameters, options); }
 
@@ -59,4 +60,4 @@ void SGD::step() {
   }
 }
 
-}  // namespace tapestry::optim
+}  // namespace tapestry::nn::optim

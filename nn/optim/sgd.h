@@ -4,7 +4,7 @@
 
 #include <tapestry/nn/optim/optimizer.h>
 
-namespace tapestry::optim {
+namespace tapestry::nn::optim {
 
 struct SGDOptions {
   double lr = std::numeric_limits<double>::quiet_NaN();  ///< has to be given
@@ -41,4 +41,4 @@ class SGD final : public Optimizer {
   std::vector<SGDOptions> options_;
 };
 
-}  // namespace tapestry::optim
+}  // namespace tapestry::nn::optim

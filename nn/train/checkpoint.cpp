@@ -235,7 +235,7 @@ struct Checkpoint::Parts {
 struct Checkpoint::Impl {
   struct Named {
     std::string name;
-    std::unique_ptr<Part> part;
+    Handle<Part> part;
     [[nodiscard]] bool is(const char* kind) const { return std::string_view(part->kind()) == kind; }
   };
 
@@ -293,7 +293,7 @@ struct Checkpoint::Impl {
   std::optional<double> best;
 };
 
-Checkpoint::Checkpoint(std::string folder, CheckpointOptions options) : impl_(std::make_unique<Impl>()) {
+Checkpoint::Checkpoint(std::string folder, CheckpointOptions options) : impl_(make_handle<Impl>()) {
   impl_->folder = folder.empty() ? "." : std::move(folder);
   impl_->options = std::move(options);
   std::error_code error;
@@ -307,7 +307,7 @@ Checkpoint::~Checkpoint() = default;
 Checkpoint::Checkpoint(Checkpoint&&) noexcept = default;
 Checkpoint& Checkpoint::operator=(Checkpoint&&) noexcept = default;
 
-Checkpoint& Checkpoint::add_part(std::string_view name, std::unique_ptr<Part> part) {
+Checkpoint& Checkpoint::add_part(std::string_view name, Handle<Part> part) {
   for (const char* const taken : {"tapestry", "setting", "note", "checkpoint", "best"}) {
     if (name == taken) throw_invalid("checkpoint: a part must not be named {}, which names something else", name);
   }
@@ -323,28 +323,28 @@ Checkpoint& Checkpoint::add_part(std::string_view name, std::unique_ptr<Part> pa
 }
 
 Checkpoint& Checkpoint::add(std::string_view name, const Module& module) {
-  return add_part(name, std::make_unique<Parts::OfModule>(module));
+  return add_part(name, make_handle<Parts::OfModule>(module));
 }
 Checkpoint& Checkpoint::add(std::string_view name, optim::Optimizer& optimizer) {
-  return add_part(name, std::make_unique<Parts::OfOptimizer>(optimizer));
+  return add_part(name, make_handle<Parts::OfOptimizer>(optimizer));
 }
 Checkpoint& Checkpoint::add(std::string_view name, optim::Schedule& schedule) {
-  return add_part(name, std::make_unique<Parts::OfSchedule>(schedule));
+  return add_part(name, make_handle<Parts::OfSchedule>(schedule));
 }
 Checkpoint& Checkpoint::add(std::string_view name, const Generator& generator) {
-  return add_part(name, std::make_unique<Parts::OfGenerator>(generator));
+  return add_part(name, make_handle<Parts::OfGenerator>(generator));
 }
 Checkpoint& Checkpoint::add(std::string_view name, datasets::Loader& loader) {
   if (impl_->loader) throw_logic("checkpoint: there must be one loader, whose position is the run's; got a second one");
-  add_part(name, std::make_unique<Parts::OfLoader>(loader));
+  add_part(name, make_handle<Parts::OfLoader>(loader));
   impl_->loader = &loader;
   return *this;
 }
 Checkpoint& Checkpoint::add(std::string_view name, double& number) {
-  return add_part(name, std::make_unique<Parts::OfNumber<double>>(number));
+  return add_part(name, make_handle<Parts::OfNumber<double>>(number));
 }
 Checkpoint& Checkpoint::add(std::string_view name, Index& number) {
-  return add_part(name, std::make_unique<Parts::OfNumber<Index>>(number));
+  return add_part(name, make_handle<Parts::OfNumber<Index>>(number));
 }
 
 bool Checkpoint::save(const Position& position, std::optional<double> value) {

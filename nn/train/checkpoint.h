@@ -1,12 +1,12 @@
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <tapestry/autograd/memory/handle.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/datasets/loader.h>
 #include <tapestry/nn/module.h>
@@ -74,7 +74,7 @@ class Checkpoint {
   Checkpoint& add(std::string_view name, Index& number);
   template <Stateful T>
   Checkpoint& add(std::string_view name, T& piece) {
-    return add_part(name, std::make_unique<StatefulPart<T>>(piece));
+    return add_part(name, make_handle<StatefulPart<T>>(piece));
   }
 
   /// Writes the files; true when `value` is the best so far (NaN never is). The end of an epoch is the start of the
@@ -143,9 +143,9 @@ class Checkpoint {
     }
     return {};
   }
-  Checkpoint& add_part(std::string_view name, std::unique_ptr<Part> part);
+  Checkpoint& add_part(std::string_view name, Handle<Part> part);
 
-  std::unique_ptr<Impl> impl_;
+  Handle<Impl> impl_;
 };
 
 /// Copies the weights in a file of a Checkpoint into a model, whichever of its files it is. Throws FileError as load()

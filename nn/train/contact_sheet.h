@@ -50,7 +50,7 @@ class ContactSheet {
   /// The sheet, with pictures and class names from the data set that was tested. Throws std::out_of_range when a number
   /// is none of it.
   [[nodiscard]] Tensor draw(const std::string& title, const datasets::LabelledImages& images) const;
-  /// The same as a PNG file. Throws DataError when it cannot be written.
+  /// The same as a PNG file. Throws FileError when it cannot be written.
   void write(const std::string& path, const std::string& title, const datasets::LabelledImages& images) const;
 
  private:

@@ -20,7 +20,7 @@ struct Interrupt::Handlers {
   }, terminate{};
 };
 
-Interrupt::Interrupt() : before_(std::make_unique<Handlers>()) {
+Interrupt::Interrupt() : before_(make_handle<Handlers>()) {
   noted_signal = 0;
   struct sigaction action {};
   action.sa_handler = note;

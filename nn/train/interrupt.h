@@ -1,7 +1,6 @@
 #pragma once
 
-#include <memory>
-
+#include <tapestry/autograd/memory/handle.h>
 #include <tapestry/nn/train/state.h>
 
 namespace tapestry::nn::train {
@@ -29,7 +28,7 @@ class Interrupt {
 
  private:
   struct Handlers;
-  std::unique_ptr<Handlers> before_;
+  Handle<Handlers> before_;
 };
 
 }  // namespace tapestry::nn::train

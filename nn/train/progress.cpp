@@ -137,7 +137,7 @@ struct Progress::Impl {
   bool drawn = false;  // there is a bar to wipe off
 };
 
-Progress::Progress(const ProgressOptions& options) : impl_(std::make_unique<Impl>(options)) {}
+Progress::Progress(const ProgressOptions& options) : impl_(make_handle<Impl>(options)) {}
 
 Progress::~Progress() { impl_->wipe(); }
 

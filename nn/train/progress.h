@@ -1,10 +1,10 @@
 #pragma once
 
 #include <cstdio>
-#include <memory>
 #include <string>
 #include <string_view>
 
+#include <tapestry/autograd/memory/handle.h>
 #include <tapestry/nn/train/metrics.h>
 
 namespace tapestry::nn::train {
@@ -53,7 +53,7 @@ class Progress {
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  Handle<Impl> impl_;
 };
 
 /// "1:02" or "2:05:09" for a number of seconds, rounded to whole ones.

@@ -5,8 +5,6 @@
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/ops/cast.h>
-#include <tapestry/ops/kernels/simd/bf16.h>
-#include <tapestry/ops/precision.h>
 
 namespace tapestry {
 
@@ -20,6 +18,19 @@ void check_any_float(const char* op, const Tensor& x) {
   if (!is_float(x.dtype())) {
     throw_invalid("{}: the dtype must be f32, f64 or bf16; got {}, convert it with to(x, f32)", op, x.dtype());
   }
+}
+
+void check_arithmetic(const char* op, Dtype dtype) {
+  if (dtype == boolean) throw_invalid("{}: the dtype must be f32, f64, bf16 or an integer; got {}", op, dtype);
+}
+
+void check_bool(const char* op, const Tensor& x) {
+  if (x.dtype() != boolean) throw_invalid("{}: the dtype must be bool; got {}", op, x.dtype());
+}
+
+void check_image(const char* op, const Shape& shape) {
+  if (shape.rank() == 4) return;
+  throw_invalid("{}: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", op, shape);
 }
 
 void check_same_dtype(const char* op, const Tensor& a, const Tensor& b) {
@@ -41,10 +52,6 @@ bool is_f32_or_bf16(const Tensor& a, const Tensor& b, const Tensor& c) noexcept 
 bool has_bf16(const Tensor& a, const Tensor& b) noexcept { return a.dtype() == bf16 || b.dtype() == bf16; }
 
 Tensor widened(const Tensor& x) { return x.dtype() == bf16 ? to(x, f32) : x; }
-
-bool multiplies_f32_as_bf16() noexcept {
-  return float32_matmul_precision() == MatmulPrecision::medium && kernels::has_bf16_products();
-}
 
 template <class T>
 T number_as(const char* op, const Operand& operand) {

@@ -12,6 +12,15 @@ void check_float(const char* op, const Tensor& x);
 /// x is f32, f64 or bf16.
 void check_any_float(const char* op, const Tensor& x);
 
+/// The dtype is any but bool.
+void check_arithmetic(const char* op, Dtype dtype);
+
+/// x is bool.
+void check_bool(const char* op, const Tensor& x);
+
+/// The shape is [N, H, W, C].
+void check_image(const char* op, const Shape& shape);
+
 /// Both have the same dtype.
 void check_same_dtype(const char* op, const Tensor& a, const Tensor& b);
 
@@ -26,9 +35,6 @@ void check_shape(const char* op, const char* what, const Tensor& x, const Shape&
 
 /// x, or x in f32 if it is bf16: for ops that compute in f32 and give f32.
 [[nodiscard]] Tensor widened(const Tensor& x);
-
-/// Whether products of f32 tensors shall run on bf16 ones: the precision allows it and the CPU has them.
-[[nodiscard]] bool multiplies_f32_as_bf16() noexcept;
 
 /// The number as an element of dtype: an integer dtype refuses fractions and what it cannot hold.
 template <class T>

@@ -2,11 +2,12 @@
 // columns; the sums of the repeats are merged at the end.
 #include <tapestry/ops/kernels/batch_norm.h>
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/batch_norm_loops.h>
 #include <tapestry/ops/kernels/elementwise.h>
 #include <tapestry/ops/kernels/simd/bf16.h>
 #include <tapestry/ops/kernels/simd/prefetch.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
+#include <tapestry/ops/kernels/tuning.h>
 
 #include <algorithm>
 #include <type_traits>
@@ -14,10 +15,6 @@
 namespace tapestry::kernels {
 
 namespace {
-
-// Elements that are added up in T before the sum goes on in double: small enough to stay in the first two cache levels
-// between the pass for the mean and the one for the deviations.
-constexpr Index kBlock = 8 * 1024;
 
 /// The loops for what is stored as T.
 template <class T>
@@ -67,8 +64,6 @@ class Staged {
   Index n_;
 };
 
-constexpr Index kGrain = 64 * 1024;  // elements of a group of rows: one task, one set of partial sums
-
 /// How [rows, channels] is cut, by the sizes alone.
 struct Plan {
   Index channels;
@@ -86,8 +81,8 @@ struct Plan {
     width = repeat * channels;
     wide_rows = rows / repeat;
     rest = (rows - wide_rows * repeat) * channels;
-    block = std::max<Index>(16, kBlock / width);
-    group = block * std::max<Index>(1, kGrain / (block * width));
+    block = std::max<Index>(16, tuning::kNormBlock / width);
+    group = block * std::max<Index>(1, tuning::kNormGrain / (block * width));
     groups = (wide_rows + group - 1) / group;
   }
 
@@ -307,14 +302,19 @@ void channel_gradient(const T* x, const T* dy, Index rows, Index channels, const
 }
 
 template <class T>
-void channel_scale(const T* dy, Index rows, Index channels, const ComputeType<T>* scale, T* dx) {
+void channel_scale(const T* x, const T* dy, Index rows, Index channels, const ComputeType<T>* mean,
+                   const ReluMask<T>& mask, const ComputeType<T>* scale, T* dx) {
   if (rows * channels == 0) return;
   const Plan plan(rows, channels);
-  const Widened<ComputeType<T>> scales(plan, scale);
+  const Widened<ComputeType<T>> means(plan, mean), scales(plan, scale);
+  const WidenedMask<T> masks(plan, mask);
   plan.for_pieces<T>([&](Index at, Index count, Index width) {
-    const Staged<T> from(dy + at, count * width);
+    const Staged<T> from(x != nullptr ? x + at : nullptr, count * width), gradient(dy + at, count * width);
     const auto to = Staged<T>::written(count * width);
-    loops<T>().scale(from.data(), count, width, scales.data(), to.room(dx + at));
+    masks.with(at, count * width, [&](const auto& of_piece) {
+      loops<T>().scale(from.data(), gradient.data(), count, width, means.data(), of_piece, scales.data(),
+                       to.room(dx + at));
+    });
     to.store(dx + at);
   });
 }
@@ -333,8 +333,10 @@ template void channel_gradient(const float*, const float*, Index, Index, const f
                                const float*, const float*, const float*, float*);
 template void channel_gradient(const double*, const double*, Index, Index, const double*, const ReluMask<double>&,
                                const double*, const double*, const double*, double*);
-template void channel_scale(const float*, Index, Index, const float*, float*);
-template void channel_scale(const double*, Index, Index, const double*, double*);
+template void channel_scale(const float*, const float*, Index, Index, const float*, const ReluMask<float>&,
+                            const float*, float*);
+template void channel_scale(const double*, const double*, Index, Index, const double*, const ReluMask<double>&,
+                            const double*, double*);
 template void channel_moments(const BFloat16*, Index, Index, double*, double*);
 template void channel_affine(const BFloat16*, Index, Index, const float*, const float*, const float*, const BFloat16*,
                              bool, BFloat16*);
@@ -342,6 +344,7 @@ template void channel_gradient_sums(const BFloat16*, const BFloat16*, Index, Ind
                                     const ReluMask<BFloat16>&, double*, double*);
 template void channel_gradient(const BFloat16*, const BFloat16*, Index, Index, const float*, const ReluMask<BFloat16>&,
                                const float*, const float*, const float*, BFloat16*);
-template void channel_scale(const BFloat16*, Index, Index, const float*, BFloat16*);
+template void channel_scale(const BFloat16*, const BFloat16*, Index, Index, const float*, const ReluMask<BFloat16>&,
+                            const float*, BFloat16*);
 
 }  // namespace tapestry::kernels

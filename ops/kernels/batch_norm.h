@@ -25,7 +25,7 @@ struct ReluMask {
   const T* y = nullptr;                   ///< v, or
   const ComputeType<T>* scale = nullptr;  ///< v = (x - mean[c]) * scale[c] + shift[c], both null without a relu
   const ComputeType<T>* shift = nullptr;
-  T* masked = nullptr;  ///< where to write the gradient behind the relu; only with y
+  T* masked = nullptr;  ///< where channel_gradient_sums writes the gradient behind the relu; only with y
 };
 
 /// sum_dy[c] = sum of dy, sum_dy_x[c] = sum of dy (x - mean[c]), dy being masked first.
@@ -33,14 +33,15 @@ template <class T>
 void channel_gradient_sums(const T* x, const T* dy, Index rows, Index channels, const ComputeType<T>* mean,
                            const ReluMask<T>& mask, double* sum_dy, double* sum_dy_x);
 
-/// dx = scale[c] * (dy - offset[c] - (x - mean[c]) * slope[c]), dy being masked first, unless by y.
+/// dx = scale[c] * (dy - offset[c] - (x - mean[c]) * slope[c]), dy being masked first.
 template <class T>
 void channel_gradient(const T* x, const T* dy, Index rows, Index channels, const ComputeType<T>* mean,
                       const ReluMask<T>& mask, const ComputeType<T>* scale, const ComputeType<T>* offset,
                       const ComputeType<T>* slope, T* dx);
 
-/// dx = scale[c] * dy.
+/// dx = scale[c] * dy, dy being masked first. x and mean are for a mask that is computed from them, else null.
 template <class T>
-void channel_scale(const T* dy, Index rows, Index channels, const ComputeType<T>* scale, T* dx);
+void channel_scale(const T* x, const T* dy, Index rows, Index channels, const ComputeType<T>* mean,
+                   const ReluMask<T>& mask, const ComputeType<T>* scale, T* dx);
 
 }  // namespace tapestry::kernels

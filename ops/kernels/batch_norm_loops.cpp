@@ -173,10 +173,14 @@ void gradient(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, Index rows, Ind
 }
 
 template <class T>
-void scale_rows(const T* HWY_RESTRICT dy, Index rows, Index width, const T* HWY_RESTRICT scale, T* HWY_RESTRICT dx) {
-  for (Index r = 0; r < rows; ++r, dy += width, dx += width) {
-    for (Index w = 0; w < width; ++w) dx[w] = scale[w] * dy[w];
-  }
+void scale_rows(const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy, Index rows, Index width, const T* HWY_RESTRICT mean,
+                const ReluMask<T>& mask, const T* HWY_RESTRICT scale, T* HWY_RESTRICT dx) {
+  with_mask(x, dy, mean, mask, [=](const auto& g) HWY_ATTR {
+    for (Index r = 0; r < rows; ++r) {
+      const Index at = r * width;
+      for (Index w = 0; w < width; ++w) dx[at + w] = scale[w] * g(at + w, w);
+    }
+  });
 }
 
 template <class T>

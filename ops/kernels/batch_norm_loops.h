@@ -17,7 +17,8 @@ struct BatchNormLoops {
                  bool relu, T* y);
   void (*gradient)(const T* x, const T* dy, Index rows, Index width, const T* mean, const ReluMask<T>& mask,
                    const T* scale, const T* offset, const T* slope, T* dx);
-  void (*scale)(const T* dy, Index rows, Index width, const T* scale, T* dx);
+  void (*scale)(const T* x, const T* dy, Index rows, Index width, const T* mean, const ReluMask<T>& mask,
+                const T* scale, T* dx);
 };
 
 /// Those of the instruction set in use. T is float or double.

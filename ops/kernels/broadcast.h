@@ -1,8 +1,8 @@
 #pragma once
 
-#include <tapestry/autograd/base/parallel.h>
-
 #include <array>
+
+#include <tapestry/autograd/base/parallel.h>
 
 namespace tapestry::kernels {
 

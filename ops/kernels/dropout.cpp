@@ -4,13 +4,14 @@
 #define HWY_TARGET_INCLUDE "tapestry/ops/kernels/dropout.cpp"
 #include <hwy/foreach_target.h>
 
-#include <tapestry/ops/kernels/row_sums-inl.h>
+#include <tapestry/ops/kernels/simd/vectors-inl.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
 
 #include <tapestry/ops/kernels/dropout.h>
+#include <tapestry/ops/kernels/tuning.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace tapestry::kernels {
@@ -55,8 +56,6 @@ HWY_EXPORT(masked_scale_f64);
 
 namespace {
 
-constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
-
 template <class T>
 void run(const T* x, const bool* mask, Index n, T scale, T* y) {
   if constexpr (std::is_same_v<T, double>) HWY_DYNAMIC_DISPATCH(masked_scale_f64)(x, mask, n, scale, y);
@@ -68,11 +67,11 @@ void run(const T* x, const bool* mask, Index n, T scale, T* y) {
 template <class T>
 void masked_scale(const T* x, const bool* mask, Index outer, Index repeat, Index inner, T scale, T* y) {
   if (outer * repeat == 1) {
-    parallel_for(inner, kGrain,
+    parallel_for(inner, tuning::kGrain,
                  [&](Index begin, Index end) { run(x + begin, mask + begin, end - begin, scale, y + begin); });
     return;
   }
-  parallel_for(outer * repeat, std::max<Index>(1, kGrain / std::max<Index>(1, inner)), [&](Index begin, Index end) {
+  parallel_for(outer * repeat, tuning::rows_per_task(inner), [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) run(x + i * inner, mask + i / repeat * inner, inner, scale, y + i * inner);
   });
 }

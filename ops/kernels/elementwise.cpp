@@ -17,6 +17,7 @@
 #include <type_traits>
 
 #include <tapestry/ops/kernels/elementwise.h>
+#include <tapestry/ops/kernels/tuning.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace tapestry::kernels {
@@ -146,6 +147,24 @@ HWY_INLINE T gelu_of(T x) {
   return x * T(0.5) * (T(1) + std::erf(x * static_cast<T>(std::numbers::sqrt2 / 2)));
 }
 
+/// As in Python: from the exact remainder, since u / v may round up to the next whole number.
+template <class T>
+HWY_INLINE T floor_divide(T u, T v) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (v == 0) return u / v;
+    const T rest = std::fmod(u, v), towards_zero = (u - rest) / v;
+    const T quotient = rest != 0 && (rest < 0) != (v < 0) ? towards_zero - 1 : towards_zero;
+    if (quotient == 0) return std::copysign(T{0}, u / v);
+    const T below = std::floor(quotient);
+    return quotient - below > T(0.5) ? below + 1 : below;  // the quotient itself has been rounded
+  } else if constexpr (std::is_signed_v<T>) {
+    if (v == -1) return static_cast<T>(std::uint64_t{0} - static_cast<std::uint64_t>(u));  // the least one wraps around
+    return static_cast<T>(u / v - (u % v != 0 && (u < 0) != (v < 0) ? 1 : 0));
+  } else {
+    return static_cast<T>(u / v);
+  }
+}
+
 template <class T>
 void unary_float(Unary op, const T* x, T* y, Index n) {
   switch (op) {
@@ -200,8 +219,27 @@ void unary_integer(Unary op, const T* x, T* y, Index n) {
       return map(x, y, n, [](T v) HWY_ATTR {
         return static_cast<T>(static_cast<std::uint64_t>(v) * static_cast<std::uint64_t>(v));
       });
-    default: return;
+    case Unary::sqrt:
+    case Unary::rsqrt:
+    case Unary::reciprocal:
+    case Unary::exp:
+    case Unary::expm1:
+    case Unary::log:
+    case Unary::log1p:
+    case Unary::sin:
+    case Unary::cos:
+    case Unary::tanh:
+    case Unary::sigmoid:
+    case Unary::erf:
+    case Unary::floor:
+    case Unary::ceil:
+    case Unary::round:
+    case Unary::relu:
+    case Unary::silu:
+    case Unary::gelu:
+    case Unary::gelu_tanh: break;  // ops refuse integers before they come here
   }
+  HWY_ABORT("no loop over integers for unary operation %d", static_cast<int>(op));
 }
 
 template <class T>
@@ -298,7 +336,7 @@ void binary_float(Binary op, const Broadcast& p, Index begin, Index end, const T
           return u * (T(0.5) * (T{1} + std::erf(v * static_cast<T>(std::numbers::sqrt2 / 2))) + v * phi(v));
         });
       }
-    case Binary::floor_divide: return;
+    case Binary::floor_divide: return run([](T u, T v) HWY_ATTR { return floor_divide(u, v); });
   }
 }
 
@@ -315,8 +353,17 @@ void binary_integer(Binary op, const Broadcast& p, Index begin, Index end, const
       return run([](T u, T v) HWY_ATTR { return static_cast<T>(static_cast<U>(u) * static_cast<U>(v)); });
     case Binary::maximum: return run([](T u, T v) HWY_ATTR { return u < v ? v : u; });
     case Binary::minimum: return run([](T u, T v) HWY_ATTR { return v < u ? v : u; });
-    default: return;
+    case Binary::floor_divide: return run([](T u, T v) HWY_ATTR { return floor_divide(u, v); });
+    case Binary::div:
+    case Binary::relu_grad:
+    case Binary::abs_grad:
+    case Binary::sqrt_grad:
+    case Binary::tanh_grad:
+    case Binary::sigmoid_grad:
+    case Binary::silu_grad:
+    case Binary::gelu_grad: break;  // ops refuse integers before they come here
   }
+  HWY_ABORT("no loop over integers for binary operation %d", static_cast<int>(op));
 }
 
 template <class T>
@@ -383,8 +430,6 @@ HWY_EXPORT(select_u16);
 HWY_EXPORT(select_u32);
 HWY_EXPORT(select_u64);
 
-constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
-
 template <class T>
 constexpr int type_index = std::is_same_v<T, float>          ? 0
                            : std::is_same_v<T, double>       ? 1
@@ -402,20 +447,19 @@ const ElementwiseTable<T>& table() {
 template <class F>
 void for_broadcast(const Broadcast& p, const F& f) {
   const Index total = p.rows * p.length;
-  if (total <= kGrain) {
+  if (total <= tuning::kGrain) {
     if (total > 0) f(p, Index{0}, p.rows, Index{0});
     return;
   }
   if (p.rows == 1) {
-    parallel_for(p.length, kGrain, [&](Index begin, Index end) {
+    parallel_for(p.length, tuning::kGrain, [&](Index begin, Index end) {
       Broadcast piece = p;
       piece.length = end - begin;
       f(piece, Index{0}, Index{1}, begin);
     });
     return;
   }
-  parallel_for(p.rows, std::max<Index>(1, kGrain / p.length),
-               [&](Index begin, Index end) { f(p, begin, end, Index{0}); });
+  parallel_for(p.rows, tuning::rows_per_task(p.length), [&](Index begin, Index end) { f(p, begin, end, Index{0}); });
 }
 
 }  // namespace
@@ -423,13 +467,14 @@ void for_broadcast(const Broadcast& p, const F& f) {
 template <class T>
 void unary(Unary op, const T* x, T* y, Index n) {
   const auto kernel = table<T>().unary;
-  parallel_for(n, kGrain, [=](Index begin, Index end) { kernel(op, x + begin, y + begin, end - begin); });
+  parallel_for(n, tuning::kGrain, [=](Index begin, Index end) { kernel(op, x + begin, y + begin, end - begin); });
 }
 
 template <class T>
 void with_number(WithNumber op, const T* x, T number, T* y, Index n) {
   const auto kernel = table<T>().with_number;
-  parallel_for(n, kGrain, [=](Index begin, Index end) { kernel(op, x + begin, number, y + begin, end - begin); });
+  parallel_for(n, tuning::kGrain,
+               [=](Index begin, Index end) { kernel(op, x + begin, number, y + begin, end - begin); });
 }
 
 template <class T>
@@ -451,7 +496,7 @@ void compare(Compare op, const Broadcast& broadcast, const T* a, const T* b, boo
 template <class T>
 void select(const bool* condition, const T* a, Index a_step, const T* b, Index b_step, T* y, Index n) {
   const auto* chosen = reinterpret_cast<const std::uint8_t*>(condition);
-  parallel_for(n, kGrain, [=](Index begin, Index end) {
+  parallel_for(n, tuning::kGrain, [=](Index begin, Index end) {
     const T* u = a + begin * a_step;
     const T* v = b + begin * b_step;
     const Index count = end - begin;

@@ -54,17 +54,18 @@ enum class Binary {
   div,
   maximum,
   minimum,
+  floor_divide,  ///< towards minus infinity; an integer b must not be 0
   relu_grad,     ///< b > 0 or b is NaN ? a : 0            b: input or output of relu
   abs_grad,      ///< a sign(b)
   sqrt_grad,     ///< a / (2 b)                            b: output of sqrt
   tanh_grad,     ///< a (1 - b^2)                          b: output of tanh
   sigmoid_grad,  ///< a b (1 - b)                          b: output of sigmoid
   silu_grad,     ///< a s (1 + b (1 - s)), s = sigmoid(b)  b: input of silu
-  gelu_grad,     ///< a (Phi(b) + b phi(b))                b: input of gelu
-  floor_divide   ///< integers only; b != 0
+  gelu_grad      ///< a (Phi(b) + b phi(b))                b: input of gelu
 };
 
-/// y = op(a, b) over the rows of a broadcast. T is float, double or BFloat16; up to `minimum` also an integer type.
+/// y = op(a, b) over the rows of a broadcast. T is float, double or BFloat16; up to `floor_divide` but for `div` also
+/// an integer type.
 template <class T>
 void binary(Binary op, const Broadcast& broadcast, const T* a, const T* b, T* y);
 

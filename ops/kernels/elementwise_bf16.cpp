@@ -1,20 +1,21 @@
 // Elementwise loops over bfloat16: piece by piece through the loops of float, in buffers that stay in L1.
 #include <tapestry/ops/kernels/elementwise.h>
-#include <tapestry/ops/kernels/simd/bf16.h>
 
 #include <algorithm>
+
+#include <tapestry/ops/kernels/simd/bf16.h>
+#include <tapestry/ops/kernels/tuning.h>
 
 namespace tapestry::kernels {
 namespace {
 
-constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
-constexpr Index kPiece = 2048;       // elements: three buffers of 8 KiB
+using tuning::kBf16Piece;
 
 /// f(first element, elements) for all pieces of [0, n), in parallel.
 template <class F>
 void for_pieces(Index n, const F& f) {
-  parallel_for(n, kGrain, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; i += kPiece) f(i, std::min(kPiece, end - i));
+  parallel_for(n, tuning::kGrain, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; i += kBf16Piece) f(i, std::min(kBf16Piece, end - i));
   });
 }
 
@@ -22,7 +23,7 @@ void for_pieces(Index n, const F& f) {
 template <class F>
 void map(const BFloat16* x, BFloat16* y, Index n, const F& f) {
   for_pieces(n, [&](Index at, Index count) {
-    alignas(64) float u[kPiece], v[kPiece];
+    alignas(64) float u[kBf16Piece], v[kBf16Piece];
     const Bf16Loops& loops = bf16_loops();
     loops.widen(x + at, u, count);
     f(u, v, count);
@@ -44,10 +45,10 @@ void for_runs(const Broadcast& p, const F& f) {
     for_pieces(p.length, [&](Index at, Index count) { f(at * p.a_step, at * p.b_step, at, count); });
     return;
   }
-  parallel_for(p.rows, std::max<Index>(1, kGrain / std::max<Index>(1, p.length)), [&](Index begin, Index end) {
+  parallel_for(p.rows, tuning::rows_per_task(p.length), [&](Index begin, Index end) {
     p.for_rows(begin, end, [&](Index a, Index b, Index y) {
-      for (Index at = 0; at < p.length; at += kPiece)
-        f(a + at * p.a_step, b + at * p.b_step, y + at, std::min(kPiece, p.length - at));
+      for (Index at = 0; at < p.length; at += kBf16Piece)
+        f(a + at * p.a_step, b + at * p.b_step, y + at, std::min(kBf16Piece, p.length - at));
     });
   });
 }
@@ -68,7 +69,7 @@ void with_number(WithNumber op, const BFloat16* x, float number, BFloat16* y, In
 template <>
 void binary(Binary op, const Broadcast& broadcast, const BFloat16* a, const BFloat16* b, BFloat16* y) {
   for_runs(broadcast, [&](Index at_a, Index at_b, Index at_y, Index count) {
-    alignas(64) float u[kPiece], v[kPiece], w[kPiece];
+    alignas(64) float u[kBf16Piece], v[kBf16Piece], w[kBf16Piece];
     widen_run(a + at_a, broadcast.a_step, count, u);
     widen_run(b + at_b, broadcast.b_step, count, v);
     binary(op, Broadcast(count, broadcast.a_step, broadcast.b_step), u, v, w);
@@ -79,7 +80,7 @@ void binary(Binary op, const Broadcast& broadcast, const BFloat16* a, const BFlo
 template <>
 void compare(Compare op, const Broadcast& broadcast, const BFloat16* a, const BFloat16* b, bool* y) {
   for_runs(broadcast, [&](Index at_a, Index at_b, Index at_y, Index count) {
-    alignas(64) float u[kPiece], v[kPiece];
+    alignas(64) float u[kBf16Piece], v[kBf16Piece];
     widen_run(a + at_a, broadcast.a_step, count, u);
     widen_run(b + at_b, broadcast.b_step, count, v);
     compare(op, Broadcast(count, broadcast.a_step, broadcast.b_step), u, v, y + at_y);

@@ -1,16 +1,18 @@
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/simd/targets.h>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tapestry/ops/kernels/layer_norm.cpp"
 #include <hwy/foreach_target.h>
 
-#include <tapestry/ops/kernels/row_sums-inl.h>
+#include <tapestry/ops/kernels/simd/vectors-inl.h>
 
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
 
 #include <tapestry/ops/kernels/layer_norm.h>
+#include <tapestry/ops/kernels/tuning.h>
 
 #ifndef TAPESTRY_LAYER_NORM_ONCE
 #define TAPESTRY_LAYER_NORM_ONCE
@@ -111,7 +113,6 @@ const void* layer_norm_table(bool is_double) {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <tapestry/ops/kernels/simd/scratch.h>
 
 namespace tapestry::kernels {
 
@@ -124,15 +125,14 @@ const LayerNormTable<T>& table() {
   return *static_cast<const LayerNormTable<T>*>(HWY_DYNAMIC_DISPATCH(layer_norm_table)(std::is_same_v<T, double>));
 }
 
-constexpr Index kGrain = 32 * 1024;  // elements of a task
-constexpr Index kBlock = 64;         // rows that are added up in T before the sum goes on in double
+using tuning::kLayerNormBlock;
 
 }  // namespace
 
 template <class T>
 void layer_norm(const T* x, Index rows, Index n, const T* weight, const T* bias, double eps, T* y, T* mean, T* rstd) {
   if (n == 0) return;
-  parallel_for(rows, std::max<Index>(1, kGrain / n), [&](Index begin, Index end) {
+  parallel_for(rows, tuning::rows_per_task(n), [&](Index begin, Index end) {
     table<T>().forward(x + begin * n, end - begin, n, weight, bias, eps, y + begin * n, mean + begin, rstd + begin);
   });
 }
@@ -141,7 +141,7 @@ template <class T>
 void layer_norm_gradient(const T* x, const T* dy, Index rows, Index n, const T* weight, const T* mean, const T* rstd,
                          T* dx, T* dweight, T* dbias) {
   if (n == 0) return;
-  const Index group = std::max(kBlock, kGrain / n);
+  const Index group = std::max(kLayerNormBlock, tuning::kGrain / n);
   const Index groups = (rows + group - 1) / group;
   const Scratch<double> partial(dweight ? groups * 2 * n : 0);  // [groups] x (dweight [n], dbias [n])
   std::fill_n(partial.data(), dweight ? groups * 2 * n : 0, 0.0);
@@ -149,8 +149,8 @@ void layer_norm_gradient(const T* x, const T* dy, Index rows, Index n, const T* 
     const Scratch<T> sums(2 * n);
     for (Index i = first; i < last; ++i) {
       const Index end = std::min(rows, (i + 1) * group);
-      for (Index row = i * group; row < end; row += kBlock) {
-        const Index count = std::min(kBlock, end - row);
+      for (Index row = i * group; row < end; row += kLayerNormBlock) {
+        const Index count = std::min(kLayerNormBlock, end - row);
         const T* const block_x = x + row * n;
         const T* const block_dy = dy + row * n;
         if (dx) table<T>().input_gradient(block_x, block_dy, count, n, weight, mean + row, rstd + row, dx + row * n);

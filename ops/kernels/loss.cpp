@@ -4,13 +4,14 @@
 #define HWY_TARGET_INCLUDE "tapestry/ops/kernels/loss.cpp"
 #include <hwy/foreach_target.h>
 
-#include <tapestry/ops/kernels/row_sums-inl.h>
+#include <tapestry/ops/kernels/simd/vectors-inl.h>
 
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
 
 #include <tapestry/ops/kernels/loss.h>
+#include <tapestry/ops/kernels/tuning.h>
 
 #ifndef TAPESTRY_LOSS_ONCE
 #define TAPESTRY_LOSS_ONCE
@@ -86,8 +87,6 @@ const LossTable<T>& table() {
   return *static_cast<const LossTable<T>*>(HWY_DYNAMIC_DISPATCH(loss_table)(std::is_same_v<T, double>));
 }
 
-constexpr Index kGrain = 16 * 1024;  // elements of a task; each costs an exponential
-
 /// The target of one row.
 template <class T>
 class Row {
@@ -128,7 +127,7 @@ class Row {
 /// f(row) for all rows, in parallel.
 template <class F>
 void for_rows(Index rows, Index classes, const F& f) {
-  parallel_for(rows, std::max<Index>(1, kGrain / std::max<Index>(1, classes)), [&](Index begin, Index end) {
+  parallel_for(rows, tuning::rows_per_task(classes, tuning::kCostlyGrain), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) f(row);
   });
 }

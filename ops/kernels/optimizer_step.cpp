@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include <tapestry/ops/kernels/optimizer_step.h>
+#include <tapestry/ops/kernels/tuning.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace tapestry::kernels {
@@ -69,27 +70,25 @@ HWY_EXPORT(sgd_f64);
 HWY_EXPORT(adam_f32);
 HWY_EXPORT(adam_f64);
 
-constexpr Index kGrain = 16 * 1024;  // elements: three to five streams each, so less than for one-stream loops
-
 }  // namespace
 
 template <>
 void sgd_step(const SgdStep<float>& s, float* p, const float* g, float* b, Index n) {
-  parallel_for(n, kGrain, [&](Index begin, Index end) {
+  parallel_for(n, tuning::kCostlyGrain, [&](Index begin, Index end) {
     HWY_DYNAMIC_DISPATCH(sgd_f32)(s, p + begin, g + begin, b ? b + begin : nullptr, end - begin);
   });
 }
 
 template <>
 void sgd_step(const SgdStep<double>& s, double* p, const double* g, double* b, Index n) {
-  parallel_for(n, kGrain, [&](Index begin, Index end) {
+  parallel_for(n, tuning::kCostlyGrain, [&](Index begin, Index end) {
     HWY_DYNAMIC_DISPATCH(sgd_f64)(s, p + begin, g + begin, b ? b + begin : nullptr, end - begin);
   });
 }
 
 template <>
 void adam_step(const AdamStep<float>& s, float* p, const float* g, float* m, float* v, float* max_v, Index n) {
-  parallel_for(n, kGrain, [&](Index begin, Index end) {
+  parallel_for(n, tuning::kCostlyGrain, [&](Index begin, Index end) {
     HWY_DYNAMIC_DISPATCH(adam_f32)
     (s, p + begin, g + begin, m + begin, v + begin, max_v ? max_v + begin : nullptr, end - begin);
   });
@@ -97,11 +96,46 @@ void adam_step(const AdamStep<float>& s, float* p, const float* g, float* m, flo
 
 template <>
 void adam_step(const AdamStep<double>& s, double* p, const double* g, double* m, double* v, double* max_v, Index n) {
-  parallel_for(n, kGrain, [&](Index begin, Index end) {
+  parallel_for(n, tuning::kCostlyGrain, [&](Index begin, Index end) {
     HWY_DYNAMIC_DISPATCH(adam_f64)
     (s, p + begin, g + begin, m + begin, v + begin, max_v ? max_v + begin : nullptr, end - begin);
   });
 }
+
+template <class T>
+double sum_of_squares(const T* x, Index n) {
+  const auto part = [x](Index begin, Index end) {
+    double lanes[8] = {};  // independent sums, so that additions need not wait for each other
+    Index i = begin;
+    for (; i + 8 <= end; i += 8) {
+      for (Index k = 0; k < 8; ++k) lanes[k] += static_cast<double>(x[i + k]) * static_cast<double>(x[i + k]);
+    }
+    for (; i < end; ++i) lanes[0] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+  };
+  return parallel_reduce(n, tuning::kGrain, 0.0, part, [](double a, double b) { return a + b; });
+}
+
+template <class T>
+void scale_in_place(T* x, T factor, Index n) {
+  parallel_for(n, tuning::kGrain, [=](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) x[i] = x[i] * factor;
+  });
+}
+
+template <class T>
+void clamp_in_place(T* x, T bound, Index n) {
+  parallel_for(n, tuning::kGrain, [=](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) x[i] = x[i] > bound ? bound : x[i] < -bound ? -bound : x[i];
+  });
+}
+
+template double sum_of_squares(const float*, Index);
+template double sum_of_squares(const double*, Index);
+template void scale_in_place(float*, float, Index);
+template void scale_in_place(double*, double, Index);
+template void clamp_in_place(float*, float, Index);
+template void clamp_in_place(double*, double, Index);
 
 }  // namespace tapestry::kernels
 #endif

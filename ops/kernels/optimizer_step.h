@@ -24,4 +24,16 @@ struct AdamStep {
 template <class T>
 void adam_step(const AdamStep<T>& step, T* parameter, const T* gradient, T* m, T* v, T* max_v, Index n);
 
+/// The sum of x[i]^2, in double.
+template <class T>
+[[nodiscard]] double sum_of_squares(const T* x, Index n);
+
+/// x[i] *= factor.
+template <class T>
+void scale_in_place(T* x, T factor, Index n);
+
+/// x[i] = bound where x[i] > bound, -bound where x[i] < -bound; bound >= 0.
+template <class T>
+void clamp_in_place(T* x, T bound, Index n);
+
 }  // namespace tapestry::kernels

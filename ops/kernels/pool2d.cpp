@@ -4,7 +4,7 @@
 #define HWY_TARGET_INCLUDE "tapestry/ops/kernels/pool2d.cpp"
 #include <hwy/foreach_target.h>
 
-#include <hwy/highway.h>
+#include <tapestry/ops/kernels/simd/vectors-inl.h>
 
 #include <algorithm>
 #include <limits>
@@ -12,6 +12,7 @@
 
 #include <tapestry/ops/kernels/pool2d.h>
 #include <tapestry/ops/kernels/simd/prefetch.h>
+#include <tapestry/ops/kernels/tuning.h>
 
 #ifndef TAPESTRY_POOL2D_ONCE
 #define TAPESTRY_POOL2D_ONCE
@@ -75,17 +76,6 @@ HWY_INLINE void store_taps(D /*tag*/, V numbers, Tap* tap) {
   }
 }
 
-/// f(tag, channel) for all channels, a vector at a time and one by one at the end.
-template <class T, class F>
-HWY_INLINE void for_channels(Index channels, const F& f) {
-  const hn::ScalableTag<T> d;
-  const hn::CappedTag<T, 1> single;
-  const auto lanes = static_cast<Index>(hn::Lanes(d));
-  Index c = 0;
-  for (; c + lanes <= channels; c += lanes) f(d, c);
-  for (; c < channels; ++c) f(single, c);
-}
-
 /// f(number of the tap, offset of its pixel in the image, in elements) over the taps of a window.
 template <class F>
 HWY_INLINE void for_taps(const Pool2dShape& s, Index row, Index column, const F& f) {
@@ -102,7 +92,7 @@ template <class T, class Tap>
 void max_row(const Pool2dShape& s, const T* image, Index row, T* y, Tap* tap) {
   for (Index column = 0; column < s.ow; ++column) {
     const Index first = s.rows[row].first * s.kernel_w + s.columns[column].first;
-    for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
+    for_vectors<T>(s.c, [&](auto d, Index c) HWY_ATTR {
       const Numbers<decltype(d)> numbers;
       using Number = hn::TFromD<Numbers<decltype(d)>>;
       auto best = hn::Set(d, -std::numeric_limits<T>::infinity());
@@ -131,7 +121,7 @@ HWY_INLINE V chosen(D d, V dy, N taps, Index number) {
 template <class T, class Tap>
 void max_add_row(const Pool2dShape& s, const T* dy, const Tap* tap, Index row, T* image) {
   for (Index column = 0; column < s.ow; ++column) {
-    for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
+    for_vectors<T>(s.c, [&](auto d, Index c) HWY_ATTR {
       const auto from = hn::LoadU(d, dy + column * s.c + c);
       const auto taps = load_taps(d, tap + column * s.c + c);
       for_taps(s, row, column, [&](Index number, Index pixel) HWY_ATTR {
@@ -166,7 +156,7 @@ template <class T, class Tap>
 void max_write_row(const Pool2dShape& s, const T* dy, const Tap* tap, Index row, T* image) {
   clear_gaps(s, row, image);
   for (Index column = 0; column < s.ow; ++column) {
-    for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
+    for_vectors<T>(s.c, [&](auto d, Index c) HWY_ATTR {
       const auto from = hn::LoadU(d, dy + column * s.c + c);
       const auto taps = load_taps(d, tap + column * s.c + c);
       for_taps(s, row, column, [&](Index number, Index pixel) HWY_ATTR {
@@ -179,7 +169,7 @@ void max_write_row(const Pool2dShape& s, const T* dy, const Tap* tap, Index row,
 template <class T, class Tap>
 void max_gather_row(const Pool2dShape& s, const T* image, const Tap* tap, Index row, T* y) {
   for (Index column = 0; column < s.ow; ++column) {
-    for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
+    for_vectors<T>(s.c, [&](auto d, Index c) HWY_ATTR {
       const Numbers<decltype(d)> numbers;
       const auto taps = load_taps(d, tap + column * s.c + c);
       auto out = hn::Zero(d);
@@ -236,7 +226,7 @@ template <class T>
 void avg_add_row(const Pool2dShape& s, const T* dy, Index row, T* image) {
   for (Index column = 0; column < s.ow; ++column) {
     const T count = divisor<T>(s, row, column);
-    for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
+    for_vectors<T>(s.c, [&](auto d, Index c) HWY_ATTR {
       const auto share = hn::Div(hn::LoadU(d, dy + column * s.c + c), hn::Set(d, count));
       for_taps(s, row, column, [&](Index, Index pixel) HWY_ATTR {
         T* to = image + pixel + c;
@@ -253,13 +243,13 @@ void avg_write_row(const Pool2dShape& s, const T* dy, Index row, T* image) {
     const T count = divisor<T>(s, row, column);
     // The first pixel of the window, which the others are copies of.
     T* const first = image + (s.rows[row].begin * s.w + s.columns[column].begin) * s.c;
-    for_channels<T>(s.c, [&](auto d, Index c) HWY_ATTR {
+    for_vectors<T>(s.c, [&](auto d, Index c) HWY_ATTR {
       hn::StoreU(hn::Div(hn::LoadU(d, dy + column * s.c + c), hn::Set(d, count)), d, first + c);
     });
     for_taps(s, row, column, [&](Index, Index pixel) HWY_ATTR {
       T* const to = image + pixel;
       if (to != first)
-        for_channels<T>(s.c, [=](auto d, Index c) HWY_ATTR { hn::StoreU(hn::LoadU(d, first + c), d, to + c); });
+        for_vectors<T>(s.c, [=](auto d, Index c) HWY_ATTR { hn::StoreU(hn::LoadU(d, first + c), d, to + c); });
     });
   }
 }
@@ -308,13 +298,11 @@ const AvgPool2dTable<T>& avg_loops() {
   return *static_cast<const AvgPool2dTable<T>*>(HWY_DYNAMIC_DISPATCH(avg_pool2d_table)(std::is_same_v<T, double>));
 }
 
-constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
-
 /// f(image, row) over all output rows, one after another within a task.
 template <class F>
 void for_rows(const Pool2dShape& s, const F& f) {
   const Index work = std::max(s.h * s.w, s.oh * s.ow) * s.c / std::max<Index>(1, s.oh);
-  parallel_for(s.n * s.oh, std::max<Index>(1, kGrain / std::max<Index>(1, work)), [&](Index begin, Index end) {
+  parallel_for(s.n * s.oh, tuning::rows_per_task(work), [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) f(i / s.oh, i % s.oh);
   });
 }
@@ -335,7 +323,7 @@ void spread(const Pool2dShape& s, T* dx, const Add& add, const Write& write) {
     for_rows(s, [&](Index image, Index row) { write(image, row, dx + image * size); });
     return;
   }
-  parallel_for(s.n, std::max<Index>(1, kGrain / std::max<Index>(1, size)), [&](Index begin, Index end) {
+  parallel_for(s.n, tuning::rows_per_task(size), [&](Index begin, Index end) {
     for (Index image = begin; image < end; ++image) {
       T* out = dx + image * size;
       Index cleared = 0;

@@ -9,9 +9,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
-#include <vector>
 
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/reduce.h>
+#include <tapestry/ops/kernels/tuning.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace tapestry::kernels {
@@ -141,13 +142,11 @@ void extreme_block(bool largest, const double* x, Index n, Index inner, double* 
   HWY_DYNAMIC_DISPATCH(extreme_f64)(largest, x, n, inner, y);
 }
 
-constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
-
 /// Contiguous sums: rows are shared out; a row longer than a chunk is cut, and the pieces added in order.
 template <class T>
 void reduce_contiguous(const T* x, Index outer, Index n, double factor, T* y) {
-  if (n <= kGrain) {
-    parallel_for(outer, std::max<Index>(1, kGrain / std::max<Index>(n, 1)), [=](Index begin, Index end) {
+  if (n <= tuning::kGrain) {
+    parallel_for(outer, tuning::rows_per_task(n), [=](Index begin, Index end) {
       for (Index o = begin; o < end; ++o) y[o] = static_cast<T>(factor * sum_run(x + o * n, n));
     });
     return;
@@ -155,7 +154,7 @@ void reduce_contiguous(const T* x, Index outer, Index n, double factor, T* y) {
   for (Index o = 0; o < outer; ++o) {
     const T* row = x + o * n;
     const double total = parallel_reduce(
-        n, kGrain, 0.0, [=](Index begin, Index end) { return sum_run(row + begin, end - begin); },
+        n, tuning::kGrain, 0.0, [=](Index begin, Index end) { return sum_run(row + begin, end - begin); },
         [](double a, double b) { return a + b; });
     y[o] = static_cast<T>(factor * total);
   }
@@ -165,9 +164,9 @@ void reduce_contiguous(const T* x, Index outer, Index n, double factor, T* y) {
 template <class T>
 void reduce_columns(const T* x, Index n, Index inner, double factor, T* y) {
   const auto width = static_cast<std::size_t>(inner);
-  const Index rows = std::max<Index>(1, kGrain / inner);
+  const Index rows = tuning::rows_per_task(inner);
   const Index chunks = (n + rows - 1) / rows;
-  std::vector<double> sums(width * static_cast<std::size_t>(std::max<Index>(chunks, 1)));
+  CountedVector<double> sums(width * static_cast<std::size_t>(std::max<Index>(chunks, 1)));
   parallel_for(n, rows, [&](Index begin, Index end) {
     sum_rows(x + begin * inner, end - begin, inner, sums.data() + (begin / rows) * inner);
   });
@@ -191,20 +190,20 @@ void reduce_sum(const T* x, Index outer, Index n, Index inner, double factor, T*
     reduce_columns(x, n, inner, factor, y);
     return;
   }
-  const Index grain = std::max<Index>(1, kGrain / std::max<Index>(1, n * inner));
+  const Index grain = tuning::rows_per_task(n * inner);
   parallel_for(outer, grain, [=](Index begin, Index end) {
-    std::vector<double> sums(static_cast<std::size_t>(inner));
+    const Scratch<double> sums(inner);
     for (Index o = begin; o < end; ++o) {
-      std::fill(sums.begin(), sums.end(), 0.0);
+      std::fill_n(sums.data(), inner, 0.0);
       sum_rows(x + o * n * inner, n, inner, sums.data());
-      for (Index j = 0; j < inner; ++j) y[o * inner + j] = static_cast<T>(factor * sums[static_cast<std::size_t>(j)]);
+      for (Index j = 0; j < inner; ++j) y[o * inner + j] = static_cast<T>(factor * sums[j]);
     }
   });
 }
 
 template <class T>
 void reduce_sum_integer(const T* x, Index outer, Index n, Index inner, std::int64_t* y) {
-  parallel_for(outer, std::max<Index>(1, kGrain / std::max<Index>(1, n * inner)), [=](Index begin, Index end) {
+  parallel_for(outer, tuning::rows_per_task(n * inner), [=](Index begin, Index end) {
     for (Index o = begin; o < end; ++o) {
       for (Index j = 0; j < inner; ++j) {
         std::uint64_t sum = 0;
@@ -219,15 +218,15 @@ void reduce_sum_integer(const T* x, Index outer, Index n, Index inner, std::int6
 /// Values alone, on vectors. One long run is cut into chunks, whose extremes are then compared.
 template <class T>
 void reduce_extreme_values(bool largest, const T* x, Index outer, Index n, Index inner, T* values) {
-  if (outer == 1 && inner == 1 && n > kGrain) {
-    std::vector<T> best(static_cast<std::size_t>((n + kGrain - 1) / kGrain));
-    parallel_for(n, kGrain, [&](Index begin, Index end) {
-      extreme_block(largest, x + begin, end - begin, 1, best.data() + begin / kGrain);
+  if (outer == 1 && inner == 1 && n > tuning::kGrain) {
+    CountedVector<T> best(static_cast<std::size_t>((n + tuning::kGrain - 1) / tuning::kGrain));
+    parallel_for(n, tuning::kGrain, [&](Index begin, Index end) {
+      extreme_block(largest, x + begin, end - begin, 1, best.data() + begin / tuning::kGrain);
     });
     extreme_block(largest, best.data(), static_cast<Index>(best.size()), 1, values);
     return;
   }
-  parallel_for(outer, std::max<Index>(1, kGrain / std::max<Index>(1, n * inner)), [=](Index begin, Index end) {
+  parallel_for(outer, tuning::rows_per_task(n * inner), [=](Index begin, Index end) {
     for (Index o = begin; o < end; ++o) extreme_block(largest, x + o * n * inner, n, inner, values + o * inner);
   });
 }
@@ -240,7 +239,7 @@ void reduce_extreme(bool largest, const T* x, Index outer, Index n, Index inner,
       return;
     }
   }
-  parallel_for(outer * inner, std::max<Index>(1, kGrain / std::max<Index>(1, n)), [=](Index begin, Index end) {
+  parallel_for(outer * inner, tuning::rows_per_task(n), [=](Index begin, Index end) {
     for (Index at = begin; at < end; ++at) {
       const T* column = x + (at / inner) * n * inner + at % inner;
       Index best = 0;

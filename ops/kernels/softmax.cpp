@@ -4,23 +4,24 @@
 #define HWY_TARGET_INCLUDE "tapestry/ops/kernels/softmax.cpp"
 #include <hwy/foreach_target.h>
 
-#include <tapestry/ops/kernels/row_sums-inl.h>
+#include <tapestry/ops/kernels/simd/vectors-inl.h>
 
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
 
 #include <tapestry/ops/kernels/softmax.h>
+#include <tapestry/ops/kernels/tuning.h>
 
 #ifndef TAPESTRY_SOFTMAX_ONCE
 #define TAPESTRY_SOFTMAX_ONCE
 namespace tapestry::kernels {
 namespace {
 
-constexpr Index kColumns = 128;  // of a strided piece: its maxima and sums lie on the stack
+using tuning::kSoftmaxColumns;
 
-/// One row (n contiguous elements), and up to kColumns columns of n elements that are `inner` apart. `log` selects
-/// log_softmax.
+/// One row (n contiguous elements), and up to kSoftmaxColumns columns of n elements that are `inner` apart. `log`
+/// selects log_softmax.
 template <class T>
 struct SoftmaxTable {
   void (*row)(bool log, const T* x, Index n, T* y);
@@ -60,7 +61,7 @@ void row(bool log, const T* x, Index n, T* y) {
 
 template <class T>
 void columns(bool log, const T* x, Index n, Index inner, Index count, T* y) {
-  T shift[kColumns], sum[kColumns];
+  T shift[kSoftmaxColumns], sum[kSoftmaxColumns];
   std::copy_n(x, count, shift);
   for (Index k = 1; k < n; ++k) {
     const T* const at = x + k * inner;
@@ -100,7 +101,7 @@ void row_gradient(bool log, const T* y, const T* dy, Index n, T* dx) {
 
 template <class T>
 void columns_gradient(bool log, const T* y, const T* dy, Index n, Index inner, Index count, T* dx) {
-  T sum[kColumns];
+  T sum[kSoftmaxColumns];
   std::fill_n(sum, count, T{0});
   for (Index k = 0; k < n; ++k) {
     for (Index i = 0; i < count; ++i) sum[i] += log ? dy[k * inner + i] : dy[k * inner + i] * y[k * inner + i];
@@ -146,25 +147,23 @@ const SoftmaxTable<T>& table() {
   return *static_cast<const SoftmaxTable<T>*>(HWY_DYNAMIC_DISPATCH(softmax_table)(std::is_same_v<T, double>));
 }
 
-constexpr Index kGrain = 16 * 1024;  // elements of a task; each costs an exponential
-
 /// of_row(offset) for every row when inner is 1; of_columns(offset, count) for pieces of neighbouring columns
 /// otherwise.
 template <class Row, class Columns>
 void for_slices(Index outer, Index n, Index inner, const Row& of_row, const Columns& of_columns) {
   if (outer * n * inner == 0) return;
   if (inner == 1) {
-    parallel_for(outer, std::max<Index>(1, kGrain / n), [&](Index begin, Index end) {
+    parallel_for(outer, tuning::rows_per_task(n, tuning::kCostlyGrain), [&](Index begin, Index end) {
       for (Index i = begin; i < end; ++i) of_row(i * n);
     });
     return;
   }
-  const Index pieces = (inner + kColumns - 1) / kColumns;
-  const Index grain = std::max<Index>(1, kGrain / (n * std::min(inner, kColumns)));
+  const Index pieces = (inner + kSoftmaxColumns - 1) / kSoftmaxColumns;
+  const Index grain = tuning::rows_per_task(n * std::min(inner, kSoftmaxColumns), tuning::kCostlyGrain);
   parallel_for(outer * pieces, grain, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
-      const Index column = i % pieces * kColumns;
-      of_columns(i / pieces * n * inner + column, std::min(kColumns, inner - column));
+      const Index column = i % pieces * kSoftmaxColumns;
+      of_columns(i / pieces * n * inner + column, std::min(kSoftmaxColumns, inner - column));
     }
   });
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <tapestry/autograd/base/parallel.h>
+#include <tapestry/autograd/philox.h>
 #include <tapestry/autograd/random.h>
 
 BOOST_AUTO_TEST_SUITE(random_test)

@@ -1,7 +1,6 @@
 #include <support/expect.h>
 
 #include <sstream>
-#include <thread>
 
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/memory/allocator.h>
@@ -91,41 +90,6 @@ BOOST_AUTO_TEST_CASE(looking_at_the_tape_owns_nothing) {
   }
   BOOST_TEST(memory_stats().live_nodes == before);
   BOOST_TEST(tape.entries().size() == 2U);
-}
-
-// --- the allocator's counters
-
-BOOST_AUTO_TEST_CASE(large_blocks_are_counted_and_given_back) {
-  const MemoryStats before = memory_stats();
-  {
-    const Tensor x = empty({1024, 1024});
-    BOOST_TEST(memory_stats().live_bytes >= before.live_bytes + 4 * 1024 * 1024);
-    BOOST_TEST(memory_stats().live_storages == before.live_storages + 1);
-  }
-  BOOST_TEST(memory_stats().live_bytes == before.live_bytes);
-  empty_cache();
-  BOOST_TEST(memory_stats().cached_bytes == 0);
-  reset_peak_bytes();
-  BOOST_TEST(memory_stats().peak_bytes == memory_stats().live_bytes);
-}
-
-BOOST_AUTO_TEST_CASE(data_is_aligned_to_a_cache_line) {
-  for (const Index n : {1, 7, 100, 1000, 100'000}) {
-    BOOST_TEST(reinterpret_cast<std::uintptr_t>(empty({n}).impl().bytes()) % 64 == 0U);
-  }
-}
-
-BOOST_AUTO_TEST_CASE(tensors_may_die_on_another_thread_than_they_were_born_on) {
-  const MemoryStats before = memory_stats();
-  for (int round = 0; round < 20; ++round) {
-    std::vector<Tensor> tensors;
-    std::thread([&] {
-      for (int i = 0; i < 500; ++i) tensors.push_back(ones({i % 40}, {.requires_grad = true}) * 2);
-    }).join();
-    tensors.clear();
-  }
-  BOOST_TEST(memory_stats().live_nodes == before.live_nodes);
-  BOOST_TEST(memory_stats().live_storages == before.live_storages);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

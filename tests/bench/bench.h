@@ -28,7 +28,7 @@ inline constexpr Numbers kLowerNumbers[] = {{"f32 high", MatmulPrecision::high, 
                                             {"f32 medium", MatmulPrecision::medium, f32},
                                             {"bf16", MatmulPrecision::highest, bf16}};
 
-/// To be called on results inside what is timed: whatever a library may put off is done when somebody looks.
+/// To be called on results inside what is timed: nobody may leave out what somebody looks at.
 inline const Tensor& look_at(const Tensor& x) {
   visit(x.dtype(), [&]<class T>() { keep(*x.data<T>()); });
   return x;

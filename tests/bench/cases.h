@@ -153,8 +153,14 @@ constexpr MemoryCase kMemoryCases[] = {
     {"max_pool2d", "backward", 1.3125},         // the quarter of dy and its bytes; dx
     {"batch_norm", "forward", 3},               // x for its moments, x; y
     {"batch_norm", "backward", 5},              // dy, x for two sums, dy, x; dx
-    {"batch_norm, relu", "forward", 3},         // as without relu,
+    {"batch_norm, relu", "forward", 3},         // one op: as without relu,
     {"batch_norm, relu", "backward", 5},        // whose sign can be computed again from x
+    {"batch_norm, add, relu", "forward", 4},    // and the other operand
+    {"batch_norm, add, relu", "backward", 7},   // dy, x, y for two sums and the other's gradient; that, x; dx
+    {"relu(batch_norm)", "forward", 5},         // the same two as ops of their own
+    {"relu(batch_norm)", "backward", 8},        // three of relu, five of the norm
+    {"relu(batch_norm + x)", "forward", 8},     // three, three, two
+    {"relu(batch_norm + x)", "backward", 8},    // that of the sum is the relu's
     {"global_avg_pool2d", "forward", 1},        // x
     {"global_avg_pool2d", "backward", 1},       // dx
     {"sum", "forward", 1},                      // x

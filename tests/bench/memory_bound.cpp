@@ -87,9 +87,16 @@ void run_all(Runner& runner) {
 
   const Tensor weight = leaf(ones({channels})), bias = leaf(zeros({channels}));
   const Tensor mean = zeros({channels}), var = ones({channels});
-  const auto norm = [&] { return batch_norm(x, weight, bias, mean, var, {.training = true}); };
-  runner.both("batch_norm", {x, weight, bias}, norm);
-  runner.both("batch_norm, relu", {x, weight, bias}, [&] { return relu(norm()); });
+  const auto norm = [&](bool then_relu, const Tensor& residual) {
+    return batch_norm(x, weight, bias, mean, var, {.training = true, .relu = then_relu, .residual = residual});
+  };
+  const Tensor residual = leaf(randn(kImageShape));
+  runner.both("batch_norm", {x, weight, bias}, [&] { return norm(false, {}); });
+  runner.both("batch_norm, relu", {x, weight, bias}, [&] { return norm(true, {}); });
+  runner.both("batch_norm, add, relu", {x, weight, bias, residual}, [&] { return norm(true, residual); });
+  // What it costs to write them as ops of their own.
+  runner.both("relu(batch_norm)", {x, weight, bias}, [&] { return relu(norm(false, {})); });
+  runner.both("relu(batch_norm + x)", {x, weight, bias, residual}, [&] { return relu(norm(false, {}) + residual); });
 
   runner.both("global_avg_pool2d", {x}, [&] { return global_avg_pool2d(x); });
   runner.time("sum", "forward", [&] { return sum(x); });

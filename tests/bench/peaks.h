@@ -368,7 +368,9 @@ class Arrays {
       std::fprintf(stderr, "no memory for %zu bytes\n", bytes_);
       std::exit(1);
     }
+#if defined(MADV_HUGEPAGE)
     madvise(memory_.get(), bytes_, MADV_HUGEPAGE);
+#endif
   }
   void fill() { std::fill_n(memory_.get(), bytes_ / sizeof(float), 1.0F); }
   [[nodiscard]] float* array(int i) { return memory_.get() + i * stride_; }

@@ -3,8 +3,8 @@
 // Memory is what tensors held at most during a step ("peak") and by how much the process grew since its start
 // ("process", VmHWM). Faults are minor page faults per step after three steps. Rates are nominal: taps that fall on
 // padding count; the peak is that of f32 multiply-adds, measured right before the model. With --bf16 also f32 at high
-// and at medium precision, and autocast to bf16.
-//   bench_train_step [--threads N] [--json] [--budget SECONDS] [--batch N] [--bf16] [MODEL...]
+// and at medium precision, and autocast to bf16. With --plain residual networks also with each op by itself.
+//   bench_train_step [--threads N] [--json] [--budget SECONDS] [--batch N] [--bf16] [--plain] [MODEL...]
 #include <string>
 #include <vector>
 
@@ -12,6 +12,7 @@
 
 #include "bench.h"
 #include "cases.h"
+#include "plain_resnet.h"
 
 using namespace tapestry;
 
@@ -19,8 +20,10 @@ namespace {
 
 constexpr Index kClasses = 100;
 
-void run(const std::string& name, Index batch, const bench::Numbers& numbers, double base_bytes,
-         const bench::Options& options, bench::Report& report) {
+enum class Composition { zoo, plain };
+
+void run(const std::string& name, Composition composition, Index batch, const bench::Numbers& numbers,
+         double base_bytes, const bench::Options& options, bench::Report& report) {
   constexpr int kWarmUp = 3;  // steps until the allocator holds a block for every request
   constexpr int kCounted = 3;
   manual_seed(1);
@@ -29,7 +32,8 @@ void run(const std::string& name, Index batch, const bench::Numbers& numbers, do
   const auto flops = bench::flops_of(name, batch);
   const double peak_flops = bench::fma_peak_flops(options.threads);
 
-  nn::AnyModule model = nn::models::make(name, kClasses);
+  const bool plain = composition == Composition::plain;
+  nn::AnyModule model = plain ? bench::plain_resnet(name, kClasses) : nn::models::make(name, kClasses);
   const Tensor images = randn({batch, 32, 32, 3});
   const Tensor labels = randint(0, kClasses, {batch});
   optim::SGD sgd(model.parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 5e-4});
@@ -63,7 +67,7 @@ void run(const std::string& name, Index batch, const bench::Numbers& numbers, do
 
   constexpr double kMiB = 1048576;
   const double rate = flops.step / step_seconds;
-  report.row({{"model", name},
+  report.row({{"model", name + (plain ? ", plain" : "")},
               {"batch", std::to_string(batch)},
               {"precision", numbers.dtype == bf16 ? "bf16 autocast" : numbers.name}},
              {{"step", step_seconds * 1e3, "ms"},
@@ -82,16 +86,19 @@ void run(const std::string& name, Index batch, const bench::Numbers& numbers, do
 
 int main(int argc, char** argv) {
   bench::Options options = bench::parse_options(argc, argv, 5);
-  const bool lower = bench::take_flag(options, "--bf16");
+  const bool lower = bench::take_flag(options, "--bf16"), plain = bench::take_flag(options, "--plain");
   const bench::ModelChoice choice = bench::parse_model_choice(options, nn::models::names(), bench::default_models());
   const double base_bytes = bench::process_bytes("VmRSS");
   bench::Report report(options, 16);
   report.note("training steps, " + std::to_string(options.threads) + " threads");
   for (const std::string& name : choice.models) {
-    run(name, choice.batch, bench::kF32, base_bytes, options, report);
-    if (!lower) continue;
-    for (const bench::Numbers& numbers : bench::kLowerNumbers) {
-      run(name, choice.batch, numbers, base_bytes, options, report);
+    for (const Composition composition : {Composition::zoo, Composition::plain}) {
+      if (composition == Composition::plain && !(plain && bench::is_resnet(name))) continue;
+      run(name, composition, choice.batch, bench::kF32, base_bytes, options, report);
+      if (!lower) continue;
+      for (const bench::Numbers& numbers : bench::kLowerNumbers) {
+        run(name, composition, choice.batch, numbers, base_bytes, options, report);
+      }
     }
   }
 }

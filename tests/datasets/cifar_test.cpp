@@ -35,7 +35,7 @@ struct Folder100 : TemporaryFolder {
 
   /// The error without the name of the temporary folder and without the second line.
   std::string error_of(bool allow_partial = false) const {
-    std::string text = error<DataError>([&] { CIFAR100(path(), {.allow_partial = allow_partial}); });
+    std::string text = error<FileError>([&] { CIFAR100(path(), {.allow_partial = allow_partial}); });
     const std::size_t at = text.find(data().string() + "/");
     if (at != std::string::npos) text.erase(at, data().string().size() + 1);
     return text.substr(0, text.find('\n'));
@@ -127,22 +127,21 @@ BOOST_AUTO_TEST_CASE(every_coarse_class_has_five_fine_ones) {
 
 BOOST_AUTO_TEST_CASE(c1_a_missing_folder_file_or_name_list_is_named_with_the_command_that_fetches_it) {
   const Folder100 folder;
-  const std::string missing = error<DataError>([&] { CIFAR100("/nonexistent/data"); });
+  const std::string missing = error<FileError>([&] { CIFAR100("/nonexistent/data"); });
   BOOST_TEST(missing ==
              "/nonexistent/data: expected a folder that contains cifar-100-binary/ or train.bin; got no such file or "
              "folder\n  to fetch the data: cmake -DNAME=cifar-100-binary -DOUT=/nonexistent/data -P "
-             "cmake/get_cifar.cmake");
-  BOOST_TEST(folder.error_of() == "train.bin: expected a readable file; got No such file or directory");
+             "get_cifar.cmake, which is in share/tapestry/");
+  BOOST_TEST(folder.error_of() == "train.bin: cannot be read: no such file or directory");
   std::filesystem::create_directory(folder.data() / "train.bin");
-  BOOST_TEST(folder.error_of() == "train.bin: expected a regular file; got a directory");
+  BOOST_TEST(folder.error_of() == "train.bin: expected a regular file; got a folder");
   std::filesystem::remove(folder.data() / "train.bin");
   std::filesystem::create_symlink("train.bin", folder.data() / "train.bin");
-  BOOST_TEST(folder.error_of() == "train.bin: expected a readable file; got Too many levels of symbolic links");
+  BOOST_TEST(folder.error_of() == "train.bin: cannot be read: too many levels of symbolic links");
   std::filesystem::remove(folder.data() / "train.bin");
   folder.put(cifar100_records(1));
   std::filesystem::remove(folder.data() / "coarse_label_names.txt");
-  BOOST_TEST(folder.error_of(true) ==
-             "coarse_label_names.txt: expected a readable file; got No such file or directory");
+  BOOST_TEST(folder.error_of(true) == "coarse_label_names.txt: cannot be read: no such file or directory");
   put_names(folder.data() / "coarse_label_names.txt", 19, "c");
   BOOST_TEST(folder.error_of(true) == "coarse_label_names.txt: expected 20 lines with class names; got 19 lines");
 }
@@ -153,7 +152,7 @@ BOOST_AUTO_TEST_CASE(c1_a_file_without_permission_is_refused, *boost::unit_test:
   const Folder100 folder;
   folder.put(cifar100_records(1));
   ::chmod((folder.data() / "train.bin").c_str(), 0);
-  BOOST_TEST(folder.error_of() == "train.bin: expected a readable file; got Permission denied");
+  BOOST_TEST(folder.error_of() == "train.bin: cannot be read: permission denied");
 }
 
 BOOST_AUTO_TEST_CASE(c2_c3_a_file_cut_inside_a_record_is_refused_and_the_record_named) {
@@ -205,9 +204,9 @@ BOOST_AUTO_TEST_CASE(c6_c10_files_of_the_family_in_the_wrong_place_are_recognise
   const Folder10 ten;
   put_sparse_file(ten.data() / "test_batch.bin", 30'740'000);
   const auto load = [&] { CIFAR10(ten.path(), {.train = false}); };
-  BOOST_TEST(contains(error<DataError>(load), "the size of CIFAR-100's test.bin (record 10003 is cut after 781"));
+  BOOST_TEST(contains(error<FileError>(load), "the size of CIFAR-100's test.bin (record 10003 is cut after 781"));
   put_sparse_file(ten.data() / "test_batch.bin", 153'700'000);
-  BOOST_TEST(contains(error<DataError>(load), "the size of CIFAR-100's train.bin (record 50016 is cut after 832"));
+  BOOST_TEST(contains(error<FileError>(load), "the size of CIFAR-100's train.bin (record 50016 is cut after 832"));
 }
 
 BOOST_AUTO_TEST_CASE(c7_c8_impossible_labels_are_refused_with_record_and_byte) {
@@ -233,7 +232,7 @@ BOOST_AUTO_TEST_CASE(c7_errors_carry_their_parts) {
   ByteVector bytes = cifar100_records(1);
   bytes[1] = 255;
   folder.put(bytes);
-  BOOST_CHECK_EXCEPTION(CIFAR100(folder.path(), {.allow_partial = true}), DataError, [&](const DataError& e) {
+  BOOST_CHECK_EXCEPTION(CIFAR100(folder.path(), {.allow_partial = true}), FileError, [&](const FileError& e) {
     return e.path() == folder.data() / "train.bin" && e.offset() == 1 && e.got() == "255" &&
            e.expected() == "record 0 with a fine label below 100";
   });
@@ -247,12 +246,12 @@ BOOST_AUTO_TEST_CASE(c9_archives_and_pickles_are_recognised) {
     folder.put(bytes);
     return folder.error_of(true);
   };
-  BOOST_TEST(contains(with(0, "\x1F\x8B\x08", 5000), "5000 bytes, a gzip file, which must be unpacked first"));
-  BOOST_TEST(contains(with(257, "ustar", 5120), "a tar archive, which must be unpacked first"));
-  BOOST_TEST(contains(with(0, "\x80\x02}", 999), "a pickle of the Python version"));
-  BOOST_TEST(
-      with(0, "\x1F\x8B\x08", 3074) ==
-      "train.bin: expected CIFAR-100 records; got a gzip file, which must be unpacked first");  // a size that fits
+  BOOST_TEST(contains(with(0, "\x1F\x8B\x08", 5000), "5000 bytes, a gzip file (unpack it first)"));
+  BOOST_TEST(contains(with(257, "ustar", 5120), "a tar archive (unpack it first)"));
+  BOOST_TEST(contains(with(0, "\x80\x02}", 999),
+                      "999 bytes, a Python pickle (an old PyTorch file, or data of a Python version)"));
+  BOOST_TEST(with(0, "\x1F\x8B\x08", 3074) ==
+             "train.bin: expected CIFAR-100 records; got a gzip file (unpack it first)");  // a size that fits
 }
 
 BOOST_AUTO_TEST_CASE(c11_pipes_sockets_and_devices_are_refused_without_waiting) {
@@ -271,7 +270,7 @@ BOOST_AUTO_TEST_CASE(c11_pipes_sockets_and_devices_are_refused_without_waiting) 
   std::copy(name.begin(), name.end(), address.sun_path);
   const int listener = ::socket(AF_UNIX, SOCK_STREAM, 0);
   BOOST_REQUIRE(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
-  BOOST_TEST(folder.error_of() == "train.bin: expected a readable file; got No such device or address");
+  BOOST_TEST(folder.error_of() == "train.bin: expected a regular file; got a socket");
   ::close(listener);
 }
 
@@ -287,11 +286,12 @@ BOOST_AUTO_TEST_CASE(c15_constant_images_are_fine) {
 }
 
 BOOST_AUTO_TEST_CASE(c16_names_are_never_cut_short) {
-  BOOST_TEST(contains(error<DataError>([] { CIFAR100(std::string(5000, 'a')); }), "File name too long"));
+  BOOST_TEST(
+      contains(error<FileError>([] { CIFAR100(std::string(5000, 'a')); }), ": cannot be read: file name too long"));
   const Folder100 folder;
   folder.put(cifar100_records(1));
   const std::string hidden = folder.path().string() + std::string("\0/elsewhere", 11);
-  BOOST_CHECK_THROW(CIFAR100(hidden, {.allow_partial = true}), DataError);
+  BOOST_CHECK_THROW(CIFAR100(hidden, {.allow_partial = true}), FileError);
 }
 
 // --- CIFAR-10
@@ -316,7 +316,7 @@ BOOST_AUTO_TEST_CASE(cifar10_refuses_labels_above_nine) {
   ByteVector bytes = cifar10_records(2);
   bytes[3073] = 10;
   put_file(folder.data() / "test_batch.bin", bytes);
-  BOOST_TEST(contains(error<DataError>([&] { CIFAR10(folder.path(), {.train = false, .allow_partial = true}); }),
+  BOOST_TEST(contains(error<FileError>([&] { CIFAR10(folder.path(), {.train = false, .allow_partial = true}); }),
                       "test_batch.bin, byte 3073: expected record 1 with a label below 10; got 10"));
 }
 

@@ -2,8 +2,6 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include <tapestry/datasets/dataset.h>
-
 #include "datasets/files.h"
 #include "support/expect.h"
 
@@ -33,7 +31,7 @@ std::string error_of(const ByteVector& bytes) {
   put_file(path, bytes);
   try {
     (void)read_image(path);
-  } catch (const DataError& e) {
+  } catch (const FileError& e) {
     const std::string text = e.what();
     return text.substr(path.string().size());
   }
@@ -137,10 +135,10 @@ BOOST_AUTO_TEST_CASE(errors_say_what_is_wrong_and_where) {
 
 BOOST_AUTO_TEST_CASE(a_file_that_is_missing_or_a_folder_is_refused_with_the_systems_text) {
   const TemporaryFolder folder;
-  BOOST_TEST(error<DataError>([&] { (void)read_image(folder / "none.png"); }) ==
-             (folder / "none.png").string() + ": expected a readable file; got No such file or directory");
-  BOOST_TEST(error<DataError>([&] { (void)read_image(folder.path()); }) ==
-             folder.path().string() + ": expected a regular file; got a directory");
+  BOOST_TEST(error<FileError>([&] { (void)read_image(folder / "none.png"); }) ==
+             (folder / "none.png").string() + ": cannot be read: no such file or directory");
+  BOOST_TEST(error<FileError>([&] { (void)read_image(folder.path()); }) ==
+             folder.path().string() + ": expected a regular file; got a folder");
 }
 
 BOOST_AUTO_TEST_CASE(only_u8_images_are_written_and_only_where_a_file_can_be) {
@@ -155,7 +153,7 @@ BOOST_AUTO_TEST_CASE(only_u8_images_are_written_and_only_where_a_file_can_be) {
   BOOST_TEST(refused(picture(0, 2, 3)) ==
              "write_png: image must be u8 [H, W, C] with 1 to 4 channels; got u8 [0, 2, 3]");
   BOOST_TEST(std::filesystem::is_empty(folder.path()));
-  BOOST_CHECK_THROW(write_png(folder / "none/x.png", picture(1, 1, 1)), DataError);
+  BOOST_CHECK_THROW(write_png(folder / "none/x.png", picture(1, 1, 1)), FileError);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

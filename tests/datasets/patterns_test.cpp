@@ -140,8 +140,8 @@ BOOST_AUTO_TEST_CASE(sizes_beyond_the_full_ones_are_refused) {
 BOOST_AUTO_TEST_CASE(a_folder_that_cannot_be_made_is_refused_with_the_systems_text) {
   const TemporaryFolder folder;
   put_file(folder / "file", {});
-  BOOST_TEST(error<DataError>([&] { write_patterns(folder / "file/sub", {.train_size = 1, .test_size = 1}); }) ==
-             (folder / "file/sub").string() + ": expected a folder that can be made; got Not a directory");
+  BOOST_TEST(error<FileError>([&] { write_patterns(folder / "file/sub", {.train_size = 1, .test_size = 1}); }) ==
+             (folder / "file/sub").string() + ": cannot be made: not a directory");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -26,7 +26,7 @@ double at(const Tensor& x, Index y, Index column, Index c) {
 }
 
 /// Offsets (top, left) that a crop of a counting image with zero padding shows, from its content in the middle.
-bool is_window(const Tensor& image, const Tensor& crop, Index top, Index left, Padding mode) {
+bool is_window(const Tensor& image, const Tensor& crop, Index top, Index left, PadMode mode) {
   for (Index y = 0; y < crop.size(0); ++y) {
     for (Index x = 0; x < crop.size(1); ++x) {
       Index sy = top + y;
@@ -37,7 +37,7 @@ bool is_window(const Tensor& image, const Tensor& crop, Index top, Index left, P
       if (sy >= image.size(0)) sy = 2 * (image.size(0) - 1) - sy;
       if (sx >= image.size(1)) sx = 2 * (image.size(1) - 1) - sx;
       for (Index c = 0; c < crop.size(2); ++c) {
-        const double wanted = outside && mode == Padding::zero ? 0 : at(image, sy, sx, c);
+        const double wanted = outside && mode == PadMode::constant ? 0 : at(image, sy, sx, c);
         if (at(crop, y, x, c) != wanted) return false;
       }
     }
@@ -50,7 +50,7 @@ bool is_window(const Tensor& image, const Tensor& crop, Index top, Index left, P
 BOOST_AUTO_TEST_SUITE(transforms_test)
 
 BOOST_AUTO_TEST_CASE(a_random_crop_shows_every_window_of_the_padded_image_equally_often) {
-  for (const Padding mode : {Padding::zero, Padding::reflect}) {
+  for (const PadMode mode : {PadMode::constant, PadMode::reflect}) {
     for (const auto& [dtype, channels] : {std::pair{u8, 3}, std::pair{f32, 2}}) {
       const Tensor image = counting_image(4, 5, channels, dtype);
       const RandomCrop crop{.padding = 2, .mode = mode};
@@ -80,7 +80,7 @@ BOOST_AUTO_TEST_CASE(a_random_crop_may_change_the_size) {
   const RandomCrop smaller{.padding = 0, .height = 2, .width = 3};
   const RandomCrop larger{.padding = 2, .height = 8, .width = 9};
   BOOST_TEST(smaller(image, {}).shape() == Shape({2, 3, 1}));
-  BOOST_TEST(is_window(image, larger(image, {}), -2, -2, Padding::zero));
+  BOOST_TEST(is_window(image, larger(image, {}), -2, -2, PadMode::constant));
   const RandomCrop whole{.padding = 0};
   BOOST_TEST(same_bits(whole(image, {}), image));
 }
@@ -91,7 +91,7 @@ BOOST_AUTO_TEST_CASE(a_random_crop_refuses_what_does_not_fit) {
     return error<std::invalid_argument>([&] { (void)crop(image, {}); });
   };
   BOOST_TEST(refused({.padding = -1}) == "random_crop: padding must be at least 0; got -1");
-  BOOST_TEST(refused({.padding = 4, .mode = Padding::reflect}) ==
+  BOOST_TEST(refused({.padding = 4, .mode = PadMode::reflect}) ==
              "random_crop: reflected padding must be less than height and width; got 4 for [4, 5, 1]");
   BOOST_TEST(refused({.padding = 1, .height = 7}) ==
              "random_crop: window must fit into the padded image; got 7 x 5 for [4, 5, 1] with padding 1");

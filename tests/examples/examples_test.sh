@@ -95,6 +95,31 @@ case $case in
     says "classes found: [0, 1, 2, 3, 4, 5, 6, 7]"
     ;;
 
+  training_loop)
+    expect 0 example_04_training_loop whole
+    says "epoch 2 "
+    for file in best.safetensors checkpoint.safetensors curves.svg metrics.csv model.safetensors wrong_predictions.png; do
+      has whole/$file
+    done
+    # Stopped in the middle of an epoch and started again, it ends with the same bits.
+    "$bin/example_04_training_loop" parts >out 2>err &
+    pid=$!
+    tries=0
+    until grep -q "top-1" out; do
+      tries=$((tries + 1))
+      [ $tries -lt 600 ] || { kill -9 $pid; fail "no progress after a minute"; }
+      sleep 0.1
+    done
+    kill -INT $pid
+    status=0
+    wait $pid || status=$?
+    [ "$status" = 130 ] || fail "exit status 130 expected, got $status"
+    says "the same command goes on"
+    expect 0 example_04_training_loop parts
+    says "going on at epoch"
+    cmp -s whole/checkpoint.safetensors parts/checkpoint.safetensors || fail "the run in two parts ended elsewhere"
+    ;;
+
   custom_op)
     expect 0 example_05_custom_op
     says "cube"

@@ -5,8 +5,8 @@
 #include <tapestry/nn/models/models.h>
 #include <tapestry/nn/optim/sgd.h>
 #include <tapestry/ops/autocast.h>
-#include <tapestry/ops/kernels/simd/bf16.h>
-#include <tapestry/ops/loss.h>
+#include <tapestry/ops/cross_entropy.h>
+#include <tapestry/ops/kernels/gemm/testing.h>
 #include <tapestry/ops/precision.h>
 
 using namespace tapestry;

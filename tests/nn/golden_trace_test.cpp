@@ -13,7 +13,7 @@
 #include <tapestry/nn/pool.h>
 #include <tapestry/nn/sequential.h>
 #include <tapestry/nn/serialize.h>
-#include <tapestry/ops/loss.h>
+#include <tapestry/ops/cross_entropy.h>
 #include <tapestry/ops/shape_ops.h>
 
 using namespace tapestry;

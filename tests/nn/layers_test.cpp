@@ -7,10 +7,12 @@
 #include <tapestry/nn/conv.h>
 #include <tapestry/nn/dropout.h>
 #include <tapestry/nn/flatten.h>
+#include <tapestry/nn/identity.h>
 #include <tapestry/nn/linear.h>
 #include <tapestry/nn/norm.h>
 #include <tapestry/nn/pool.h>
 #include <tapestry/nn/sequential.h>
+#include <tapestry/ops/binary.h>
 
 using namespace tapestry;
 using namespace tapestry::test;
@@ -51,7 +53,7 @@ BOOST_AUTO_TEST_CASE(conv2d_has_pytorchs_keys_shapes_and_start) {
   BOOST_TEST(largest(conv.bias()) <= bound);
   BOOST_TEST(largest(conv.bias()) > 0.7 * bound);
   BOOST_TEST(conv(ones({1, 8, 8, 6})).shape() == (Shape{1, 6, 4, 64}));
-  const nn::Conv2d plain{3, 4, {.kernel = 3, .padding = same, .bias = false}};
+  const nn::Conv2d plain{3, 4, {.kernel = 3, .padding = Padding::same, .bias = false}};
   BOOST_TEST(!plain.bias().defined());
   BOOST_TEST(plain.named_parameters().size() == 1U);
   BOOST_TEST(plain(ones({1, 8, 8, 3})).shape() == (Shape{1, 8, 8, 4}));
@@ -113,6 +115,27 @@ BOOST_AUTO_TEST_CASE(batch_norm_without_running_statistics_uses_the_batch_in_eva
   BOOST_TEST(norm.named_parameters().empty());
   BOOST_TEST(norm.named_buffers().empty());
   BOOST_TEST(all_close(norm(tensor(std::vector<float>{0, 2}, {2, 1, 1, 1})), Doubles{-1, 1}, 1e-5));
+}
+
+BOOST_AUTO_TEST_CASE(batch_norm_ends_in_relu_and_adds_a_residual_where_it_is_asked_to) {
+  const nn::BatchNorm2d norm{3}, always{3, {.relu = true}};
+  const Tensor x = randn({4, 5, 5, 3}), shortcut = randn({4, 5, 5, 3});
+  BOOST_TEST(same_bits(norm(x, {.relu = true}), relu(norm(x))));
+  BOOST_TEST(same_bits(norm(x, {.residual = shortcut}), norm(x) + shortcut));
+  BOOST_TEST(same_bits(norm(x, {.relu = true, .residual = shortcut}), relu(norm(x) + shortcut)));
+  BOOST_TEST(same_bits(always(x), relu(norm(x))));
+  BOOST_TEST(same_bits(always(x, {.residual = shortcut}), relu(norm(x) + shortcut)));
+  BOOST_TEST(norm.description() == "BatchNorm2d 3");
+  BOOST_TEST(always.description() == "BatchNorm2d 3, relu");
+}
+
+BOOST_AUTO_TEST_CASE(an_identity_keeps_a_place_and_changes_nothing) {
+  const Tensor x = randn({2, 4, 4, 3});
+  BOOST_TEST(nn::Identity{}(x).is_same(x));
+  const nn::Sequential model{nn::Conv2d{3, 8, {.kernel = 3}}, nn::BatchNorm2d{8, {.relu = true}}, nn::Identity{},
+                             nn::Conv2d{8, 2, {.kernel = 1}}};
+  BOOST_TEST(model.named_parameters().back().name == "3.bias");
+  BOOST_TEST(model(x).shape() == (Shape{2, 2, 2, 2}));
 }
 
 BOOST_AUTO_TEST_CASE(batch_norm_names_the_shape_it_wants) {

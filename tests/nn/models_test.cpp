@@ -1,9 +1,20 @@
 #include <support/expect.h>
 
+#include <algorithm>
+#include <string>
+#include <tuple>
+#include <vector>
+
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/random.h>
+#include <tapestry/autograd/tape.h>
 #include <tapestry/nn/models/models.h>
-#include <tapestry/ops/loss.h>
+#include <tapestry/nn/models/resnet.h>
+#include <tapestry/ops/activation.h>
+#include <tapestry/ops/binary.h>
+#include <tapestry/ops/conv2d.h>
+#include <tapestry/ops/cross_entropy.h>
+#include <tapestry/ops/norm.h>
 
 using namespace tapestry;
 using namespace tapestry::test;
@@ -113,6 +124,44 @@ BOOST_AUTO_TEST_CASE(parameter_names_and_shapes_of_vgg16_bn) {
   }
   BOOST_TEST(listing(nn::models::make("vgg16_bn", 100)) ==
              expected + "classifier.weight [100, 512]\nclassifier.bias [100]\n");
+}
+
+namespace {
+
+/// How often an op stands on the tape of a model's output.
+std::ptrdiff_t recorded(const nn::AnyModule& model, const std::string& op) {
+  const Tape tape = Tape::of(model(randn({2, 32, 32, 3})));
+  return std::count_if(tape.entries().begin(), tape.entries().end(), [&](const auto& entry) { return entry.op == op; });
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_norm_and_what_follows_it_are_one_op_in_all_models) {
+  const std::tuple<const char*, int, int> table[] = {// norms, and relus behind linear layers
+                                                     {"lecture_cnn_bn", 3, 1},
+                                                     {"resnet20", 21, 0},
+                                                     {"resnet18", 20, 0},
+                                                     {"vgg16_bn", 13, 0}};
+  for (const auto& [name, norms, relus] : table) {
+    const auto model = nn::models::make(name, 10);
+    BOOST_TEST(recorded(model, "batch_norm") == norms, name);
+    BOOST_TEST(recorded(model, "relu") == relus, name);
+    BOOST_TEST(recorded(model, "add") == 0, name);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_basic_block_computes_what_its_ops_compute_one_by_one) {
+  for (const Index stride : {1, 2}) {
+    const nn::models::BasicBlock block(4, stride == 1 ? 4 : 8, stride);
+    const std::vector<Tensor> p = block.parameters();
+    const Tensor x = randn({3, 8, 8, 4});
+    const auto norm = [&](const Tensor& y, std::size_t first) {
+      return batch_norm(y, p[first], p[first + 1], {}, {}, {.training = true});
+    };
+    const Tensor inner = relu(norm(conv2d(x, p[0], {}, {.stride = stride, .padding = 1}), 1));
+    const Tensor shortcut = stride == 1 ? x : norm(conv2d(x, p[6], {}, {.stride = stride}), 7);
+    BOOST_TEST(same_bits(block(x), relu(norm(conv2d(inner, p[3], {}, {.padding = 1}), 4) + shortcut)));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(resnet20_begins_with_recipe_a_and_resnet18_with_the_default) {

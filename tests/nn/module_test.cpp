@@ -11,6 +11,7 @@
 #include <tapestry/nn/sequential.h>
 #include <tapestry/ops/activation.h>
 #include <tapestry/ops/binary.h>
+#include <tapestry/ops/matmul.h>
 #include <tapestry/ops/pool2d.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/shape_ops.h>
@@ -22,7 +23,7 @@ BOOST_AUTO_TEST_SUITE(module_test)
 
 namespace {
 
-// The model of the README, as it stands there.
+// A model in the form that the README shows.
 class LectureNet : public nn::Module {
  public:
   explicit LectureNet(Index classes)
@@ -40,6 +41,31 @@ class LectureNet : public nn::Module {
   nn::Conv2d conv1_, conv2_;
   nn::Linear fc_;
 };
+
+/// A layer of a user's own.
+class Product : public nn::Module {
+ public:
+  explicit Product(Index in) : weight_{param("weight", ones({in, 2}))} {}
+  Tensor operator()(const Tensor& x, Here here = {}) const {
+    const nn::LayerScope scope(*this, here);
+    return relu(matmul(x, weight_));
+  }
+
+ private:
+  Tensor weight_;
+};
+
+/// The second line of the error that f throws.
+template <class F>
+std::string place_of_error(const F& f) {
+  try {
+    f();
+  } catch (const std::exception& e) {
+    const std::string text = e.what();
+    return text.substr(text.find('\n') + 1);
+  }
+  return "no error";
+}
 
 /// Gives access to what derived classes may call.
 struct Open : nn::Module {
@@ -180,6 +206,22 @@ BOOST_AUTO_TEST_CASE(zero_grad_makes_gradients_undefined_and_frozen_parameters_g
   BOOST_TEST(!linear(ones({1, 2})).requires_grad());
   linear.requires_grad(true);
   BOOST_TEST(linear(ones({1, 2})).requires_grad());
+}
+
+BOOST_AUTO_TEST_CASE(a_layer_of_the_users_own_says_where_it_is_and_from_which_line_it_was_called) {
+  Open model;
+  const Product product = model.child("head", Product{3});
+  const int line = __LINE__ + 1;
+  BOOST_TEST(place_of_error([&] {
+               (void)product(ones({1, 2}));
+             }) == "  at module_test.cpp:" + std::to_string(line) + " in head");
+  const int line_after = __LINE__ + 1;  // the scope has ended with the call, also by an exception
+  BOOST_TEST(place_of_error([&] {
+               (void)matmul(ones({1, 2}), ones({3, 2}));
+             }) == "  at module_test.cpp:" + std::to_string(line_after));
+  const Tape tape = Tape::of(product(ones({1, 3})));
+  for (const auto& entry : tape.entries())
+    BOOST_TEST(entry.where.substr(entry.where.find("in ")).starts_with("in head"));
 }
 
 BOOST_AUTO_TEST_CASE(modules_know_their_place_and_errors_and_the_tape_name_it) {

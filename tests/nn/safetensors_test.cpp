@@ -14,7 +14,6 @@
 
 using namespace tapestry;
 using namespace tapestry::test;
-using nn::FileError;
 
 BOOST_AUTO_TEST_SUITE(safetensors_test)
 
@@ -27,20 +26,18 @@ std::string with_length(const std::string& header, const std::string& data = "")
   return out + header + data;
 }
 
-/// What reading these bytes says, without "x: "; "no error" when they are fine.
+/// What reading these bytes says, without the name "x"; "no error" when they are fine.
 std::string refusal(const std::string& file) {
   try {
     (void)nn::parse_tensors(bytes(file), "x");
     return "no error";
   } catch (const FileError& e) {
-    return std::string(e.what()).substr(3);
+    return std::string(e.what()).substr(1);
   }
 }
 
 std::string header_refusal(const std::string& header, const std::string& data = "") {
-  const std::string text = refusal(with_length(header, data));
-  const std::string begin = "the header must be right: ";
-  return text.starts_with(begin) ? text.substr(begin.size()) : text;
+  return refusal(with_length(header, data));
 }
 
 /// The header of one tensor "a", f32 [2], with one field replaced.
@@ -110,90 +107,116 @@ BOOST_AUTO_TEST_CASE(files_of_other_writers_are_read) {
 BOOST_AUTO_TEST_CASE(k1_short_files_and_impossible_header_lengths) {
   for (std::size_t n = 0; n < 8; ++n) {
     BOOST_TEST(refusal(std::string(n, '\1')) ==
-               "it must begin with 8 bytes, the header's length; got " + std::to_string(n) + " bytes (byte 0)");
+               ", byte 0: expected 8 bytes with the header's length; got " + std::to_string(n) + " bytes");
   }
   BOOST_TEST(refusal(std::string("\x40\0\0\0\0\0\0\0{}", 10)) ==
-             "the header must end within the file's 10 bytes; got a length of "
-             "64 (byte 0)");
+             ", byte 0: expected a header that ends within the file's 10 bytes; got a length of 64");
   BOOST_TEST(refusal(std::string(8, '\xff')) ==
-             "the header must have at most 16777216 bytes; got "
-             "18446744073709551615 (byte 0)");
+             ", byte 0: expected a header of at most 16777216 bytes; got a length of 18446744073709551615");
   BOOST_TEST(refusal(std::string("\1\0\0\1\0\0\0\0", 8)) ==
-             "the header must have at most 16777216 bytes; got 16777217 (byte 0)");
+             ", byte 0: expected a header of at most 16777216 bytes; got a length of 16777217");
 }
 
 BOOST_AUTO_TEST_CASE(k2_headers_that_are_no_json_object) {
-  BOOST_TEST(header_refusal("") == "'{' as its first byte; got nothing (byte 8)");
-  BOOST_TEST(header_refusal(" {}") == "'{' as its first byte; got another (byte 8)");
-  BOOST_TEST(header_refusal("[]") == "'{' as its first byte; got another (byte 8)");
-  BOOST_TEST(header_refusal("{") == "'\"'; got its end (byte 9)");
-  BOOST_TEST(header_refusal("{}x") == "nothing behind the object; got 'x' (byte 10)");
-  BOOST_TEST(header_refusal("{\"a\"}") == "':'; got '}' (byte 12)");
-  BOOST_TEST(header_refusal("{\"a\":1}") == "'{'; got '1' (byte 13)");
-  BOOST_TEST(header_refusal("{\"\xC3\x28\":{}}") == "UTF-8; got other bytes (byte 10)");
-  BOOST_TEST(header_refusal("{\"\xC0\x80\":{}}") == "UTF-8; got other bytes (byte 10)");      // overlong NUL
-  BOOST_TEST(header_refusal("{\"\xED\xA0\x80\":{}}") == "UTF-8; got other bytes (byte 10)");  // a surrogate
-  BOOST_TEST(header_refusal("{\"\xF4\x90\x80\x80\":{}}") == "UTF-8; got other bytes (byte 10)");
-  BOOST_TEST(header_refusal("{\"a\nb\":{}}") ==
-             "a string without control characters, closed by '\"'; got byte "
-             "0x0a (byte 11)");
-  BOOST_TEST(header_refusal("{\"\\x\":{}}") == "an escape; got 'x' (byte 11)");
-  BOOST_TEST(header_refusal("{\"\\u12g4\":{}}") == "four hexadecimal digits; got 'g' (byte 14)");
-  BOOST_TEST(contains(header_refusal("{\"\\ud800\":{}}"), "the second half of a surrogate pair"));
-  BOOST_TEST(contains(header_refusal("{\"\\udc00\":{}}"), "half a surrogate pair"));
-  BOOST_TEST(header_refusal(R"({"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},})") == "'\"'; got '}' (byte 62)");
+  BOOST_TEST(header_refusal("") == ", byte 8: expected '{' as the header's first byte; got an empty header");
+  BOOST_TEST(header_refusal(" {}") == ", byte 8: expected '{' as the header's first byte; got another");
+  BOOST_TEST(header_refusal("[]") == ", byte 8: expected '{' as the header's first byte; got another");
+  BOOST_TEST(header_refusal("{") == ", byte 9: expected string literal in the header; got end of input");
+  BOOST_TEST(header_refusal("{}x") == ", byte 10: expected valid JSON in the header; got invalid literal");
+  BOOST_TEST(header_refusal("{}{}") == ", byte 10: expected end of input in the header; got '{'");
+  BOOST_TEST(header_refusal("{\"a\"}") == ", byte 12: expected ':' in the header; got '}'");
+  BOOST_TEST(header_refusal("{\"a\":1}") == ", byte 13: expected an object for a; got 1");
+  BOOST_TEST(header_refusal("{ \"a\" :\n null }") == ", byte 17: expected an object for a; got null");
+  BOOST_TEST(header_refusal(R"({"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},})") ==
+             ", byte 62: expected string literal in the header; got '}'");
+  BOOST_TEST(header_refusal("{/**/}") == ", byte 9: expected valid JSON in the header; got invalid literal");
+}
+
+BOOST_AUTO_TEST_CASE(k2_strings_that_are_no_json) {
+  const std::string fault = "expected valid JSON in the header; got invalid string: ";
+  for (const char* bad : {"\xC3\x28", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xFF"}) {
+    // Cut, overlong, a surrogate, too large, no beginning.
+    BOOST_TEST(contains(header_refusal("{\"" + std::string(bad) + "\":{}}"), fault + "ill-formed UTF-8 byte"));
+  }
+  BOOST_TEST(header_refusal("{\"a\xC3\x28\":{}}") == ", byte 12: " + fault + "ill-formed UTF-8 byte");
+  BOOST_TEST(
+      contains(header_refusal("{\"a\nb\":{}}"), ", byte 11: " + fault + "control character U+000A (LF) must be"));
+  BOOST_TEST(contains(header_refusal("{\"\\x\":{}}"), ", byte 11: " + fault + "forbidden character after backslash"));
+  BOOST_TEST(contains(header_refusal("{\"\\u12g4\":{}}"), ", byte 14: " + fault + "'\\u' must be followed by 4 hex"));
+  BOOST_TEST(contains(header_refusal("{\"\\ud800\":{}}"), "surrogate U+D800..U+DBFF must be followed by"));
+  BOOST_TEST(contains(header_refusal("{\"\\udc00\":{}}"), "surrogate U+DC00..U+DFFF must follow"));
+  BOOST_TEST(contains(header_refusal("{\"a"), ", byte 11: " + fault + "missing closing quote"));
+}
+
+// The JSON library takes a zero byte for the end of its text.
+BOOST_AUTO_TEST_CASE(k2_a_zero_byte_does_not_hide_what_follows) {
+  BOOST_TEST(header_refusal(std::string("{}\0", 3)) ==
+             ", byte 10: expected nothing behind the header's object; got 1 bytes");
+  BOOST_TEST(header_refusal(std::string("{} \0 {}", 7)) ==
+             ", byte 11: expected nothing behind the header's object; got 4 bytes");
+  BOOST_TEST(
+      contains(header_refusal(std::string("{\0\"a\":{}}", 9)), "expected string literal in the header; got end"));
 }
 
 BOOST_AUTO_TEST_CASE(k3_deep_nesting_is_refused_at_its_first_level) {
-  BOOST_TEST(header_refusal("{\"a\":" + std::string(100'000, '[')) == "'{'; got '[' (byte 13)");
+  BOOST_TEST(header_refusal("{\"a\":" + std::string(100'000, '[')) ==
+             ", byte 13: expected an object for a; got a list");
   BOOST_TEST(header_refusal(R"({"a":{"shape":)" + std::string(100'000, '[')) ==
-             "an integer, at least 0; got '[' (byte 23)");
+             ", byte 23: expected integers, at least 0, in the shape of a; got a list");
   std::string objects;
   for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";
-  BOOST_TEST(contains(header_refusal(objects), "fields dtype, shape and data_offsets; got a"));
+  BOOST_TEST(header_refusal(objects) == ", byte 14: expected dtype, shape and data_offsets for a; got a");
 }
 
 BOOST_AUTO_TEST_CASE(k4_names_that_are_twice_there_empty_long_or_with_nul) {
   const std::string entry = R"({"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
   BOOST_TEST(contains(header_refusal("{\"a\":" + entry + ",\"a\":" + entry + "}"), "each name once; got a twice"));
-  BOOST_TEST(contains(header_refusal("{\"\":" + entry + "}"), "a tensor's name must not be empty"));
-  BOOST_TEST(contains(header_refusal("{\"a\\u0000\":" + entry + "}"), "a tensor's name must have no NUL"));
+  BOOST_TEST(contains(header_refusal("{\"\":" + entry + "}"), "a tensor's name to not be empty"));
+  BOOST_TEST(contains(header_refusal("{\"a\\u0000\":" + entry + "}"), "a tensor's name to have no NUL"));
   BOOST_TEST(contains(header_refusal("{\"" + std::string(1 << 20, 'a') + "\":" + entry + "}"),
-                      "a tensor's name must have at most 1024 bytes; got one of 1048576 "
-                      "bytes"));
+                      "a tensor's name to have at most 1024 bytes; got one of 1048576 bytes"));
   BOOST_TEST(header_refusal("{\"" + std::string(1024, 'a') + "\":" + entry + "}") == "no error");
 }
 
 BOOST_AUTO_TEST_CASE(k5_dtypes_that_are_unknown_or_not_ours) {
   for (const std::string code : {"F16", "I8", "I16", "U16", "U32", "U64", "C64", "F8_E4M3", "f32", "X"}) {
     BOOST_TEST(contains(header_refusal(one("F32", code), kEight),
-                        "the dtype of a one of F32, F64, BF16, I64, I32, U8, BOOL; got " + code),
+                        "F32, F64, BF16, I64, I32, U8 or BOOL as the dtype of a; got " + code),
                code);
   }
-  BOOST_TEST(contains(header_refusal(one("\"F32\"", "32"), kEight), "'\"'; got '3'"));
+  BOOST_TEST(
+      contains(header_refusal(one("\"F32\"", "32"), kEight), "byte 22: expected a string as the dtype of a; got 32"));
 }
 
 BOOST_AUTO_TEST_CASE(k6_shapes_that_cannot_be) {
-  BOOST_TEST(contains(header_refusal(one("[2]", "[-2]"), kEight), "an integer, at least 0; got '-'"));
-  BOOST_TEST(contains(header_refusal(one("[2]", "[2.0]"), kEight), "an integer; got '.'"));
-  BOOST_TEST(contains(header_refusal(one("[2]", "[2e0]"), kEight), "an integer; got 'e'"));
-  BOOST_TEST(contains(header_refusal(one("[2]", "[02]"), kEight), "an integer without leading zeros"));
-  BOOST_TEST(contains(header_refusal(one("[2]", "[\"2\"]"), kEight), "an integer, at least 0; got '\"'"));
-  BOOST_TEST(contains(header_refusal(one("[2]", "2"), kEight), "'['; got '2'"));
-  BOOST_TEST(contains(header_refusal(one("[2]", "[9223372036854775808]"), kEight), "an integer below 2^63"));
-  BOOST_TEST(contains(header_refusal(one("[2]", "[4294967296,4294967296]"), kEight), "the elements of a countable"));
-  BOOST_TEST(contains(header_refusal(one("[2]", "[4611686018427387904]"), kEight), "must span the bytes of F32"));
-  BOOST_TEST(
-      contains(header_refusal(one("[2]", "[1,1,1,1,1,1,2]"), kEight), "at most 6 numbers in the shape of a; got more"));
+  const auto refused = [](const std::string& shape) { return header_refusal(one("[2]", shape), kEight); };
+  const std::string wanted = "expected integers, at least 0, in the shape of a; got ";
+  BOOST_TEST(refused("[-2]") == ", byte 37: " + wanted + "-2");
+  BOOST_TEST(refused("[2.0]") == ", byte 37: " + wanted + "2.0");
+  BOOST_TEST(refused("[ 2e0]") == ", byte 38: " + wanted + "2e0");
+  BOOST_TEST(refused("[-0]") == ", byte 37: " + wanted + "0");
+  BOOST_TEST(refused("[\"2\"]") == ", byte 37: " + wanted + "a string");
+  BOOST_TEST(refused("[true]") == ", byte 37: " + wanted + "true");
+  BOOST_TEST(refused("[99999999999999999999]") == ", byte 37: " + wanted + "99999999999999999999");
+  BOOST_TEST(refused("[1e999]") == ", byte 41: expected valid JSON in the header; got number overflow parsing '1e999'");
+  BOOST_TEST(refused("[02]") == ", byte 38: expected ']' in the header; got number literal");
+  BOOST_TEST(refused("2") == ", byte 36: expected a list as the shape of a; got 2");
+  BOOST_TEST(refused("{}") == ", byte 36: expected a list as the shape of a; got an object");
+  BOOST_TEST(refused("[9223372036854775808]") ==
+             ", byte 37: expected integers below 2^63 in the shape of a; got 9223372036854775808");
+  BOOST_TEST(refused("[4294967296,4294967296]") ==
+             ", byte 58: expected at most 2^62 elements in a; got shape [4294967296, 4294967296]");
+  BOOST_TEST(contains(refused("[4611686018427387904]"), "that span the bytes of F32"));
+  BOOST_TEST(contains(refused("[1,1,1,1,1,1,2]"), "at most 6 numbers in the shape of a; got more"));
 }
 
 BOOST_AUTO_TEST_CASE(k7_offsets_that_run_backwards_end_outside_or_are_not_two) {
   BOOST_TEST(contains(refusal(with_length(one("[0,8]", "[8,0]"), kEight)),
-                      "data_offsets must not run backwards; got [8, 0] for a"));
+                      "data_offsets that do not run backwards; got [8, 0] for a"));
   BOOST_TEST(contains(refusal(with_length(one("[0,8]", "[0,9]"), kEight)),
-                      "must end within the 8 bytes of data; got [0, 9] for a"));
+                      "that end within the 8 bytes of data; got [0, 9] for a"));
   BOOST_TEST(contains(refusal(with_length(one("[0,8]", "[9223372036854775800,9223372036854775807]"), kEight)),
-                      "must end within"));
+                      "that end within"));
   BOOST_TEST(contains(header_refusal(one("[0,8]", "[0]"), kEight), "two data_offsets for a; got 1"));
   BOOST_TEST(contains(header_refusal(one("[0,8]", "[0,8,8]"), kEight),
                       "at most 2 numbers in the data_offsets of a; got more"));
@@ -207,26 +230,26 @@ BOOST_AUTO_TEST_CASE(k8_and_k9_overlaps_holes_missing_and_trailing_bytes) {
   const std::string header = two("[0,4]", "[4,8]");
   BOOST_TEST(refusal(with_length(header, kEight)) == "no error");
   BOOST_TEST(contains(refusal(with_length(two("[0,4]", "[0,4]"), kEight)),
-                      "tensors must not share bytes; got b at data byte 0 where 4 is next"));
-  BOOST_TEST(contains(refusal(with_length(two("[0,4]", "[2,6]"), kEight)), "tensors must not share bytes"));
-  BOOST_TEST(contains(refusal(with_length(two("[0,4]", "[8,12]"), kEight + "1234")),
-                      "every byte of data must belong to a tensor"));
+                      "tensors that share no bytes; got b at data byte 0 where 4 is next"));
+  BOOST_TEST(contains(refusal(with_length(two("[0,4]", "[2,6]"), kEight)), "tensors that share no bytes"));
+  BOOST_TEST(
+      contains(refusal(with_length(two("[0,4]", "[8,12]"), kEight + "1234")), "a tensor for every byte of data"));
   BOOST_TEST(contains(refusal(with_length(header, kEight + "x")),
-                      "the data must end with the last tensor, after 8 bytes; got 9 bytes"));
-  BOOST_TEST(contains(refusal(with_length(header, "1234567")), "must end within the 7 bytes of data"));
+                      "the end of the data after the last tensor, 8 bytes; got 9 bytes"));
+  BOOST_TEST(contains(refusal(with_length(header, "1234567")), "that end within the 7 bytes of data"));
   std::string many = "{";
   for (int i = 0; i < 60'000; ++i) {
     many += (i ? ",\"" : "\"") + std::to_string(i) + R"(":{"dtype":"U8","shape":[8],"data_offsets":[0,8]})";
   }
-  BOOST_TEST(contains(refusal(with_length(many + "}", kEight)), "tensors must not share bytes"));
+  BOOST_TEST(contains(refusal(with_length(many + "}", kEight)), "tensors that share no bytes"));
 }
 
 BOOST_AUTO_TEST_CASE(k10_bytes_that_are_not_what_the_shape_needs) {
   BOOST_TEST(contains(refusal(with_length(one("[2]", "[3]"), kEight)),
-                      "data_offsets must span the bytes of F32 [3]; got [0, 8] for a"));
-  BOOST_TEST(contains(refusal(with_length(one("[2]", "[1]"), kEight)), "data_offsets must span the bytes of F32 [1]"));
+                      "data_offsets that span the bytes of F32 [3]; got [0, 8] for a"));
+  BOOST_TEST(contains(refusal(with_length(one("[2]", "[1]"), kEight)), "data_offsets that span the bytes of F32 [1]"));
   BOOST_TEST(contains(refusal(with_length(R"({"a":{"dtype":"BOOL","shape":[2],"data_offsets":[0,2]}})", "\1\2")),
-                      "a bool of a must be 0 or 1; got 2 (byte 64)"));
+                      ", byte 64: expected 0 or 1 as a bool of a; got 2"));
 }
 
 BOOST_AUTO_TEST_CASE(k11_too_many_entries_and_metadata_that_is_no_string) {
@@ -234,32 +257,53 @@ BOOST_AUTO_TEST_CASE(k11_too_many_entries_and_metadata_that_is_no_string) {
   for (int i = 0; i < 65'537; ++i)
     many += (i ? ",\"" : "\"") + std::to_string(i) + R"(":{"dtype":"U8","shape":[0],"data_offsets":[0,0]})";
   BOOST_TEST(contains(header_refusal(many + "}"), "at most 65536 entries; got more"));
-  BOOST_TEST(contains(header_refusal(R"({"__metadata__":{"a":1}})"), "'\"'; got '1'"));
-  BOOST_TEST(contains(header_refusal(R"({"__metadata__":[]})"), "'{'; got '['"));
+  BOOST_TEST(contains(header_refusal(R"({"__metadata__":{"a":1}})"),
+                      "byte 29: expected a string for a of the metadata; got 1"));
+  BOOST_TEST(contains(header_refusal(R"({"__metadata__":[]})"), "an object for __metadata__; got a list"));
   BOOST_TEST(
       contains(header_refusal(R"({"__metadata__":{"a":"1","a":"2"}})"), "each key of the metadata once; got a twice"));
   BOOST_TEST(header_refusal(R"({"__metadata__":{}})") == "no error");
+}
+
+// Other places than the one where the fault stands would be of little help in a header of megabytes.
+BOOST_AUTO_TEST_CASE(errors_name_the_byte_where_their_token_begins) {
+  const std::string before = "{ \"\\u00e4\" : {\"shape\":[ 1 ,2], ";
+  BOOST_TEST(header_refusal(before + "\"x\" : 1}}") ==
+             ", byte " + std::to_string(8 + before.size()) +
+                 ": expected dtype, shape and data_offsets for \xC3\xA4; got x");
+  const std::string further = before + "\"dtype\"\n:\t";
+  BOOST_TEST(header_refusal(further + "12}}") ==
+             ", byte " + std::to_string(8 + further.size()) + ": expected a string as the dtype of \xC3\xA4; got 12");
+}
+
+BOOST_AUTO_TEST_CASE(errors_quote_no_megabytes) {
+  std::string umlauts(199, 'x');
+  for (int i = 0; i < 1000; ++i) umlauts += "\xC3\xA4";
+  BOOST_TEST(header_refusal(one("F32", umlauts), kEight)
+                 .ends_with("as the dtype of a; got " + umlauts.substr(0, 199) + "..."));
 }
 
 BOOST_AUTO_TEST_CASE(entries_with_missing_repeated_or_foreign_fields) {
   BOOST_TEST(contains(header_refusal(R"({"a":{"dtype":"F32","shape":[2]}})"),
                       "dtype, shape and data_offsets for a; got 2 of them"));
   BOOST_TEST(
-      contains(header_refusal(R"({"a":{"dtype":"F32","dtype":"F32"}})"), "each field once; got dtype twice for a"));
-  BOOST_TEST(contains(header_refusal(R"({"a":{"offset":1}})"), "fields dtype, shape and data_offsets; got offset"));
+      contains(header_refusal(R"({"a":{"dtype":"F32","dtype":"F32"}})"), "each field of a once; got dtype twice"));
+  BOOST_TEST(contains(header_refusal(R"({"a":{"offset":1}})"), "dtype, shape and data_offsets for a; got offset"));
 }
 
 BOOST_AUTO_TEST_CASE(k18_other_formats_are_named) {
   using namespace std::string_literals;
   const auto expect = [](const std::string& file, const std::string& kind) {
-    BOOST_TEST(refusal(file) == "it must be a safetensors file; got " + kind + " (byte 0)");
+    BOOST_TEST(refusal(file) == ": expected a safetensors file; got " + kind);
   };
-  expect("PK\x03\x04 and so on", "a zip archive (PyTorch's .pt or NumPy's .npz)");
-  expect("\x80\x02\x8a\nl\xfc\x9c\x46\xf9", "a Python pickle (an old PyTorch file)");
-  expect("\x80\x04\x95....", "a Python pickle");
+  expect("PK\x03\x04 and so on", "a zip archive (as PyTorch's .pt and NumPy's .npz are)");
+  expect("\x80\x02\x8a\nl\xfc\x9c\x46\xf9", "a Python pickle (an old PyTorch file, or data of a Python version)");
+  expect("\x80\x04\x95....", "a Python pickle (an old PyTorch file, or data of a Python version)");
   expect("\x89HDF\r\n\x1a\n....", "an HDF5 file");
-  expect("\x1f\x8b\x08\0\0\0\0\0\0\0"s, "a gzip file");
+  expect("\x1f\x8b\x08\0\0\0\0\0\0\0"s, "a gzip file (unpack it first)");
   expect("\x93NUMPY\x01\0v\0"s, "a NumPy .npy file");
+  expect("<!DOCTYPE html><html>Not found</html>", "a web page (a download that failed?)");
+  expect("version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS (git lfs pull fetches the file itself)");
 }
 
 // A header of 640 = 0x280 bytes begins like a pickle of protocol 2.
@@ -310,20 +354,16 @@ BOOST_AUTO_TEST_CASE(reading_names_what_cannot_be_read) {
   const auto refused = [](const std::filesystem::path& path) {
     return error<FileError>([&] { (void)nn::load_tensors(path); });
   };
-  BOOST_TEST(refused(folder / "none") ==
-             (folder / "none").string() + ": it must be readable; got No such file or directory");
-  BOOST_TEST(refused(folder.path()) == folder.path().string() + ": it must be a regular file; got a folder");
+  BOOST_TEST(refused(folder / "none") == (folder / "none").string() + ": cannot be read: no such file or directory");
+  BOOST_TEST(refused(folder.path()) == folder.path().string() + ": expected a regular file; got a folder");
   BOOST_REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
-  BOOST_TEST(refused(folder / "pipe") ==
-             (folder / "pipe").string() + ": it must be a regular file; got something else");
+  BOOST_TEST(refused(folder / "pipe") == (folder / "pipe").string() + ": expected a regular file; got a pipe");
 }
 
 BOOST_AUTO_TEST_CASE(k20_a_folder_that_is_missing_gives_an_error_and_leaves_nothing) {
   const TemporaryFolder folder;
   const std::string text = error<FileError>([&] { nn::save_tensors({{"a", ones({1})}}, folder / "none/a"); });
-  BOOST_TEST(text == (folder / "none/a").string() +
-                         ": a file in its folder must be writable; got No such "
-                         "file or directory");
+  BOOST_TEST(text == (folder / "none/a").string() + ": cannot open its folder: no such file or directory");
   BOOST_TEST(folder.files() == 0U);
 }
 

@@ -6,7 +6,7 @@
 
 using namespace tapestry;
 using namespace tapestry::test;
-using namespace tapestry::optim;
+using namespace tapestry::nn::optim;
 
 BOOST_AUTO_TEST_SUITE(schedules_test)
 

@@ -15,7 +15,6 @@
 
 using namespace tapestry;
 using namespace tapestry::test;
-using nn::FileError;
 
 BOOST_AUTO_TEST_SUITE(serialize_test)
 
@@ -118,7 +117,7 @@ BOOST_AUTO_TEST_CASE(k14_all_missing_unexpected_and_misshapen_tensors_are_listed
   nn::save_tensors(state, path);
   BOOST_TEST(error<FileError>([&] { nn::load(model, path); }) ==
              path.string() +
-                 ": its tensors must be the model's; got differences:\n"
+                 ": expected the model's tensors; got differences:\n"
                  "  missing: 0.bias\n"
                  "  missing: 1.running_var\n"
                  "  unexpected: fc.weight\n"

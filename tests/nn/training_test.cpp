@@ -12,7 +12,7 @@
 #include <tapestry/nn/models/models.h>
 #include <tapestry/nn/optim/adamw.h>
 #include <tapestry/nn/optim/sgd.h>
-#include <tapestry/ops/loss.h>
+#include <tapestry/ops/cross_entropy.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/shape_ops.h>
 

@@ -12,8 +12,8 @@
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/conv2d.h>
-#include <tapestry/ops/kernels/simd/bf16.h>
-#include <tapestry/ops/loss.h>
+#include <tapestry/ops/cross_entropy.h>
+#include <tapestry/ops/kernels/gemm/testing.h>
 #include <tapestry/ops/matmul.h>
 #include <tapestry/ops/norm.h>
 #include <tapestry/ops/pool2d.h>

@@ -14,7 +14,7 @@
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/conv2d.h>
 #include <tapestry/ops/dropout.h>
-#include <tapestry/ops/kernels/simd/bf16.h>
+#include <tapestry/ops/kernels/gemm/testing.h>
 #include <tapestry/ops/loss.h>
 #include <tapestry/ops/matmul.h>
 #include <tapestry/ops/norm.h>

@@ -181,7 +181,74 @@ BOOST_AUTO_TEST_CASE(integers_wrap_around_and_refuse_fractions) {
   BOOST_TEST(error<std::invalid_argument>([&] { (void)(to(i, u8) + -1); }) ==
              "add: beside a tensor of u8 the number must be one that it can hold; got -1");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)(i / 2); }) ==
-             "div: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
+             "div: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32) or use floor_divide");
+}
+
+BOOST_AUTO_TEST_CASE(floor_divide_rounds_down_in_every_dtype) {
+  const std::vector<double> dividends{7, -7, 7, -7, 6, -6, 0, 5}, divisors{2, 2, -2, -2, 3, 3, -3, 9};
+  const std::vector<double> quotients{3, -4, -4, 3, 2, -2, 0, 0};
+  for (const Dtype dtype : {f32, f64, bf16, i64, i32}) {
+    const Tensor a = to(leaf(dividends).detach(), dtype), b = to(leaf(divisors).detach(), dtype);
+    const Tensor y = floor_divide(a, b);
+    BOOST_TEST(y.dtype() == dtype);
+    BOOST_TEST(all_close(y, quotients, 0), dtype);
+  }
+  BOOST_TEST(all_close(floor_divide(to(tensor({200, 7, 6}), u8), to(tensor({100, 2, 7}), u8)), {2, 3, 0}, 0));
+}
+
+BOOST_AUTO_TEST_CASE(floor_divide_of_floats_is_pythons) {
+  const Tensor a = leaf({1, 0.3, -1, 1, -1, 0, 5, -5, inf, 1, not_a_number, 6});
+  const Tensor b = leaf({0.1, 0.1, 0.1, 0, 0, 0, inf, inf, 2, not_a_number, 1, 0.1});
+  const Tensor y = floor_divide(a, b);
+  BOOST_TEST(
+      all_close(y, {9, 2, -10, inf, -inf, not_a_number, 0, -1, not_a_number, not_a_number, not_a_number, 59}, 0));
+  const Tensor zeros = floor_divide(leaf({0, 1, -0.0, -1}), leaf({-2, 4, -2, -4}));  // keep the quotient's sign
+  BOOST_TEST(std::signbit(zeros.span<double>()[0]));
+  BOOST_TEST(!std::signbit(zeros.span<double>()[1]));
+  BOOST_TEST(!std::signbit(zeros.span<double>()[2]));
+  BOOST_TEST(!std::signbit(zeros.span<double>()[3]));
+  BOOST_TEST(all_close(floor_divide(tensor({1.0F}), tensor({0.1F})), {9}, 0));
+}
+
+BOOST_AUTO_TEST_CASE(floor_divide_of_the_least_integer_by_minus_one_wraps_around) {
+  constexpr auto least = std::numeric_limits<std::int64_t>::min();
+  const Tensor y = floor_divide(tensor({least, least + 1, least}), tensor({std::int64_t{-1}, std::int64_t{-1}, least}));
+  BOOST_TEST((y.to_vector<std::int64_t>() == std::vector{least, -(least + 1), std::int64_t{1}}));
+  constexpr auto least32 = std::numeric_limits<std::int32_t>::min();
+  BOOST_TEST(all_close(floor_divide(tensor({least32}, {.dtype = i32}), -1), {least32 * 1.0}, 0));
+}
+
+BOOST_AUTO_TEST_CASE(floor_divide_broadcasts_and_takes_numbers_on_either_side) {
+  BOOST_TEST(all_close(floor_divide(tensor({{7}, {-7}}), tensor({2, 3})), {3, 2, -4, -3}, 0));
+  BOOST_TEST(all_close(floor_divide(tensor({7, -7}), 2), {3, -4}, 0));
+  BOOST_TEST(all_close(floor_divide(-7, tensor({2, 3})), {-4, -3}, 0));
+  BOOST_TEST(all_close(floor_divide(leaf({7, -7}), 0), {inf, -inf}, 0));
+  BOOST_TEST(floor_divide(zeros({0}, {.dtype = i64}), zeros({0}, {.dtype = i64})).numel() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(floor_divide_refuses_an_integer_divisor_of_zero_and_says_where) {
+  const auto text = [](const Operand& a, const Operand& b) {
+    return error<std::invalid_argument>([&] { (void)floor_divide(a, b); });
+  };
+  const Tensor i = tensor({1, 2, 3}), truth = tensor({true});
+  BOOST_TEST(text(i, 0) == "floor_divide: an integer divisor must not be 0; got 0");
+  BOOST_TEST(text(i, tensor({1, 2, 0})) == "floor_divide: an integer divisor must not be 0; got 0 at element 2");
+  BOOST_TEST(text(5, tensor({{1, 2}, {0, 0}})) == "floor_divide: an integer divisor must not be 0; got 0 at element 2");
+  BOOST_TEST(text(i, 1.5) == "floor_divide: beside a tensor of i64 the number must be one that it can hold; got 1.5");
+  BOOST_TEST(text(i, tensor({1.0F})) ==
+             "floor_divide: the dtypes must be equal; got i64 and f32, convert one with to(x, i64)");
+  BOOST_TEST(text(truth, truth) == "floor_divide: the dtype must be f32, f64, bf16 or an integer; got bool");
+  BOOST_TEST(text(1, 2) == "floor_divide: one of a and b must be a tensor; got two numbers");
+}
+
+BOOST_AUTO_TEST_CASE(floor_divide_has_a_gradient_of_zero_and_keeps_nothing) {
+  const Tensor a = leaf({7, -7}), b = leaf({2, 2});
+  const auto before = memory_stats().live_storages;
+  const Tensor y = floor_divide(a, b);
+  BOOST_TEST(memory_stats().live_storages == before + 1);
+  const auto g = grad({y}, {a, b}, {.grad_outputs = {ones_like(y)}, .allow_unused = true});
+  BOOST_TEST((!g[0].defined() && !g[1].defined()));  // undefined means zero
+  BOOST_TEST(all_close(grad(floor_divide(a, b) * a, a, {.grad_outputs = {ones_like(y)}}), {3, -4}, 0));
 }
 
 BOOST_AUTO_TEST_CASE(tensors_are_never_promoted_and_bools_have_no_arithmetic) {
@@ -191,7 +258,11 @@ BOOST_AUTO_TEST_CASE(tensors_are_never_promoted_and_bools_have_no_arithmetic) {
   BOOST_TEST(error<std::invalid_argument>([&] { (void)(truth + truth); }) ==
              "add: the dtype must be f32, f64, bf16 or an integer; got bool");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)add(1, 2); }) ==
-             "add: one operand must be a tensor; got two numbers");
+             "add: one of a and b must be a tensor; got two numbers");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)(truth / truth); }) ==
+             "div: the dtype must be f32, f64 or bf16; got bool, convert it with to(x, f32)");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)(-Operand(1)); }) ==
+             "neg: the operand must be a tensor; got a number");
   BOOST_TEST(all_close(x + x, {2}, 0));  // the next call works
 }
 

@@ -121,7 +121,7 @@ const OpRows rows{
     row("groups 2, stride 2", {1, 5, 5, 4}, {6, 3, 3, 2}, {.stride = 2, .padding = 1, .groups = 2}),
     row("depthwise", {1, 4, 4, 3}, {3, 3, 3, 1}, {.padding = 1, .groups = 3}),
     row("1 x 1", {2, 3, 3, 4}, {5, 1, 1, 4}, {}),
-    row("same, even kernel", {1, 4, 4, 2}, {2, 2, 2, 2}, {.padding = same}),
+    row("same, even kernel", {1, 4, 4, 2}, {2, 2, 2, 2}, {.padding = Padding::same}),
     {.op = "conv2d",
      .variant = "no bias",
      .inputs = shapes({{1, 4, 4, 2}, {3, 3, 3, 2}}),
@@ -173,15 +173,17 @@ BOOST_AUTO_TEST_CASE(output_extents_round_down) {
 
 BOOST_AUTO_TEST_CASE(same_keeps_the_size_and_puts_odd_padding_at_the_bottom_and_right) {
   const Tensor x = reshape(tensor<double>({1, 2, 3, 4}, {.dtype = f64}), {1, 1, 4, 1});
-  BOOST_TEST(all_close(conv2d(x, ones({1, 1, 2, 1}, {.dtype = f64}), {}, {.padding = same}), {3, 5, 7, 4}, 0));
+  BOOST_TEST(all_close(conv2d(x, ones({1, 1, 2, 1}, {.dtype = f64}), {}, {.padding = Padding::same}), {3, 5, 7, 4}, 0));
   const Tensor column = reshape(x, {1, 4, 1, 1});
-  BOOST_TEST(all_close(conv2d(column, ones({1, 2, 1, 1}, {.dtype = f64}), {}, {.padding = same}), {3, 5, 7, 4}, 0));
-  check({{2, 5, 6, 3}, {4, 2, 4, 3}, {.padding = same}}, {0, 1}, {2, 5, 6, 4}, f32);
-  check({{1, 5, 6, 3}, {4, 3, 2, 3}, {.padding = same, .dilation = {2, 3}}}, {2, 1}, {1, 5, 6, 4}, f32);
-  BOOST_TEST(conv2d(x, ones({1, 1, 2, 1}, {.dtype = f64}), {}, {.padding = valid}).shape() == (Shape{1, 1, 3, 1}));
+  BOOST_TEST(
+      all_close(conv2d(column, ones({1, 2, 1, 1}, {.dtype = f64}), {}, {.padding = Padding::same}), {3, 5, 7, 4}, 0));
+  check({{2, 5, 6, 3}, {4, 2, 4, 3}, {.padding = Padding::same}}, {0, 1}, {2, 5, 6, 4}, f32);
+  check({{1, 5, 6, 3}, {4, 3, 2, 3}, {.padding = Padding::same, .dilation = {2, 3}}}, {2, 1}, {1, 5, 6, 4}, f32);
+  BOOST_TEST(conv2d(x, ones({1, 1, 2, 1}, {.dtype = f64}), {}, {.padding = Padding::valid}).shape() ==
+             (Shape{1, 1, 3, 1}));
   BOOST_TEST(error<std::invalid_argument>([&] {
-               (void)conv2d(x, ones({1, 1, 2, 1}, {.dtype = f64}), {}, {.stride = {1, 2}, .padding = same});
-             }) == "conv2d: padding `same` needs stride 1; got {1, 2}");
+               (void)conv2d(x, ones({1, 1, 2, 1}, {.dtype = f64}), {}, {.stride = {1, 2}, .padding = Padding::same});
+             }) == "conv2d: Padding::same needs stride 1; got {1, 2}");
 }
 
 BOOST_AUTO_TEST_CASE(padding_may_exceed_the_kernel) {

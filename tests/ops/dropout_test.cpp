@@ -182,7 +182,7 @@ BOOST_AUTO_TEST_CASE(wrong_calls_are_refused) {
              "dropout: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
   BOOST_TEST(error<std::invalid_argument>([] {
                (void)dropout2d(ones({2, 2, 3}));
-             }) == "dropout2d: the input must be [N, H, W, C]; got [2, 2, 3], reshape a single image to [1, H, W, C]");
+             }) == "dropout2d: the input must be [N, H, W, C]; got [2, 2, 3], reshape one image to [1, H, W, C]");
   BOOST_TEST(error<std::invalid_argument>([] { (void)drop_path(scalar(1)); }) ==
              "drop_path: the input must have a sample dimension; got shape []");
 }

@@ -12,7 +12,7 @@
 #include <tapestry/autograd/random.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/conv2d.h>
-#include <tapestry/ops/kernels/simd/bf16.h>
+#include <tapestry/ops/kernels/gemm/testing.h>
 #include <tapestry/ops/matmul.h>
 
 using namespace tapestry;

@@ -10,7 +10,7 @@
 
 /// The table of ops: every differentiable op has at least one row, written in its family's test file. Generic tests
 /// (tests/ops/op_table_test.cpp) walk it: gradients of first and second order in f64, f32 against f64, offset operands,
-/// purity, bits at several thread counts; and the README's table of ops is printed from it.
+/// purity, bits at several thread counts; and the table in docs/ops.md is printed from it.
 namespace tapestry::test {
 
 struct OpSpec {

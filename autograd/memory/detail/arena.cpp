@@ -15,6 +15,12 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kPage = 4096;                       // the system's may be larger; it then gives back less
 constexpr std::size_t kAddresses = std::size_t{1} << 44;  // cost nothing until they are used
 
+#if defined(MAP_NORESERVE)
+constexpr int kAddressesOnly = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+#else
+constexpr int kAddressesOnly = MAP_PRIVATE | MAP_ANONYMOUS;
+#endif
+
 std::byte* aligned_up(std::byte* address, std::size_t to) {
   const auto value = reinterpret_cast<std::uintptr_t>(address);
   return address + ((value + to - 1) / to * to - value);
@@ -86,7 +92,7 @@ void* Arena::take_new(std::size_t bytes) noexcept {
 bool Arena::reserve(std::size_t bytes) noexcept {
   const std::size_t needed = bytes + 2 * kHugePage;  // with what rounding takes at both ends
   for (std::size_t size = kAddresses; size >= needed; size /= 2) {
-    void* const begin = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* const begin = mmap(nullptr, size, PROT_NONE, kAddressesOnly, -1, 0);
     if (begin == MAP_FAILED) continue;
     // Where addresses are scarce (ulimit -v), half of what there is stays for everybody else, and for another time.
     if (size < kAddresses && size / 2 >= needed) {
@@ -95,8 +101,10 @@ bool Arena::reserve(std::size_t bytes) noexcept {
     }
     top_ = aligned_up(static_cast<std::byte*>(begin), kHugePage);
     end_ = static_cast<std::byte*>(begin) + size;
+#if defined(MADV_HUGEPAGE)
     // Tensors are walked end to end: large pages save most of their TLB misses and page faults. Advice only.
     madvise(begin, size, MADV_HUGEPAGE);
+#endif
     return true;
   }
   return false;

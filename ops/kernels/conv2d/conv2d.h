@@ -1,61 +1,42 @@
 #pragma once
 
-#include <tapestry/autograd/base/parallel.h>
+#include <cstdint>
 
-/// 2-d convolution (correlation, as neural networks have it) and its two gradients. Pointers and sizes only; any extent
-/// may be 0. The same bits for any number of threads. Subnormal numbers count as zero. T is float or double.
+#include <tapestry/autograd/memory/storage.h>
+#include <tapestry/ops/kernels/conv2d/shape.h>
+#include <tapestry/ops/kernels/elements.h>
+
+/// 2-d convolution (correlation, as neural networks have it) and its two gradients, by the method that the caller
+/// names: select.h names one. Pointers and sizes only; any extent may be 0. The same bits for any number of threads.
+/// Subnormal numbers count as zero.
+///
+/// Operands are f32, f64 or bf16 and equal in dtype, but for f32 weights beside bf16 images. Sums of products of bf16
+/// operands are f32; y and dx are rounded to bf16 once, dw is not.
 namespace tapestry::kernels {
 
-/// What a convolution is. Padding at the bottom and on the right is whatever the output extents need.
-struct Conv2dShape {
-  Index n, h, w, c;              ///< input   [n, h, w, c]
-  Index k, r, s;                 ///< weight  [k, r, s, c / groups]
-  Index oh, ow;                  ///< output  [n, oh, ow, k]
-  Index stride_h, stride_w;      ///< >= 1
-  Index pad_top, pad_left;       ///< >= 0, may exceed the kernel
-  Index dilation_h, dilation_w;  ///< >= 1
-  Index groups;                  ///< divides c and k
+/// How a pass is computed. The first four multiply numbers as they come (bf16 ones are widened), the last two multiply
+/// bf16 ones in pairs, and round f32 operands to them.
+enum class Conv2dMethod : std::uint8_t {
+  product,       ///< one matrix product over all pixels; not for weight gradients, whose sums run over pixels
+  depthwise,     ///< every channel for itself
+  tiles,         ///< register tiles over runs of taps: anything
+  winograd,      ///< sums of patches times sums of taps: f32 only
+  pair_product,  ///< `product`
+  pair_tiles  ///< `tiles`; a forward pass and an input gradient need an even number of channels to sum over in a group
 };
 
 /// y[n, i, j, k] = bias[k] + sum over r, s, c of x[n, i stride_h - pad_top + r dilation_h, j stride_w - pad_left + s
-/// dilation_w, c] w[k, r, s, c], c running over the channels of k's group; x is 0 outside the image. bias null: none.
-template <class T>
-void conv2d(const Conv2dShape& shape, const T* x, const T* w, const T* bias, T* y);
-
-/// conv2d in two steps, for who keeps what the first one makes of w. packed_conv2d_size is how many elements
-/// pack_conv2d writes; 0 for a convolution that reads w as it is, which has no second step. They depend on the shape of
-/// w and the groups, and on the instruction set: the layout is another address for another one.
-template <class T>
-[[nodiscard]] Index packed_conv2d_size(const Conv2dShape& shape);
-template <class T>
-[[nodiscard]] const void* packed_conv2d_layout();
-template <class T>
-void pack_conv2d(const Conv2dShape& shape, const T* w, T* packed);
-template <class T>
-void packed_conv2d(const Conv2dShape& shape, const T* x, const T* packed, const T* bias, T* y);
+/// dilation_w, c] w[k, r, s, c], c running over the channels of k's group; x is 0 outside the image. bias null: none;
+/// it has the type of sums. keep: where the weights lie, if what is made of them shall be kept there until they change,
+/// for the next call; null: it is made for this call.
+void conv2d(const Conv2dShape& shape, Conv2dMethod method, Elements x, Elements w, const void* bias, void* y,
+            Storage* keep = nullptr);
 
 /// dx [n, h, w, c]: the transpose of conv2d in x, applied to dy [n, oh, ow, k]. Overwrites dx, with 0 where no window
 /// touches.
-template <class T>
-void conv2d_input_grad(const Conv2dShape& shape, const T* dy, const T* w, T* dx);
+void conv2d_input_grad(const Conv2dShape& shape, Conv2dMethod method, Elements dy, Elements w, void* dx);
 
 /// dw [k, r, s, c / groups]: the transpose of conv2d in w, applied to dy. Overwrites dw.
-template <class T>
-void conv2d_weight_grad(const Conv2dShape& shape, const T* x, const T* dy, T* dw);
-
-extern template void conv2d<float>(const Conv2dShape&, const float*, const float*, const float*, float*);
-extern template void conv2d<double>(const Conv2dShape&, const double*, const double*, const double*, double*);
-extern template Index packed_conv2d_size<float>(const Conv2dShape&);
-extern template Index packed_conv2d_size<double>(const Conv2dShape&);
-extern template const void* packed_conv2d_layout<float>();
-extern template const void* packed_conv2d_layout<double>();
-extern template void pack_conv2d<float>(const Conv2dShape&, const float*, float*);
-extern template void pack_conv2d<double>(const Conv2dShape&, const double*, double*);
-extern template void packed_conv2d<float>(const Conv2dShape&, const float*, const float*, const float*, float*);
-extern template void packed_conv2d<double>(const Conv2dShape&, const double*, const double*, const double*, double*);
-extern template void conv2d_input_grad<float>(const Conv2dShape&, const float*, const float*, float*);
-extern template void conv2d_input_grad<double>(const Conv2dShape&, const double*, const double*, double*);
-extern template void conv2d_weight_grad<float>(const Conv2dShape&, const float*, const float*, float*);
-extern template void conv2d_weight_grad<double>(const Conv2dShape&, const double*, const double*, double*);
+void conv2d_weight_grad(const Conv2dShape& shape, Conv2dMethod method, Elements x, Elements dy, void* dw);
 
 }  // namespace tapestry::kernels

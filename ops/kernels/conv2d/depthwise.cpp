@@ -1,22 +1,30 @@
-#include <tapestry/ops/kernels/conv2d/gather.h>
-#include <tapestry/ops/kernels/simd/prefetch.h>
+#include <tapestry/ops/kernels/conv2d/depthwise.h>
 
 #include <algorithm>
 
+#include <tapestry/autograd/memory/scratch.h>
+#include <tapestry/ops/kernels/conv2d/tuning.h>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
+#include <tapestry/ops/kernels/simd/prefetch.h>
+
 namespace tapestry::kernels {
-namespace {
-
-constexpr Index kTasks = 64;
-
-}  // namespace
 
 template <class T>
-void run_channelwise(const Gather<T>& g, const T* packed) {
+void pack_depthwise(const Conv2dShape& s, bool reverse, const T* w, T* packed) {
+  const Index taps = s.r * s.s;
+  microkernels<T>().transpose(taps, s.c, s.c, w, taps, packed, s.c);
+  if (!reverse) return;
+  for (Index low = 0, high = taps - 1; low < high; ++low, --high) {
+    std::swap_ranges(packed + low * s.c, packed + (low + 1) * s.c, packed + high * s.c);
+  }
+}
+template <class T>
+void run_depthwise(const Gather<T>& g, const T* packed) {
   const Microkernels<T>& kernels = microkernels<T>();
   const Index units = g.images * g.out_h, channels = g.out_channels;
   const double work = static_cast<double>(g.images * channels) * static_cast<double>(g.rows.taps()) *
                       static_cast<double>(g.columns.taps());
-  const Index tasks = std::min(units, task_count(8 * work, kTasks));  // memory bound: some 8 times slower per product
+  const Index tasks = std::min(units, task_count(tuning::kDepthwiseCost * work, tuning::kTasks));
   const Index new_rows = ceil_div(g.in_h, std::max<Index>(1, g.out_h));
   const Index new_columns = ceil_div(g.in_w, std::max<Index>(1, g.out_w));
   for_each_task(tasks, [&](Index task) {
@@ -46,7 +54,7 @@ void run_channelwise(const Gather<T>& g, const T* packed) {
 }
 
 template <class T>
-void channelwise_weight_grad(const Conv2dShape& s, const T* x, const T* dy, T* dw) {
+void depthwise_weight_grad(const Conv2dShape& s, const T* x, const T* dy, T* dw) {
   const Microkernels<T>& kernels = microkernels<T>();
   const Index channels = s.c, taps = s.r * s.s, size = taps * channels;
   const TapTable rows = TapTable::forward(s.oh, s.h, s.r, s.stride_h, s.pad_top, s.dilation_h, false);
@@ -61,8 +69,8 @@ void channelwise_weight_grad(const Conv2dShape& s, const T* x, const T* dy, T* d
       range.end = j + 1;
     }
   }
-  const double work = 8 * static_cast<double>(s.n * s.oh * s.ow) * static_cast<double>(size);
-  const Index segments = std::max(Index{1}, std::min(s.n, task_count(work, 32)));
+  const double work = tuning::kDepthwiseCost * static_cast<double>(s.n * s.oh * s.ow) * static_cast<double>(size);
+  const Index segments = std::max(Index{1}, std::min(s.n, task_count(work, tuning::kSumTasks)));
   const Scratch<T> partial(segments * size);
   for_each_task(segments, [&](Index segment) {
     const FlushDenormals mode;
@@ -91,9 +99,11 @@ void channelwise_weight_grad(const Conv2dShape& s, const T* x, const T* dy, T* d
   kernels.transpose(channels, taps, taps, partial.data(), channels, dw, taps);
 }
 
-template void run_channelwise(const Gather<float>&, const float*);
-template void run_channelwise(const Gather<double>&, const double*);
-template void channelwise_weight_grad(const Conv2dShape&, const float*, const float*, float*);
-template void channelwise_weight_grad(const Conv2dShape&, const double*, const double*, double*);
+template void pack_depthwise(const Conv2dShape&, bool, const float*, float*);
+template void pack_depthwise(const Conv2dShape&, bool, const double*, double*);
+template void run_depthwise(const Gather<float>&, const float*);
+template void run_depthwise(const Gather<double>&, const double*);
+template void depthwise_weight_grad(const Conv2dShape&, const float*, const float*, float*);
+template void depthwise_weight_grad(const Conv2dShape&, const double*, const double*, double*);
 
 }  // namespace tapestry::kernels

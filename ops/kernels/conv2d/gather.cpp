@@ -1,27 +1,14 @@
 #include <tapestry/ops/kernels/conv2d/gather.h>
 
-#include <tapestry/autograd/base/dtype.h>
-
 #include <algorithm>
 #include <type_traits>
 
+#include <tapestry/autograd/base/dtype.h>
+#include <tapestry/autograd/memory/scratch.h>
+#include <tapestry/ops/kernels/conv2d/tuning.h>
+
 namespace tapestry::kernels {
 namespace {
-
-// Depth of the part of a panel that stays in L2 while pixels pass by: 512 KiB of 64 float columns.
-template <class T>
-constexpr Index kDepthBlock = static_cast<Index>(8192 / sizeof(T));
-
-// Images in a tile, at most. Image strides are powers of two more often than not, so that the same pixel of all images
-// falls into one set of the L1 cache, which has 8 to 12 ways: with 16 images 16-channel layers ran at 0.44 of peak,
-// with 8 at 0.71. Products of pairs take longer to come out, so that 8 sums at a time do not fill the units: with 12
-// the same layers ran 13 % faster.
-template <class T>
-constexpr Index kImageRows = std::is_same_v<T, Pair> ? 12 : 8;
-
-constexpr Index kTasks = 64;  // enough for any two cores to end together
-// Packed weights above this many bytes do not stay in L2 beside the images: tasks then take one panel each.
-constexpr Index kResidentWeights = 512 * 1024;
 
 /// The loop nest. A tile's rows are either neighbouring pixels of one image that have the same taps, or the same pixel
 /// of several images: padding is skipped, never multiplied. Most pixels of a wide image are of the first kind, its
@@ -34,9 +21,10 @@ class GatherLoop {
         g_(gather),
         packed_(packed),
         panels_(kernels_, gather.group_out()),
-        splits_(kMaySplit ? std::max(Index{1}, std::min(ceil_div(gather.depth(), kDepthBlock<T>), gather.kernel_h))
-                          : 1),
-        image_tiles_(ceil_div(gather.images, std::min(panels_.tile_rows(), kImageRows<T>))),
+        splits_(kMaySplit
+                    ? std::max(Index{1}, std::min(ceil_div(gather.depth(), tuning::kPanelDepth<T>), gather.kernel_h))
+                    : 1),
+        image_tiles_(ceil_div(gather.images, std::min(panels_.tile_rows(), tuning::kImageRows<T>))),
         units_(image_tiles_ * gather.out_h) {}
 
   void run() const {
@@ -44,12 +32,12 @@ class GatherLoop {
     // its pixels need while these are near: groups share cache lines.
     const Index pieces = g_.groups * panels_.count();
     const bool resident =
-        g_.groups * panels_.padded_columns() * g_.depth() * static_cast<Index>(sizeof(T)) <= kResidentWeights;
+        g_.groups * panels_.padded_columns() * g_.depth() * static_cast<Index>(sizeof(T)) <= tuning::kResidentWeights;
     const Index piece_tasks = resident ? 1 : pieces;
     const double work = static_cast<double>(g_.images * g_.out_channels) * static_cast<double>(g_.group_in()) *
                         static_cast<double>(g_.rows.taps()) * static_cast<double>(g_.columns.taps());
-    const Index chunks = std::min(
-        units_, task_count(work / static_cast<double>(piece_tasks), ceil_div(kTasks, std::min(kTasks, piece_tasks))));
+    const Index chunks = std::min(units_, task_count(work / static_cast<double>(piece_tasks),
+                                                     ceil_div(tuning::kTasks, std::min(tuning::kTasks, piece_tasks))));
     for_each_task(piece_tasks * chunks, [&](Index task) {
       const TileTask<T> mode(kernels_);
       const Scratch<Seg> segments(g_.rows.longest() * g_.columns.longest());
@@ -145,7 +133,7 @@ template <class T, class Out, class F>
 void pack_panels(const Gather<T, Out>& gather, T* packed, const F& pack) {
   const Panels panels(microkernels<T>(), gather.group_out());
   const Index pieces = gather.groups * panels.count(), depth = gather.depth();
-  const double work = 16.0 * static_cast<double>(gather.out_channels) * static_cast<double>(depth);
+  const double work = tuning::kWeightPackCost * static_cast<double>(gather.out_channels) * static_cast<double>(depth);
   const Index tasks = task_count(work, pieces);
   for_each_task(tasks, [&](Index task) {
     const Range range = part(pieces, tasks, task);
@@ -154,16 +142,6 @@ void pack_panels(const Gather<T, Out>& gather, T* packed, const F& pack) {
       pack(group, panels[p], packed + group * panels.padded_columns() * depth + panels.offset(p, depth));
     }
   });
-}
-
-/// Microkernels::transpose; pairs move like floats.
-template <class T>
-void transpose(Index depth, Index columns, Index padded, const T* from, T* to, Index to_row) {
-  microkernels<T>().transpose(depth, columns, padded, from, depth, to, to_row);
-}
-void transpose(Index depth, Index columns, Index padded, const Pair* from, Pair* to, Index to_row) {
-  microkernels<float>().transpose(depth, columns, padded, reinterpret_cast<const float*>(from), depth,
-                                  reinterpret_cast<float*>(to), to_row);
 }
 
 }  // namespace
@@ -217,7 +195,7 @@ template <class T, class Out>
 void pack_forward(const Gather<T, Out>& gather, const T* w, T* packed) {
   const Index depth = gather.depth();
   pack_panels(gather, packed, [&](Index group, const Panels::Panel& panel, T* to) {
-    transpose(depth, panel.columns, panel.width, w + (group * gather.group_out() + panel.column) * depth, to,
+    transpose(depth, panel.columns, panel.width, w + (group * gather.group_out() + panel.column) * depth, depth, to,
               panel.width);
   });
 }

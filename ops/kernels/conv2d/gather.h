@@ -3,7 +3,6 @@
 #include <tapestry/ops/kernels/conv2d/taps.h>
 #include <tapestry/ops/kernels/gemm/blocking.h>
 #include <tapestry/ops/kernels/gemm/microkernel.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
 
 /// The convolution and its input gradient as one loop nest over register tiles. Private to ops/kernels.
 namespace tapestry::kernels {
@@ -48,16 +47,5 @@ void pack_input_grad(const Gather<T, Out>& gather, const T* w, T* packed);
 /// Computes y from x and packed weights.
 template <class T, class Out>
 void run_gather(const Gather<T, Out>& gather, const T* packed);
-
-/// The same for one channel per group on both sides (depthwise), with weights packed as [tap][channel].
-template <class T>
-void run_channelwise(const Gather<T>& gather, const T* packed);
-
-/// dw of conv2d from pairs of images: x [n, h, w, c] and dy [n, oh, ow, k] with the numbers of two images in each.
-void pair_weight_grad(const Conv2dShape& pairs, const Pair* x, const Pair* dy, float* dw);
-
-/// dw of conv2d with one channel per group on both sides.
-template <class T>
-void channelwise_weight_grad(const Conv2dShape& shape, const T* x, const T* dy, T* dw);
 
 }  // namespace tapestry::kernels

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <tapestry/ops/kernels/conv2d/conv2d.h>
-
-#include <vector>
+#include <tapestry/autograd/memory/scratch.h>
+#include <tapestry/ops/kernels/conv2d/shape.h>
 
 /// Which input coordinates feed an output coordinate, along one axis. Private to ops/kernels.
 ///
@@ -43,7 +42,7 @@ class TapTable {
   [[nodiscard]] Runs operator[](Index o) const {
     return {runs_.data() + first_[at(o)], runs_.data() + first_[at(o + 1)]};
   }
-  [[nodiscard]] const std::vector<PixelRun>& pixel_runs() const { return pixel_runs_; }
+  [[nodiscard]] const CountedVector<PixelRun>& pixel_runs() const { return pixel_runs_; }
   [[nodiscard]] Index step() const { return step_; }
   [[nodiscard]] Index shift() const { return shift_; }
   [[nodiscard]] Index longest() const { return longest_; }  ///< the most runs of any output
@@ -57,9 +56,9 @@ class TapTable {
   void find_pixel_runs();
   [[nodiscard]] bool continues(Index o) const;
 
-  std::vector<TapRun> runs_;
-  std::vector<std::size_t> first_;
-  std::vector<PixelRun> pixel_runs_;
+  CountedVector<TapRun> runs_;
+  CountedVector<std::size_t> first_;
+  CountedVector<PixelRun> pixel_runs_;
   Index step_, shift_, longest_ = 0, taps_ = 0;
 };
 

@@ -1,25 +1,16 @@
-#include <tapestry/ops/kernels/conv2d/conv2d.h>
-
-#include <tapestry/ops/kernels/conv2d/gather.h>
-#include <tapestry/ops/kernels/gemm/blocking.h>
-#include <tapestry/ops/kernels/gemm/microkernel.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
+#include <tapestry/ops/kernels/conv2d/weight_grad.h>
 
 #include <algorithm>
 #include <vector>
 
+#include <tapestry/autograd/memory/scratch.h>
+#include <tapestry/ops/kernels/conv2d/tuning.h>
+#include <tapestry/ops/kernels/gemm/blocking.h>
+#include <tapestry/ops/kernels/gemm/microkernel.h>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
+
 namespace tapestry::kernels {
 namespace {
-
-// Gradients that are packed at a time, or read where they lie if all filters fit into one panel: those of 128 pixels
-// with 64 filters, 32 KiB of floats, stay in L1 or next to it while all taps and channels pass by. It also bounds the
-// length of one chain of additions.
-constexpr Index kGradientBlock = 128 * 64;
-constexpr Index kSumRows = 576;        // taps x channels of a task: with 64 filters 147 KiB of sums, which stay in L2
-constexpr Index kFewestChannels = 32;  // of a task, however many taps: packed gradients have to be used for something
-constexpr Index kNominalPanel = 64;    // filters
-constexpr Index kMergeBelow = 16;      // channels: fewer would fill too little of a tile
-constexpr Index kTasks = 32;
 
 /// dw as products of x, transposed, with dy: for every tap, channels x filters, summed over output pixels. Channels are
 /// the rows of register tiles, filters their columns. Phase one: tasks take (segment of output rows, group, panel of
@@ -43,14 +34,15 @@ class WeightGrad {
         filters_(shape.k / shape.groups),
         taps_(shape.r * shape.s),
         panels_(kernels_, filters_),
-        channel_blocks_(ceil_div(channels_, std::max(kSumRows / taps_, kFewestChannels))),
-        block_rows_(std::clamp(kGradientBlock / (nominal_width() * shape.ow), Index{1},
+        channel_blocks_(ceil_div(channels_, std::max(tuning::kSumRows / taps_, tuning::kFewestChannels))),
+        block_rows_(std::clamp(tuning::kGradientBlock / (nominal_width() * shape.ow), Index{1},
                                std::max(Index{1}, shape.n * shape.oh))) {
     const double work =
         static_cast<double>(s_.n * s_.oh * s_.ow) * static_cast<double>(s_.k) * static_cast<double>(channels_ * taps_);
     // The order of additions hangs on the number of segments, so it must not hang on the width of panels.
-    const Index cells = s_.groups * ceil_div(filters_, kNominalPanel) * channel_blocks_;
-    segments_ = std::min(s_.n * s_.oh, task_count(work / static_cast<double>(cells), ceil_div(kTasks, cells)));
+    const Index cells = s_.groups * ceil_div(filters_, tuning::kNominalPanel) * channel_blocks_;
+    segments_ =
+        std::min(s_.n * s_.oh, task_count(work / static_cast<double>(cells), ceil_div(tuning::kSumTasks, cells)));
     list_pieces();
   }
 
@@ -78,7 +70,7 @@ class WeightGrad {
   };
 
   /// Columns of a panel if registers had 16 lanes: what the order of additions hangs on is the same on all.
-  [[nodiscard]] Index nominal_width() const { return std::min(ceil_div(filters_, 16) * 16, kNominalPanel); }
+  [[nodiscard]] Index nominal_width() const { return std::min(ceil_div(filters_, 16) * 16, tuning::kNominalPanel); }
   [[nodiscard]] Index segment_size() const { return s_.groups * taps_ * channels_ * panels_.padded_columns(); }
 
   [[nodiscard]] Cell cell(Index i) const {
@@ -104,7 +96,7 @@ class WeightGrad {
       const Range columns = valid_columns(t);
       all = {std::max(all.begin, columns.begin), std::min(all.end, columns.end)};
     }
-    const bool merge = channels_ < kMergeBelow && s_.groups == 1 && s_.dilation_w == 1 && all.begin < all.end;
+    const bool merge = channels_ < tuning::kMergeBelow && s_.groups == 1 && s_.dilation_w == 1 && all.begin < all.end;
     if (merge) pieces_.push_back({0, s_.s, all});
     for (Index t = 0; t < s_.s; ++t) {
       const Range columns = valid_columns(t);
@@ -234,22 +226,12 @@ class WeightGrad {
 }  // namespace
 
 template <class T>
-void conv2d_weight_grad(const Conv2dShape& s, const T* x, const T* dy, T* dw) {
-  const Index size = s.k * s.r * s.s * (s.c / s.groups);
-  if (size == 0) return;
-  if (s.n * s.oh * s.ow * s.h * s.w == 0) {
-    std::fill(dw, dw + size, T{0});
-    return;
-  }
-  if (s.groups == s.c && s.k == s.c && s.groups > 1) return channelwise_weight_grad(s, x, dy, dw);
+void tiled_weight_grad(const Conv2dShape& s, const T* x, const T* dy, typename SumOf<T>::Type* dw) {
   WeightGrad<T>(s, x, dy, dw).run();
 }
 
-void pair_weight_grad(const Conv2dShape& pairs, const Pair* x, const Pair* dy, float* dw) {
-  WeightGrad<Pair>(pairs, x, dy, dw).run();
-}
-
-template void conv2d_weight_grad<float>(const Conv2dShape&, const float*, const float*, float*);
-template void conv2d_weight_grad<double>(const Conv2dShape&, const double*, const double*, double*);
+template void tiled_weight_grad(const Conv2dShape&, const float*, const float*, float*);
+template void tiled_weight_grad(const Conv2dShape&, const double*, const double*, double*);
+template void tiled_weight_grad(const Conv2dShape&, const Pair*, const Pair*, float*);
 
 }  // namespace tapestry::kernels

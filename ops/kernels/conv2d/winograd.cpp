@@ -1,19 +1,18 @@
 #include <tapestry/ops/kernels/conv2d/winograd.h>
 
+#include <algorithm>
+
+#include <tapestry/autograd/memory/scratch.h>
+#include <tapestry/ops/kernels/conv2d/tuning.h>
 #include <tapestry/ops/kernels/conv2d/winograd_squares.h>
 #include <tapestry/ops/kernels/conv2d/winograd_transforms.h>
 #include <tapestry/ops/kernels/gemm/blocking.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
-
-#include <algorithm>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
 
 namespace tapestry::kernels {
 namespace {
 
 constexpr Index kTapRows = 3, kTaps = 9;
-constexpr Index kBlock = 48;  // squares at a time: eight register tiles of six; with 64 channels each way 400 KiB
-constexpr Index kTasks = 64;  // enough for any two cores to end together
-constexpr Index kPackedChannels = 16;  // at a time: a cache line of w, and with 64 filters 36 KiB
 
 /// The convolution and its input gradient alike: y [images, out_h, out_w, out_channels] from x [images, in_h, in_w,
 /// in_channels], that starts pad pixels behind y and counts as 0 outside. pad may be negative.
@@ -40,9 +39,9 @@ Index plane_of_taps(const Filtering& f) {
 template <class F>
 void pack(const Filtering& f, float* packed, const F& read) {
   const Panels panels(microkernels<float>(), f.out_channels);
-  const Index blocks = ceil_div(f.in_channels, kPackedChannels), pieces = panels.count() * blocks;
+  const Index blocks = ceil_div(f.in_channels, tuning::kWinogradPackChannels), pieces = panels.count() * blocks;
   const Index plane = plane_of_taps(f);
-  const Index tasks = task_count(64.0 * static_cast<double>(plane), pieces);
+  const Index tasks = task_count(tuning::kWinogradPackCost * static_cast<double>(plane), pieces);
   for_each_task(tasks, [&](Index task) {
     const FlushDenormals mode;
     const Range range = part(pieces, tasks, task);
@@ -90,8 +89,8 @@ void pack_input_grad(const Filtering& f, const float* w, float* packed) {
 void run(const Filtering& f, const float* x, const float* packed, const float* bias, float* y) {
   const Squares squares{f.images, f.out_h, f.out_w};
   const Panels panels(microkernels<float>(), f.out_channels);
-  const Index blocks = ceil_div(squares.count(), kBlock);
-  const Index tasks = std::min(blocks, kTasks), most = ceil_div(squares.count(), blocks);
+  const Index blocks = ceil_div(squares.count(), tuning::kWinogradSquares);
+  const Index tasks = std::min(blocks, tuning::kTasks), most = ceil_div(squares.count(), blocks);
   for_each_task(tasks, [&](Index task) {
     const FlushDenormals mode;
     const Planes patches{most, f.in_channels}, results{most, f.out_channels};
@@ -157,34 +156,11 @@ void run(const Filtering& f, const float* x, const float* packed, const float* b
   });
 }
 
-/// How many taps of all outputs together meet an input, along one axis.
-Index taps_inside(Index outputs, Index inputs, Index pad) {
-  Index count = 0;
-  for (Index tap = 0; tap < kTapRows; ++tap) {
-    count += std::max(Index{0}, std::min(outputs, inputs + pad - tap) - std::max(Index{0}, pad - tap));
-  }
-  return count;
-}
-
 }  // namespace
 
 bool is_winograd(const Conv2dShape& s) {
   return s.r == kTapRows && s.s == kTapRows && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
          s.dilation_w == 1 && s.groups == 1;
-}
-
-bool winograd_pays(const Conv2dShape& s) {
-  // In units of a multiply-add of the direct kernels. Measured with 16 to 512 channels on Zen 5.
-  constexpr double kPerSquare = 230;  // and channel, of x or of y: transforms of patches and results, which wait for L2
-  constexpr double kPerTaps = 600;    // and pair of channels: transforms of taps
-  constexpr double kGain = 1.15;      // for less, results had better stay those of the direct kernels
-  if (!is_winograd(s)) return false;
-  const double pairs = static_cast<double>(s.c * s.k), channels = static_cast<double>(s.c + s.k);
-  const double taps = static_cast<double>(taps_inside(s.oh, s.h, s.pad_top) * taps_inside(s.ow, s.w, s.pad_left));
-  const Squares squares{s.n, std::max(s.h, s.oh), std::max(s.w, s.ow)};  // of the pass that has more of them
-  const double count = static_cast<double>(squares.count());
-  const double direct = static_cast<double>(s.n) * taps * pairs;
-  return direct > kGain * (count * (kProducts * pairs + kPerSquare * channels) + kPerTaps * pairs);
 }
 
 void winograd_conv2d(const Conv2dShape& s, const float* x, const float* w, const float* bias, float* y) {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <tapestry/ops/kernels/conv2d/conv2d.h>
+#include <tapestry/ops/kernels/conv2d/shape.h>
 
 /// Convolutions with 3x3 taps that lie side by side, with stride 1, in one group, and their gradients, by the minimal
 /// filtering of Winograd (Lavin & Gray, "Fast algorithms for convolutional neural networks", 2015): 2x2 results at a
@@ -13,9 +13,6 @@ namespace tapestry::kernels {
 
 /// Whether a convolution is of the kind that the functions below compute.
 [[nodiscard]] bool is_winograd(const Conv2dShape& shape);
-
-/// Whether it is, and large enough for them to be faster than those of conv2d.h, the pass in question.
-[[nodiscard]] bool winograd_pays(const Conv2dShape& shape);
 
 void winograd_conv2d(const Conv2dShape& shape, const float* x, const float* w, const float* bias, float* y);
 void winograd_input_grad(const Conv2dShape& shape, const float* dy, const float* w, float* dx);

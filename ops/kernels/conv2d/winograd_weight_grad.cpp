@@ -1,21 +1,17 @@
-#include <tapestry/ops/kernels/conv2d/winograd.h>
+#include <algorithm>
 
+#include <tapestry/autograd/memory/scratch.h>
+#include <tapestry/ops/kernels/conv2d/tuning.h>
+#include <tapestry/ops/kernels/conv2d/winograd.h>
 #include <tapestry/ops/kernels/conv2d/winograd_squares.h>
 #include <tapestry/ops/kernels/conv2d/winograd_transforms.h>
 #include <tapestry/ops/kernels/gemm/blocking.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
-
-#include <algorithm>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
 
 namespace tapestry::kernels {
 namespace {
 
 constexpr Index kTaps = 9;
-constexpr Index kBlock = 96;  // squares at a time; it also bounds the length of one chain of additions
-constexpr Index kCellChannels = 256,
-                kCellFilters = 64;  // of a task: with a block of patches 2.5 MiB, that pass by once
-constexpr Index kColumns = 16;      // filters are cut in multiples of the widest vector
-constexpr Index kTasks = 32;
 
 /// The taps' gradient before it is transformed back: for each of the 16 places of a patch the products of patches of x,
 /// transposed, with squares of dy, channels x filters, summed over squares. Phase one: tasks take (segment of squares,
@@ -30,12 +26,12 @@ class WeightGrad {
         dy_(dy),
         dw_(dw),
         squares_{shape.n, shape.oh, shape.ow},
-        channel_blocks_(ceil_div(shape.c, kCellChannels)),
-        filter_blocks_(ceil_div(shape.k, kCellFilters)) {
+        channel_blocks_(ceil_div(shape.c, tuning::kWinogradCellChannels)),
+        filter_blocks_(ceil_div(shape.k, tuning::kWinogradCellFilters)) {
     const Index cells = channel_blocks_ * filter_blocks_;
     const double work = static_cast<double>(squares_.count() * kProducts) * static_cast<double>(s_.c * s_.k);
-    segments_ = std::min(ceil_div(squares_.count(), kBlock),
-                         task_count(work / static_cast<double>(cells), ceil_div(kTasks, cells)));
+    segments_ = std::min(ceil_div(squares_.count(), tuning::kWinogradGradientSquares),
+                         task_count(work / static_cast<double>(cells), ceil_div(tuning::kSumTasks, cells)));
   }
 
   void run() const {
@@ -60,26 +56,28 @@ class WeightGrad {
     Index offset;  ///< of its sums within a segment's
   };
 
-  [[nodiscard]] Index segment_size() const { return kProducts * s_.c * ceil_div(s_.k, kColumns) * kColumns; }
+  [[nodiscard]] Index segment_size() const {
+    return kProducts * s_.c * ceil_div(s_.k, tuning::kWinogradColumns) * tuning::kWinogradColumns;
+  }
 
   [[nodiscard]] Cell cell(Index i) const {
     const Range channels = part(s_.c, channel_blocks_, i % channel_blocks_);
-    const Range columns = part(ceil_div(s_.k, kColumns), filter_blocks_, i / channel_blocks_);
-    const Index begin = columns.begin * kColumns, width = columns.size() * kColumns;
+    const Range columns = part(ceil_div(s_.k, tuning::kWinogradColumns), filter_blocks_, i / channel_blocks_);
+    const Index begin = columns.begin * tuning::kWinogradColumns, width = columns.size() * tuning::kWinogradColumns;
     return {
         channels, {begin, std::min(begin + width, s_.k)}, width, kProducts * (s_.c * begin + channels.begin * width)};
   }
 
   /// sums = the cell's sums over `squares`, in blocks.
   void sum_segment(const Cell& cell, Range squares, float* sums) const {
-    const Planes patches{std::min(kBlock, squares.size()), cell.channels.size()};
+    const Planes patches{std::min(tuning::kWinogradGradientSquares, squares.size()), cell.channels.size()};
     const Planes gradients{patches.rows, cell.width};
     const Scratch<float> v(patches.size()), g(gradients.size()), zeros(std::max(s_.c, s_.k));
     std::fill_n(zeros.data(), std::max(s_.c, s_.k), 0.0F);
     if (cell.filters.size() < cell.width) std::fill_n(g.data(), gradients.size(), 0.0F);  // columns beyond the last one
     const Pixels<const float> x{x_ + cell.channels.begin, s_.h, s_.w, s_.c, zeros.data()};
     const Pixels<const float> dy{dy_ + cell.filters.begin, s_.oh, s_.ow, s_.k, zeros.data()};
-    const Index blocks = ceil_div(squares.size(), kBlock);
+    const Index blocks = ceil_div(squares.size(), tuning::kWinogradGradientSquares);
     for (Index b = 0; b < blocks; ++b) {
       const Range block = part(squares.size(), blocks, b);
       const float* from[kProducts];

@@ -1,25 +1,17 @@
 #pragma once
 
-#include <tapestry/ops/kernels/gemm/microkernel.h>
-
 #include <algorithm>
 
-/// How extents are cut into tiles, panels and tasks. Private to ops/kernels.
+#include <tapestry/ops/kernels/gemm/microkernel.h>
+#include <tapestry/ops/kernels/tasks.h>
+
+/// How the columns of a product are cut into panels, and how panels are filled from a transposed matrix. Private to
+/// ops/kernels.
 ///
 /// Results must not depend on the instruction set more than rounding of single operations does, nor on the number of
 /// threads at all. So what changes the order of additions (blocks of k, batch segments) is cut by constants; what does
 /// not (tile heights, panel widths) may follow the registers.
 namespace tapestry::kernels {
-
-constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
-
-struct Range {
-  Index begin, end;
-  [[nodiscard]] constexpr Index size() const { return end - begin; }
-};
-
-/// Part i of [0, n) cut into `parts` nearly equal ranges: 20 rows in 4 parts are 5 + 5 + 5 + 5, not 6 + 6 + 6 + 2.
-constexpr Range part(Index n, Index parts, Index i) { return {n * i / parts, n * (i + 1) / parts}; }
 
 /// The columns of a product cut into panels of whole vectors, as wide as the register tile or nearly so. Packed, panel
 /// p of depth k lies at offset(p, k) as [k][width], columns beyond the last one being zero.
@@ -55,21 +47,15 @@ class Panels {
   Index columns_, lanes_, vectors_, count_, tile_rows_;
 };
 
-/// Runs task(0) ... task(count - 1) in parallel; a single one without waking anybody.
-template <class F>
-void for_each_task(Index count, const F& task) {
-  if (count == 1) {
-    task(Index{0});
-  } else if (count > 1) {
-    tapestry::detail::run_tasks(count, tapestry::detail::TaskRef(task));
-  }
+/// Microkernels::transpose. Pairs move like floats.
+template <class T>
+void transpose(Index depth, Index columns, Index padded, const T* from, Index from_row, T* to, Index to_row) {
+  microkernels<T>().transpose(depth, columns, padded, from, from_row, to, to_row);
 }
-
-/// How many tasks to cut `work` multiply-adds into: about `wanted`, but none so small that handing it to a thread costs
-/// more than it saves.
-constexpr Index task_count(double work, Index wanted) {
-  constexpr double kSmallest = 2e6;  // multiply-adds: some 20 us of one core; waking another one costs 2 to 20 us
-  return std::clamp(static_cast<Index>(work / kSmallest), Index{1}, std::max(wanted, Index{1}));
+inline void transpose(Index depth, Index columns, Index padded, const Pair* from, Index from_row, Pair* to,
+                      Index to_row) {
+  microkernels<float>().transpose(depth, columns, padded, reinterpret_cast<const float*>(from), from_row,
+                                  reinterpret_cast<float*>(to), to_row);
 }
 
 }  // namespace tapestry::kernels

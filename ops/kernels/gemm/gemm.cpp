@@ -1,36 +1,15 @@
 #include <tapestry/ops/kernels/gemm/gemm.h>
 
+#include <algorithm>
+
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/ops/kernels/gemm/blocking.h>
 #include <tapestry/ops/kernels/gemm/microkernel.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
-
-#include <algorithm>
+#include <tapestry/ops/kernels/gemm/tuning.h>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
 
 namespace tapestry::kernels {
 namespace {
-
-// Depth of a block: its panel of 64 columns, 128 KiB, stays in L2 while the rows pass by. It also bounds the length of
-// one chain of additions.
-template <class T>
-constexpr Index kDepthBlock = static_cast<Index>(2048 / sizeof(T));
-
-// Up to kDotRows rows, dot products along k beat tiles of packed panels on any instruction set (on AVX-512 up to twice
-// as many), from kDotDepth on, where adding up the lanes of a sum does not count. They are bound by reading B, which
-// takes about 8 times as long as multiplying it.
-constexpr Index kDotRows = 4;
-constexpr Index kDotDepth = 64;
-constexpr double kDotCost = 8;
-
-// With this many rows, packing a transposed B costs a noticeable part of the product (a third at 32 rows, a quarter at
-// 128 of a depth of 3072), and turning the result round much less: 16 multiply-adds for an element.
-constexpr Index kTurnFrom = 8, kTurnTo = 128;
-constexpr double kTurnCost = 16;
-
-constexpr Index kFewRows = 96;      // up to here every panel is used too little to be packed ahead of the loop
-constexpr Index kRowsInPlace = 64;  // up to here, reading B where it lies costs less than copying it
-constexpr Index kRowsPerTask =
-    96;                       // with a depth block, 192 KiB of A: stays in L2 while all panels of the task pass by
-constexpr Index kTasks = 64;  // enough for any two cores to end together
 
 /// One product, its tiling, and the tile loops over it.
 template <class T>
@@ -49,15 +28,19 @@ class Product {
         c_(c),
         panels_(kernels_, n),
         row_tiles_(ceil_div(m, panels_.tile_rows())),
-        depth_blocks_(ceil_div(k, kDepthBlock<T>)) {}
+        depth_blocks_(ceil_div(k, tuning::kDepthBlock<T>)) {}
 
   void run() const {
-    if (transpose_b_ && !transpose_a_ && m_ <= kDotRows && k_ >= kDotDepth) {
+    if (transpose_b_ && !transpose_a_ && m_ <= tuning::kDotRows && k_ >= tuning::kDotDepth) {
       run_dot_products();
-    } else if (m_ <= kFewRows) {
+    } else if (m_ <= tuning::kFewRows) {
       run_few_rows();
     } else {
-      run_blocked();
+      try {
+        run_blocked();
+      } catch (const OutOfMemory&) {  // a copy of all of B is a convenience; a panel at a time gives the same bits
+        run_few_rows();
+      }
     }
   }
 
@@ -68,7 +51,7 @@ class Product {
 
   /// A row or a few, as in inference: B is read once, where it lies; to copy it would cost more than all the rest.
   void run_dot_products() const {
-    const Index tasks = task_count(kDotCost * work(m_, n_), std::min(n_, kTasks));
+    const Index tasks = task_count(tuning::kDotCost * work(m_, n_), std::min(n_, tuning::kTasks));
     for_each_task(tasks, [&](Index task) {
       const FlushDenormals mode;
       const Range columns = part(n_, tasks, task);
@@ -83,11 +66,11 @@ class Product {
     for_each_task(tasks, [&](Index task) {
       const FlushDenormals mode;
       const Range range = part(panels_.count(), tasks, task);
-      const Index packed_depth = std::min(k_, kDepthBlock<T>);
+      const Index packed_depth = std::min(k_, tuning::kDepthBlock<T>);
       const Scratch<T> packed(packed_depth * panels_[0].width + packed_depth * kernels_.lanes);
       for (Index p = range.begin; p < range.end; ++p) {
         const Panels::Panel panel = panels_[p];
-        const bool in_place = !transpose_b_ && panel.columns == panel.width && m_ <= kRowsInPlace;
+        const bool in_place = !transpose_b_ && panel.columns == panel.width && m_ <= tuning::kRowsInPlace;
         for (Index block = 0; block < depth_blocks_; ++block) {
           const Range depth = part(k_, depth_blocks_, block);
           if (in_place) {
@@ -104,12 +87,13 @@ class Product {
   /// Many rows: everything is packed first, in parallel; then tasks are blocks of rows times groups of panels.
   void run_blocked() const {
     const Scratch<T> packed_b(panels_.padded_columns() * k_);
-    const bool pack_a = transpose_a_ && n_ >= kPackAFrom;
+    const bool pack_a = transpose_a_ && n_ >= tuning::kPackAFrom;
     const Scratch<T> packed_a(pack_a ? m_ * packed_row() : 0);
     pack_all(packed_b.data(), packed_a.data());
 
-    const Index row_blocks = std::min(ceil_div(m_, kRowsPerTask), task_count(work(m_, n_), m_));
-    const Index groups = std::min(panels_.count(), task_count(work(m_ / row_blocks, n_), ceil_div(kTasks, row_blocks)));
+    const Index row_blocks = std::min(ceil_div(m_, tuning::kRowsPerTask), task_count(work(m_, n_), m_));
+    const Index groups =
+        std::min(panels_.count(), task_count(work(m_ / row_blocks, n_), ceil_div(tuning::kTasks, row_blocks)));
     for_each_task(row_blocks * groups, [&](Index task) {
       const FlushDenormals mode;
       const Range tiles = part(row_tiles_, row_blocks, task / groups);
@@ -171,7 +155,7 @@ class Product {
 
   void pack_all(T* packed_b, T* packed_a) const {
     const Index pieces_b = panels_.count() * depth_blocks_;
-    const Index pieces_a = packed_a != nullptr ? ceil_div(m_, kRowsPerTask) : 0;
+    const Index pieces_a = packed_a != nullptr ? ceil_div(m_, tuning::kRowsPerTask) : 0;
     const auto pack_b_piece = [&](Index piece) {
       const Index p = piece / depth_blocks_;
       const Range depth = part(k_, depth_blocks_, piece % depth_blocks_);
@@ -182,8 +166,8 @@ class Product {
       kernels_.transpose(rows.size(), k_, k_, a_ + rows.begin, m_, packed_a + rows.begin * packed_row(), packed_row());
     };
     const Index pieces = pieces_b + pieces_a;
-    const Index tasks =
-        task_count(16.0 * static_cast<double>(k_) * static_cast<double>(n_ + (packed_a != nullptr ? m_ : 0)), pieces);
+    const Index tasks = task_count(
+        tuning::kPackCost * static_cast<double>(k_) * static_cast<double>(n_ + (packed_a != nullptr ? m_ : 0)), pieces);
     for_each_task(tasks, [&](Index task) {
       const Range range = part(pieces, tasks, task);
       for (Index piece = range.begin; piece < range.end; ++piece) {
@@ -192,12 +176,9 @@ class Product {
     });
   }
 
-  static constexpr Index kPackAFrom =
-      96;  // columns; with fewer, every element of A is read too seldom to be copied first
-
   /// Elements between rows of transposed a: k and a cache line, since rows a power of two apart compete for the same
   /// sets.
-  [[nodiscard]] Index packed_row() const { return k_ + static_cast<Index>(64 / sizeof(T)); }
+  [[nodiscard]] Index packed_row() const { return k_ + tuning::kCacheLine / static_cast<Index>(sizeof(T)); }
 
   const Microkernels<T>& kernels_;
   bool transpose_a_, transpose_b_;
@@ -214,7 +195,8 @@ void multiply_turned(Index m, Index n, Index k, const T* a, const T* b, const T*
   const Scratch<T> turned(n * m);
   Product<T>(false, true, n, m, k, b, a, nullptr, turned.data()).run();
   const Microkernels<T>& kernels = microkernels<T>();
-  const Index tasks = task_count(kTurnCost * static_cast<double>(m) * static_cast<double>(n), std::min(n, kTasks));
+  const Index tasks =
+      task_count(tuning::kTurnCost * static_cast<double>(m) * static_cast<double>(n), std::min(n, tuning::kTasks));
   for_each_task(tasks, [&](Index task) {
     const FlushDenormals mode;
     const Range columns = part(n, tasks, task);
@@ -240,13 +222,13 @@ void gemm(bool transpose_a, bool transpose_b, Index m, Index n, Index k, const T
     }
     return;
   }
-  if (n == 1 && m > 1 && k >= kDotDepth) {
+  if (n == 1 && m > 1 && k >= tuning::kDotDepth) {
     // A matrix times a vector: turned round, so that vector registers run along the matrix.
     Product<T>(false, !transpose_a, 1, m, k, b, a, nullptr, c).run();
     if (bias != nullptr) std::for_each(c, c + m, [&](T& y) { y += *bias; });
     return;
   }
-  if (transpose_b && !transpose_a && m >= kTurnFrom && m <= kTurnTo && n >= m) {
+  if (transpose_b && !transpose_a && m >= tuning::kTurnFrom && m <= tuning::kTurnTo && n >= m) {
     multiply_turned(m, n, k, a, b, bias, c);
   } else {
     Product<T>(transpose_a, transpose_b, m, n, k, a, b, bias, c).run();
@@ -256,12 +238,11 @@ void gemm(bool transpose_a, bool transpose_b, Index m, Index n, Index k, const T
 template <class T>
 void gemm_batched(Index batch, const Index* a_offset, const Index* b_offset, bool transpose_a, bool transpose_b,
                   Index m, Index n, Index k, const T* a, const T* b, T* c) {
-  constexpr double kLarge = 8e6;  // multiply-adds of one product that is worth all threads by itself
   const auto one = [&](Index i) {
     gemm<T>(transpose_a, transpose_b, m, n, k, a + a_offset[i], b + b_offset[i], nullptr, c + i * m * n);
   };
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  if (work >= kLarge) {
+  if (work >= tuning::kLargeProduct) {
     for (Index i = 0; i < batch; ++i) one(i);
     return;
   }

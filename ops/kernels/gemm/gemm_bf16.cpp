@@ -1,22 +1,16 @@
 #include <tapestry/ops/kernels/gemm/gemm_bf16.h>
 
-#include <tapestry/ops/kernels/gemm/blocking.h>
-#include <tapestry/ops/kernels/gemm/microkernel.h>
-#include <tapestry/ops/kernels/simd/as_dtype.h>
-
 #include <algorithm>
 #include <type_traits>
 
+#include <tapestry/autograd/memory/scratch.h>
+#include <tapestry/ops/kernels/gemm/blocking.h>
+#include <tapestry/ops/kernels/gemm/microkernel.h>
+#include <tapestry/ops/kernels/gemm/tuning.h>
+#include <tapestry/ops/kernels/simd/as_dtype.h>
+
 namespace tapestry::kernels {
 namespace {
-
-// Pairs in depth of a block: its panel of 64 columns, 128 KiB, stays in L2 while the rows pass by.
-constexpr Index kDepthBlock = 512;
-// A bfloat16 result is no place for partial sums: it is made in one block up to this depth, where a panel fills half of
-// L2, and from floats beyond.
-constexpr Index kDeepest = 2048;
-constexpr Index kRowsPerTask = 96;
-constexpr Index kTasks = 64;  // enough for any two cores to end together
 
 /// op(a) as pairs of neighbouring k: [m][pairs], or [pairs][m] if it comes transposed.
 template <class A>
@@ -44,8 +38,8 @@ class LeftOperand {
 template <class B>
 void pack_right(bool transposed, Index n, Index k, const B* b, const Panels& panels, Pair* packed) {
   const Index pairs = ceil_div(k, 2);
-  const Index blocks = ceil_div(pairs, kDepthBlock), pieces = panels.count() * blocks;
-  const double work = 16.0 * static_cast<double>(k) * static_cast<double>(n);
+  const Index blocks = ceil_div(pairs, tuning::kDepthBlock<Pair>), pieces = panels.count() * blocks;
+  const double work = tuning::kPackCost * static_cast<double>(k) * static_cast<double>(n);
   const Index tasks = task_count(work, pieces);
   const AsPairs<B> rows(transposed ? b : nullptr, transposed ? n : 0, k);
   for_each_task(tasks, [&](Index task) {
@@ -54,11 +48,9 @@ void pack_right(bool transposed, Index n, Index k, const B* b, const Panels& pan
       const Panels::Panel panel = panels[piece / blocks];
       const Range depth = part(pairs, blocks, piece % blocks);
       Pair* to = packed + panels.offset(piece / blocks, pairs) + depth.begin * panel.width;
-      if (transposed) {  // pairs move like floats
-        microkernels<float>().transpose(
-            depth.size(), panel.columns, panel.width,
-            reinterpret_cast<const float*>(rows.data() + panel.column * pairs + depth.begin), pairs,
-            reinterpret_cast<float*>(to), panel.width);
+      if (transposed) {
+        transpose(depth.size(), panel.columns, panel.width, rows.data() + panel.column * pairs + depth.begin, pairs, to,
+                  panel.width);
         continue;
       }
       for (Index p = depth.begin; p < depth.end; ++p, to += panel.width) {
@@ -74,13 +66,13 @@ template <class C>
 void multiply(Index m, Index n, Index pairs, const Pair* a, Index a_row, Index a_pair, const Panels& panels,
               const Pair* packed, const float* bias, C* c) {
   const Microkernels<Pair>& kernels = microkernels<Pair>();
-  const Index blocks = std::is_same_v<C, float> ? ceil_div(pairs, kDepthBlock) : 1;
+  const Index blocks = std::is_same_v<C, float> ? ceil_div(pairs, tuning::kDepthBlock<Pair>) : 1;
   const Index row_tiles = ceil_div(m, panels.tile_rows());
   const auto work = [&](Index rows) {
     return static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(pairs);
   };
-  const Index row_blocks = std::min(ceil_div(m, kRowsPerTask), task_count(work(m), m));
-  const Index groups = std::min(panels.count(), task_count(work(m / row_blocks), ceil_div(kTasks, row_blocks)));
+  const Index row_blocks = std::min(ceil_div(m, tuning::kRowsPerTask), task_count(work(m), m));
+  const Index groups = std::min(panels.count(), task_count(work(m / row_blocks), ceil_div(tuning::kTasks, row_blocks)));
   for_each_task(row_blocks * groups, [&](Index task) {
     const TileTask<Pair> mode(kernels);
     const Range tiles = part(row_tiles, row_blocks, task / groups), range = part(panels.count(), groups, task % groups);
@@ -129,7 +121,7 @@ void gemm_bf16(bool transpose_a, bool transpose_b, Index m, Index n, Index k, co
   const LeftOperand<A> left(transpose_a, m, k, a);
   const Scratch<Pair> packed(panels.padded_columns() * pairs);
   pack_right(transpose_b, n, k, b, panels, packed.data());
-  if (pairs <= kDeepest) {
+  if (pairs <= tuning::kDeepestPairs) {
     return multiply(m, n, pairs, left.data, left.row, left.pair, panels, packed.data(), bias, c);
   }
   const FromFloats<C> floats(c, m * n);
@@ -140,12 +132,12 @@ void gemm_bf16(bool transpose_a, bool transpose_b, Index m, Index n, Index k, co
 template <class A, class B, class C>
 void gemm_bf16_batched(Index batch, const Index* a_offset, const Index* b_offset, bool transpose_a, bool transpose_b,
                        Index m, Index n, Index k, const A* a, const B* b, C* c) {
-  constexpr double kLarge = 8e6;  // multiply-adds of one product that is worth all threads by itself
   const auto one = [&](Index i) {
     gemm_bf16(transpose_a, transpose_b, m, n, k, a + a_offset[i], b + b_offset[i], nullptr, c + i * m * n);
   };
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  const Index tasks = work >= kLarge || batch == 0 ? 1 : task_count(work * static_cast<double>(batch), batch);
+  const Index tasks =
+      work >= tuning::kLargeProduct || batch == 0 ? 1 : task_count(work * static_cast<double>(batch), batch);
   for_each_task(tasks, [&](Index task) {
     const Range range = part(batch, tasks, task);
     for (Index i = range.begin; i < range.end; ++i) one(i);

@@ -9,6 +9,7 @@
 #include <hwy/highway.h>
 
 #include <tapestry/ops/kernels/gemm/microkernel.h>
+#include <tapestry/ops/kernels/tuning.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace tapestry::kernels::HWY_NAMESPACE {
@@ -203,18 +204,18 @@ void dot_products(Index rows, Index columns, Index k, const T* a, const T* b, co
 // ---- packing
 
 #if HWY_TARGET == HWY_SCALAR
-constexpr Index kBlock = 1;
+constexpr Index kSquare = 1;
 
 HWY_INLINE void transpose_block(const T* from, Index, T* to, Index) { *to = *from; }
 #else
-constexpr Index kBlock = static_cast<Index>(16 / sizeof(T));  // elements of a 128-bit block, the unit of transposition
+constexpr Index kSquare = static_cast<Index>(16 / sizeof(T));  // elements of a 128-bit block, the unit of transposition
 using DBlock = hn::FixedTag<T, 16 / sizeof(T)>;
 
-/// to[k * width + j] = from[j * from_row + k] for a kBlock x kBlock square, width being to's row stride.
+/// to[k * width + j] = from[j * from_row + k] for a square of kSquare x kSquare elements, width being to's row stride.
 HWY_INLINE void transpose_block(const T* from, Index from_row, T* to, Index width) {
   const DBlock d;
   const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + from_row);
-  if constexpr (kBlock == 2) {
+  if constexpr (kSquare == 2) {
     hn::StoreU(hn::InterleaveLower(d, r0, r1), d, to);
     hn::StoreU(hn::InterleaveUpper(d, r0, r1), d, to + width);
   } else {
@@ -230,13 +231,13 @@ HWY_INLINE void transpose_block(const T* from, Index from_row, T* to, Index widt
 #endif
 
 void transpose(Index depth, Index columns, Index padded, const T* from, Index from_row, T* to, Index to_row) {
-  const Index whole_columns = columns - columns % kBlock, whole_depth = depth - depth % kBlock;
+  const Index whole_columns = columns - columns % kSquare, whole_depth = depth - depth % kSquare;
   // In strips of one cache line of `from`: its rows are often a power of two apart and would push each other out of L1.
-  constexpr Index kStrip = static_cast<Index>(64 / sizeof(T));
+  constexpr Index kStrip = tuning::kCacheLine / static_cast<Index>(sizeof(T));
   for (Index strip = 0; strip < whole_depth; strip += kStrip) {
     const Index strip_end = strip + kStrip < whole_depth ? strip + kStrip : whole_depth;
-    for (Index j = 0; j < whole_columns; j += kBlock) {
-      for (Index k = strip; k < strip_end; k += kBlock) {
+    for (Index j = 0; j < whole_columns; j += kSquare) {
+      for (Index k = strip; k < strip_end; k += kSquare) {
         transpose_block(from + j * from_row + k, from_row, to + k * to_row + j, to_row);
       }
     }

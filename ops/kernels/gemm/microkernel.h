@@ -1,10 +1,10 @@
 #pragma once
 
+#include <cstdint>
+
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/ops/kernels/gemm/pair_tile.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
-
-#include <cstdint>
+#include <tapestry/ops/kernels/simd/flush_denormals.h>
 
 /// The innermost loops of matmul and convolution: register tiles, panel packing and the channelwise (depthwise)
 /// products. Written once with Highway (microkernel-inl.h), compiled per instruction set, reached through a table of
@@ -81,8 +81,11 @@ template <>
 const Microkernels<float>& microkernels<float>();
 template <>
 const Microkernels<double>& microkernels<double>();
-/// AMX if that is the instruction set, VDPBF16PS where has_bf16_products() (bf16.h), else multiply-adds of both halves.
+/// AMX if that is the instruction set, VDPBF16PS where has_bf16_products(), else multiply-adds of both halves.
 template <>
 const Microkernels<Pair>& microkernels<Pair>();
+
+/// Whether products of pairs run on VDPBF16PS or AMX: the CPU has it, and the instruction set in use may.
+[[nodiscard]] bool has_bf16_products();
 
 }  // namespace tapestry::kernels

@@ -1,21 +1,19 @@
-// Products of pairs of bfloat16 for CPUs without VDPBF16PS, and the loops that convert and pack. The conversions are
-// plain loops: inside HWY_NAMESPACE the compiler vectorises them for each instruction set in turn.
+// Products of pairs of bfloat16 for CPUs without VDPBF16PS, and the choice between them and the tables for those with.
 #include <tapestry/ops/kernels/simd/targets.h>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tapestry/ops/kernels/gemm/microkernel_bf16.cpp"
 #include <hwy/foreach_target.h>
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
-#include <cstring>
 #include <utility>
 
 #include <hwy/highway.h>
 
+#include <tapestry/autograd/base/dtype.h>
 #include <tapestry/ops/kernels/gemm/microkernel.h>
-#include <tapestry/ops/kernels/simd/bf16.h>
+#include <tapestry/ops/kernels/simd/bf16_rounding-inl.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace tapestry::kernels::HWY_NAMESPACE {
@@ -42,17 +40,6 @@ constexpr std::array<Index, kMaxVectors + 1> kRows = {0, 8, 4, 0, 0};
 /// The numbers of a pair as floats: they are the upper halves of floats.
 HWY_INLINE V first_of(hn::Vec<DWord> pairs) { return hn::BitCast(D(), hn::ShiftLeft<16>(pairs)); }
 HWY_INLINE V second_of(hn::Vec<DWord> pairs) { return hn::BitCast(D(), hn::And(pairs, hn::Set(DWord(), 0xFFFF0000U))); }
-
-/// BFloat16(x) without its branches.
-HWY_INLINE std::uint32_t rounded(std::uint32_t word) {
-  const std::uint32_t up = word + 0x7FFFU + ((word >> 16) & 1U);
-  return (word & 0x7FFFFFFFU) > 0x7F800000U ? word | 0x00400000U : up;
-}
-HWY_INLINE std::uint32_t rounded(float x) {
-  std::uint32_t word;
-  std::memcpy(&word, &x, sizeof(word));
-  return rounded(word);
-}
 
 HWY_INLINE void put(float sum, float* to) { *to = sum; }
 HWY_INLINE void put(float sum, BFloat16* to) { to->bits = static_cast<std::uint16_t>(rounded(sum) >> 16); }
@@ -143,52 +130,17 @@ constexpr Microkernels<Pair> make_table() {
 
 constexpr Microkernels<Pair> kPairTable = make_table();
 
-// ---- conversion
-
-void narrow_loop(const float* HWY_RESTRICT from, BFloat16* HWY_RESTRICT to, Index n) {
-  for (Index i = 0; i < n; ++i) to[i].bits = static_cast<std::uint16_t>(rounded(from[i]) >> 16);
-}
-
-void widen_loop(const BFloat16* HWY_RESTRICT from, float* HWY_RESTRICT to, Index n) {
-  for (Index i = 0; i < n; ++i) {
-    const std::uint32_t word = static_cast<std::uint32_t>(from[i].bits) << 16;
-    std::memcpy(to + i, &word, sizeof(word));
-  }
-}
-
-void pair_floats(const float* HWY_RESTRICT first, const float* HWY_RESTRICT second, Pair* HWY_RESTRICT to, Index n) {
-  for (Index i = 0; i < n; ++i) to[i].bits = rounded(first[i]) >> 16 | (rounded(second[i]) & 0xFFFF0000U);
-}
-
-void pair_bf16(const BFloat16* HWY_RESTRICT first, const BFloat16* HWY_RESTRICT second, Pair* HWY_RESTRICT to,
-               Index n) {
-  for (Index i = 0; i < n; ++i) {
-    to[i].bits = static_cast<std::uint32_t>(first[i].bits) | static_cast<std::uint32_t>(second[i].bits) << 16;
-  }
-}
-
-void pair_float_with_zero(const float* HWY_RESTRICT first, Pair* HWY_RESTRICT to, Index n) {
-  for (Index i = 0; i < n; ++i) to[i].bits = rounded(first[i]) >> 16;
-}
-
-void pair_bf16_with_zero(const BFloat16* HWY_RESTRICT first, Pair* HWY_RESTRICT to, Index n) {
-  for (Index i = 0; i < n; ++i) to[i].bits = first[i].bits;
-}
-
-constexpr Bf16Loops kLoops{narrow_loop, widen_loop, pair_floats, pair_bf16, pair_float_with_zero, pair_bf16_with_zero};
-
 }  // namespace
 
 const Microkernels<Pair>* pair_table() { return &kPairTable; }
-const Bf16Loops* bf16_loop_table() { return &kLoops; }
 
 }  // namespace tapestry::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <tapestry/ops/kernels/gemm/blocking.h>
 #include <tapestry/ops/kernels/gemm/microkernel_amx.h>
 #include <tapestry/ops/kernels/gemm/microkernel_avx512_bf16.h>
+#include <tapestry/ops/kernels/gemm/testing.h>
 #include <tapestry/ops/kernels/simd/instruction_set.h>
 
 #include <atomic>
@@ -196,7 +148,6 @@ HWY_AFTER_NAMESPACE();
 namespace tapestry::kernels {
 
 HWY_EXPORT(pair_table);
-HWY_EXPORT(bf16_loop_table);
 
 namespace {
 
@@ -211,52 +162,6 @@ bool cpu_has_bf16_products() {
 #else
   return false;
 #endif
-}
-
-constexpr Index kGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
-
-/// Rows of `size` elements in tasks of about kGrain: f(first row, end).
-template <class F>
-void for_rows(Index rows, Index size, const F& f) {
-  parallel_for(rows, std::max<Index>(1, kGrain / std::max<Index>(1, size)), f);
-}
-
-template <class S>
-void pair_columns_of(const S* from, Index rows, Index columns, Pair* to) {
-  const Index pairs = ceil_div(columns, 2);
-  // An even number of columns is one long row: pairs then lie in memory as they are needed.
-  if (columns % 2 == 0) {
-    parallel_for(rows * columns, kGrain, [=](Index begin, Index end) {
-      auto* const bf16_to = reinterpret_cast<BFloat16*>(to);
-      if constexpr (sizeof(S) == sizeof(float)) bf16_loops().narrow(from + begin, bf16_to + begin, end - begin);
-      else std::copy(from + begin, from + end, bf16_to + begin);
-    });
-    return;
-  }
-  // An odd one is an image of three colours or the like: too short rows for vectors.
-  const auto bits = [](S value) { return static_cast<std::uint32_t>(BFloat16(static_cast<float>(value)).bits); };
-  for_rows(rows, columns, [=](Index begin, Index end) {
-    Pair* out = to + begin * pairs;
-    for (const S* at = from + begin * columns; at != from + end * columns; at += columns) {
-      for (Index c = 0; c + 1 < columns; c += 2) out++->bits = bits(at[c]) | bits(at[c + 1]) << 16;
-      out++->bits = bits(at[columns - 1]);
-    }
-  });
-}
-
-template <class S>
-void pair_rows_of(const S* from, Index rows, Index columns, Pair* to) {
-  constexpr Index kPiece = 4096;  // columns: a task's unit when there are few and long rows
-  const Index pieces = std::max<Index>(1, columns / kPiece), pairs = ceil_div(rows, 2);
-  for_rows(pairs * pieces, 2 * columns / pieces, [=](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      const Index pair = i / pieces;
-      const Range range = part(columns, pieces, i % pieces);
-      const S* const first = from + 2 * pair * columns;
-      const S* const second = 2 * pair + 1 < rows ? first + columns + range.begin : nullptr;
-      pair_up(first + range.begin, second, to + pair * columns + range.begin, range.size());
-    }
-  });
 }
 
 }  // namespace
@@ -277,33 +182,6 @@ const Microkernels<Pair>& microkernels<Pair>() {
   if (!has_bf16_products()) return *HWY_DYNAMIC_DISPATCH(pair_table)();
   return uses_amx() ? *amx_table() : *avx512_bf16_table();
 }
-
-const Bf16Loops& bf16_loops() { return *HWY_DYNAMIC_DISPATCH(bf16_loop_table)(); }
-
-void narrow(const float* from, BFloat16* to, Index n) {
-  parallel_for(n, kGrain, [=](Index begin, Index end) { bf16_loops().narrow(from + begin, to + begin, end - begin); });
-}
-
-void widen(const BFloat16* from, float* to, Index n) {
-  parallel_for(n, kGrain, [=](Index begin, Index end) { bf16_loops().widen(from + begin, to + begin, end - begin); });
-}
-
-void pair_up(const float* first, const float* second, Pair* to, Index n) {
-  if (second != nullptr) bf16_loops().pair_floats(first, second, to, n);
-  else bf16_loops().pair_float_with_zero(first, to, n);
-}
-
-void pair_up(const BFloat16* first, const BFloat16* second, Pair* to, Index n) {
-  if (second != nullptr) bf16_loops().pair_bf16(first, second, to, n);
-  else bf16_loops().pair_bf16_with_zero(first, to, n);
-}
-
-void pair_columns(const float* from, Index rows, Index columns, Pair* to) { pair_columns_of(from, rows, columns, to); }
-void pair_columns(const BFloat16* from, Index rows, Index columns, Pair* to) {
-  pair_columns_of(from, rows, columns, to);
-}
-void pair_rows(const float* from, Index rows, Index columns, Pair* to) { pair_rows_of(from, rows, columns, to); }
-void pair_rows(const BFloat16* from, Index rows, Index columns, Pair* to) { pair_rows_of(from, rows, columns, to); }
 
 }  // namespace tapestry::kernels
 #endif

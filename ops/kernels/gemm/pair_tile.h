@@ -2,17 +2,14 @@
 
 #include <cstdint>
 
+#include <tapestry/ops/kernels/simd/pair.h>
+
 /// What the micro-kernels of all element types are called with. Plain data and nothing else: the file with intrinsics
 /// that includes this is compiled for a newer processor than the rest, so no function may come from here.
 namespace tapestry {
 struct BFloat16;
 
 namespace kernels {
-
-/// Two bfloat16, the first in the lower half: what one lane of a bf16 dot product multiplies at once.
-struct Pair {
-  std::uint32_t bits;
-};
 
 /// In what the products of T are added up.
 template <class T>

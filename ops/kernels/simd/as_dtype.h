@@ -1,10 +1,10 @@
 #pragma once
 
-#include <tapestry/ops/kernels/simd/bf16.h>
-#include <tapestry/ops/kernels/simd/scratch.h>
-
 #include <cstdint>
 #include <type_traits>
+
+#include <tapestry/autograd/memory/scratch.h>
+#include <tapestry/ops/kernels/simd/bf16.h>
 
 /// Operands and results in the element type that a loop wants, converted if need be. Private to ops/kernels.
 namespace tapestry::kernels {

@@ -2,11 +2,14 @@
 
 #include <tapestry/autograd/base/dtype.h>
 #include <tapestry/autograd/base/parallel.h>
-#include <tapestry/ops/kernels/gemm/pair_tile.h>
+#include <tapestry/ops/kernels/simd/pair.h>
 
 /// Moving numbers into and out of bfloat16. Rounding is BFloat16's: to nearest even, with subnormal numbers kept; the
 /// same bits on every instruction set.
 namespace tapestry::kernels {
+
+template <class T>
+struct Microkernels;
 
 /// to[i] = from[i]; all n of them, in parallel.
 void narrow(const float* from, BFloat16* to, Index n);
@@ -36,14 +39,5 @@ void pair_columns(const BFloat16* from, Index rows, Index columns, Pair* to);
 /// Rows [rows, columns] as pairs of neighbouring rows [ceil(rows / 2), columns], likewise; in parallel.
 void pair_rows(const float* from, Index rows, Index columns, Pair* to);
 void pair_rows(const BFloat16* from, Index rows, Index columns, Pair* to);
-
-/// Whether bf16 products run on VDPBF16PS or AMX: the CPU has it, and it is not switched off.
-[[nodiscard]] bool has_bf16_products();
-
-/// Switches them off and on again, for tests of the other path.
-void enable_bf16_products(bool enabled);
-
-/// Makes microkernels<Pair>() give another table, for tests of kernels that this CPU cannot run; null: no more.
-void replace_pair_kernels(const Microkernels<Pair>* kernels);
 
 }  // namespace tapestry::kernels

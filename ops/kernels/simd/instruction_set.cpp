@@ -1,6 +1,5 @@
 #include <tapestry/ops/kernels/simd/instruction_set.h>
 
-#include <tapestry/ops/kernels/gemm/microkernel_amx.h>
 #include <tapestry/ops/kernels/simd/targets.h>
 
 #include <hwy/targets.h>
@@ -29,7 +28,7 @@ constexpr std::size_t kAvx512 = 2, kAmx = 3;
 // was disabled.
 std::atomic<int> chosen{-1};
 
-/// Whether CPU and system have AMX, and AVX512_BF16 beside it.
+/// Whether CPU and system have AMX, and AVX512_BF16 beside it. The compiler has: its file is compiled on every x86-64.
 bool offers_amx() {
 #if defined(__x86_64__) && defined(__linux__)
   constexpr unsigned kAmxBf16 = 1U << 22, kAmxTile = 1U << 24;  // CPUID 7, EDX
@@ -37,9 +36,9 @@ bool offers_amx() {
   constexpr unsigned long kTileData = 1UL << 18;
   unsigned a = 0, b = 0, c = 0, d = 0;
   unsigned long components = 0;
-  return amx_table() != nullptr && __builtin_cpu_supports("avx512bf16") != 0 &&
-         __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0 && (d & kAmxTile) != 0 &&
-         syscall(SYS_arch_prctl, kSupported, &components) == 0 && (components & kTileData) != 0;
+  return __builtin_cpu_supports("avx512bf16") != 0 && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 &&
+         (d & kAmxBf16) != 0 && (d & kAmxTile) != 0 && syscall(SYS_arch_prctl, kSupported, &components) == 0 &&
+         (components & kTileData) != 0;
 #else
   return false;
 #endif

@@ -3,8 +3,11 @@
 #include <support/expect.h>
 #include <support/temporary_folder.h>
 
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -66,13 +69,8 @@ class Dripping final : public ByteSource {
   bool interrupted_ = false;
 };
 
-FileReader dripping(std::int64_t size, std::int64_t end, std::int64_t bad = -1, int error = 0,
-                    const std::string& advice = {}) {
-  return {"drip", size, std::make_unique<Dripping>(end, bad, error), advice};
-}
-
-std::string refusal_to_write(const fs::path& path) {
-  return error<FileError>([&] { write_file(path, "new"); });
+std::string refusal_to_write(const fs::path& path, const std::string& text = "new") {
+  return error<FileError>([&] { write_file(path, text); });
 }
 std::string refusal_to_read(const fs::path& path, const ReadFileOptions& options = {}) {
   return error<FileError>([&] { (void)read_file(path, options); });
@@ -142,7 +140,8 @@ BOOST_AUTO_TEST_CASE(what_the_system_refuses_is_said_in_a_sentence) {
 // --- reading
 
 BOOST_AUTO_TEST_CASE(short_reads_and_interrupts_are_gone_on_after) {
-  FileReader file = dripping(100, 100);
+  Dripping source(100);
+  FileReader file("drip", 100, source);
   Bytes bytes(60);
   file.read(bytes);
   BOOST_TEST((bytes == counting(60)));
@@ -154,7 +153,8 @@ BOOST_AUTO_TEST_CASE(short_reads_and_interrupts_are_gone_on_after) {
 }
 
 BOOST_AUTO_TEST_CASE(an_error_of_the_disk_is_reported_where_it_happened) {
-  FileReader file = dripping(100, 100, 57, EIO, "put it back");
+  Dripping source(100, 57, EIO);
+  FileReader file("drip", 100, source, "put it back");
   Bytes bytes(100);
   try {
     file.read(bytes);
@@ -167,10 +167,10 @@ BOOST_AUTO_TEST_CASE(an_error_of_the_disk_is_reported_where_it_happened) {
 
 BOOST_AUTO_TEST_CASE(a_file_that_shrinks_or_grows_while_it_is_read_is_refused) {
   Bytes bytes(100);
-  FileReader shrunk = dripping(100, 60);
+  Dripping shorter(60), longer(101);
+  FileReader shrunk("drip", 100, shorter), grown("drip", 100, longer);
   BOOST_TEST(error<FileError>([&] { shrunk.read(bytes); }) ==
              "drip, byte 60: expected 40 more bytes; got the end of the file");
-  FileReader grown = dripping(100, 101);
   grown.read(bytes);
   BOOST_TEST(error<FileError>([&] { grown.expect_end(); }) ==
              "drip, byte 100: expected the end of the file; got more bytes");
@@ -179,6 +179,19 @@ BOOST_AUTO_TEST_CASE(a_file_that_shrinks_or_grows_while_it_is_read_is_refused) {
   FileReader real(folder / "real");
   fs::resize_file(folder / "real", 10);
   BOOST_TEST(says(error<FileError>([&] { real.read(bytes); }), "byte 10: expected 90 more bytes"));
+}
+
+BOOST_AUTO_TEST_CASE(a_reader_that_is_moved_reads_on) {
+  const TemporaryFolder folder;
+  put(folder / "a", "12345");
+  FileReader first(folder / "a");
+  std::string text(3, ' ');
+  first.read(std::as_writable_bytes(std::span(text)));
+  FileReader second(std::move(first));
+  text.resize(2);
+  second.read(std::as_writable_bytes(std::span(text)));
+  BOOST_TEST(text == "45");
+  BOOST_TEST((second.size() == 5 && second.offset() == 5 && second.path() == folder / "a"));
 }
 
 BOOST_AUTO_TEST_CASE(whole_files_are_read_as_bytes_and_as_text) {
@@ -335,11 +348,35 @@ BOOST_AUTO_TEST_CASE(a_full_disk_leaves_the_old_file_and_no_temporary) {
   const std::string large(10'000, 'x');
   for (const rlim_t room : {0, 1, 4095, 4096, 9'999}) {
     const LargestFile limit(room);
-    BOOST_TEST(error<FileError>([&] { write_file(path, large); }) ==
-               path.string() + ": cannot be written: file too large");
+    BOOST_TEST(refusal_to_write(path, large) == path.string() + ": cannot be written: file too large");
     BOOST_TEST(contents(path) == "old");
     BOOST_TEST(folder.files() == 1U);
   }
+}
+
+// A real disk of 64 KiB, mounted where only a child process sees it: what root may do, where it may.
+BOOST_AUTO_TEST_CASE(a_disk_without_space_is_said_to_be_so,
+                     *boost::unit_test::precondition([](auto) { return ::geteuid() == 0; })) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a";
+  enum Result { right = 0, wrong, no_mount };
+  const pid_t child = ::fork();
+  BOOST_REQUIRE(child >= 0);
+  if (child == 0) {
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=64k") != 0) {
+      ::_exit(no_mount);
+    }
+    write_file(path, "old");
+    const bool refused =
+        refusal_to_write(path, std::string(1 << 20, 'x')) == path + ": cannot be written: no space left on device";
+    ::_exit(refused && contents(path) == "old" && folder.files() == 1U ? right : wrong);
+  }
+  int status = 0;
+  BOOST_REQUIRE(::waitpid(child, &status, 0) == child);
+  BOOST_REQUIRE(WIFEXITED(status));
+  BOOST_TEST_MESSAGE((WEXITSTATUS(status) == no_mount ? "skipped: no disk can be mounted" : "mounted"));
+  BOOST_TEST(WEXITSTATUS(status) != wrong);
 }
 
 BOOST_AUTO_TEST_CASE(nothing_is_put_in_place_after_a_write_that_failed) {
@@ -368,6 +405,7 @@ BOOST_AUTO_TEST_CASE(a_folder_that_is_missing_none_or_closed_to_us_is_named_as_t
   BOOST_TEST(folder.files() == 2U);
 }
 
+// No device: should this fail, root would lose one.
 BOOST_AUTO_TEST_CASE(what_is_no_regular_file_is_not_replaced) {
   const TemporaryFolder folder;
   const auto at = [&](const char* name) { return (folder / name).string(); };
@@ -375,7 +413,6 @@ BOOST_AUTO_TEST_CASE(what_is_no_regular_file_is_not_replaced) {
   BOOST_TEST(refusal_to_write(at("sub")) == at("sub") + ": expected a regular file to replace, or none; got a folder");
   BOOST_REQUIRE(::mkfifo(at("pipe").c_str(), 0600) == 0);
   BOOST_TEST(refusal_to_write(at("pipe")) == at("pipe") + ": expected a regular file to replace, or none; got a pipe");
-  BOOST_TEST(refusal_to_write("/dev/full") == "/dev/full: expected a regular file to replace, or none; got a device");
   for (const char* path : {"sub/", "sub/.", "..", ""}) {
     BOOST_TEST(says(refusal_to_write(path[0] ? at(path) : path), "expected a path that ends with a file's name"));
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/base/background_task.h>
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/random.h>

@@ -1,12 +1,15 @@
 #include <support/expect.h>
+#include <support/process_memory.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include <tapestry/autograd/memory/allocator.h>
-#include <tapestry/autograd/memory/detail/arena.h>
 #include <tapestry/autograd/tensor.h>
+#include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
 
 using namespace tapestry;
@@ -15,11 +18,6 @@ using namespace tapestry::test;
 namespace {
 
 constexpr std::int64_t kMiB = 1 << 20;
-
-/// Takes the limit away again, whatever a test does.
-struct Unlimited {
-  ~Unlimited() { set_memory_limit(kNoMemoryLimit); }
-};
 
 constexpr bool kCache = !detail::kUnderSanitizer;
 
@@ -79,34 +77,6 @@ BOOST_AUTO_TEST_CASE(emptied_addresses_are_used_again) {
     BOOST_TEST(memory_stats().cached_bytes == 0);
     BOOST_TEST(y.data<float>()[0] == round);
   }
-}
-
-BOOST_AUTO_TEST_CASE(free_ranges_join_their_neighbours_and_give_the_best_fit) {
-  std::vector<std::byte> memory(1000);
-  std::byte* const at = memory.data();
-  detail::FreeRanges free;
-  BOOST_TEST(free.take(1) == nullptr);
-  free.put(at, 100);
-  free.put(at + 200, 50);
-  free.put(at + 400, 80);
-  BOOST_TEST(free.ranges().size() == 3U);
-  BOOST_TEST(free.bytes() == 230U);
-  BOOST_TEST(free.take(101) == nullptr);
-  BOOST_TEST(free.take(60) == at + 400);  // 80 is nearer to 60 than 100 is
-  BOOST_TEST(free.take(50) == at + 200);  // all of it
-  BOOST_TEST(free.ranges().size() == 2U);
-  free.put(at + 200, 50);
-  free.put(at + 100, 100);  // closes the gap between two
-  BOOST_TEST(free.ranges().size() == 2U);
-  BOOST_TEST(free.ranges().front().bytes == 250U);
-  free.put(at + 400, 60);  // in front of one
-  free.put(at + 480, 20);  // behind one
-  BOOST_TEST(free.ranges().size() == 2U);
-  BOOST_TEST(free.ranges().back().begin == at + 400);
-  BOOST_TEST(free.ranges().back().bytes == 100U);
-  BOOST_TEST(free.bytes() == 350U);
-  BOOST_TEST(free.take(250) == at);
-  BOOST_TEST(free.bytes() == 100U);
 }
 
 BOOST_AUTO_TEST_CASE(data_is_aligned_to_64_bytes_and_large_blocks_do_not_share_page_offsets) {
@@ -170,6 +140,25 @@ BOOST_AUTO_TEST_CASE(more_than_the_system_has_is_a_clear_error) {
   BOOST_CHECK_EXCEPTION(empty({Index{1} << 60}), OutOfMemory, [](const OutOfMemory& error) {
     return std::string(error.what()).ends_with("and the system has no more");
   });
+}
+
+BOOST_AUTO_TEST_CASE(data_is_aligned_to_a_cache_line) {
+  for (const Index n : {1, 7, 100, 1000, 100'000}) {
+    BOOST_TEST(reinterpret_cast<std::uintptr_t>(empty({n}).impl().bytes()) % 64 == 0U);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(tensors_may_die_on_another_thread_than_they_were_born_on) {
+  const MemoryStats before = memory_stats();
+  for (int round = 0; round < 20; ++round) {
+    std::vector<Tensor> tensors;
+    std::thread([&] {
+      for (int i = 0; i < 500; ++i) tensors.push_back(ones({i % 40}, {.requires_grad = true}) * 2);
+    }).join();
+    tensors.clear();
+  }
+  BOOST_TEST(memory_stats().live_nodes == before.live_nodes);
+  BOOST_TEST(memory_stats().live_storages == before.live_storages);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

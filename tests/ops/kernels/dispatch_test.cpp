@@ -1,12 +1,11 @@
-#include <tapestry/ops/kernels/conv2d/conv2d.h>
 #include <tapestry/ops/kernels/gemm/gemm.h>
 #include <tapestry/ops/kernels/simd/instruction_set.h>
 
+#include <ops/kernels/conv2d_cases.h>
 #include <boost/test/unit_test.hpp>
 
 #include <cmath>
 #include <cstdint>
-#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +13,7 @@
 namespace {
 
 using namespace tapestry;
+using namespace tapestry::test;
 
 /// Makes the kernels use one instruction set for as long as it lives.
 class Forced {
@@ -28,14 +28,6 @@ class Forced {
  private:
   std::string_view before_;
 };
-
-std::vector<float> normals(Index count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> pick;
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& v : values) v = pick(random);
-  return values;
-}
 
 /// Results of all kinds of kernels, one after the other: products in all transpositions, the three passes of an
 /// ordinary, a strided, a grouped and a depthwise convolution; extents off every vector length.
@@ -59,11 +51,11 @@ std::vector<float> everything() {
                                         kernels::Conv2dShape{7, 9, 9, 21, 38, 3, 3, 5, 5, 2, 2, 1, 1, 1, 1, 1},
                                         kernels::Conv2dShape{2, 9, 9, 20, 12, 3, 3, 9, 9, 1, 1, 1, 1, 1, 1, 4},
                                         kernels::Conv2dShape{2, 9, 9, 37, 37, 3, 3, 9, 9, 1, 1, 1, 1, 1, 1, 37}}) {
-    const Index xs = s.n * s.h * s.w * s.c, ws = s.k * s.r * s.s * (s.c / s.groups), ys = s.n * s.oh * s.ow * s.k;
+    const Index xs = s.x_size(), ws = s.w_size(), ys = s.y_size();
     const auto x = normals(xs, 4), w = normals(ws, 5), dy = normals(ys, 6);
-    kernels::conv2d<float>(s, x.data(), w.data(), nullptr, room(ys));
-    kernels::conv2d_input_grad<float>(s, dy.data(), w.data(), room(xs));
-    kernels::conv2d_weight_grad<float>(s, x.data(), dy.data(), room(ws));
+    plain_conv2d<float>(s, x.data(), w.data(), nullptr, room(ys));
+    plain_input_grad<float>(s, dy.data(), w.data(), room(xs));
+    plain_weight_grad<float>(s, x.data(), dy.data(), room(ws));
   }
   return all;
 }

@@ -1,8 +1,6 @@
 // Kernels on operands and results with forbidden pages around them. What comes out is checked elsewhere; here it is
 // that nothing beyond the ends is touched, for sizes on and off every vector length.
 #include <tapestry/ops/kernels/batch_norm.h>
-#include <tapestry/ops/kernels/conv2d/bf16.h>
-#include <tapestry/ops/kernels/conv2d/conv2d.h>
 #include <tapestry/ops/kernels/dropout.h>
 #include <tapestry/ops/kernels/elementwise.h>
 #include <tapestry/ops/kernels/gemm/gemm.h>
@@ -61,14 +59,14 @@ void run_convolution(const Conv2dShape& s, bool end) {
   if constexpr (std::is_same_v<T, BFloat16>) {
     const auto bias = zeros<float>(s.k, end);
     auto dw = zeros<float>(w_size(s), end);
-    kernels::conv2d_bf16(s, x.data(), static_cast<const T*>(w.data()), bias.data(), y.data());
-    kernels::conv2d_input_grad_bf16(s, y.data(), static_cast<const T*>(w.data()), x.data());
-    kernels::conv2d_weight_grad_bf16(s, static_cast<const T*>(x.data()), static_cast<const T*>(y.data()), dw.data());
+    paired_conv2d(s, x.data(), static_cast<const T*>(w.data()), bias.data(), y.data());
+    paired_input_grad(s, y.data(), static_cast<const T*>(w.data()), x.data());
+    paired_weight_grad(s, static_cast<const T*>(x.data()), static_cast<const T*>(y.data()), dw.data());
   } else {
     const auto bias = zeros<T>(s.k, end);
-    kernels::conv2d<T>(s, x.data(), w.data(), bias.data(), y.data());
-    kernels::conv2d_input_grad<T>(s, y.data(), w.data(), x.data());
-    kernels::conv2d_weight_grad<T>(s, x.data(), y.data(), w.data());
+    plain_conv2d<T>(s, x.data(), w.data(), bias.data(), y.data());
+    plain_input_grad<T>(s, y.data(), w.data(), x.data());
+    plain_weight_grad<T>(s, x.data(), y.data(), w.data());
   }
 }
 
@@ -153,11 +151,13 @@ void run_channels(Index rows, Index channels, bool end) {
        {kernels::ReluMask<T>{}, kernels::ReluMask<T>{.scale = scale.data(), .shift = shift.data()},
         kernels::ReluMask<T>{.y = x.data(), .masked = masked.data()}}) {
     kernels::channel_gradient_sums(x.data(), dy.data(), rows, channels, mean.data(), mask, sums.data(), squares.data());
-    if (mask.y != nullptr) continue;
-    kernels::channel_gradient(x.data(), dy.data(), rows, channels, mean.data(), mask, scale.data(), mean.data(),
+    const kernels::ReluMask<T> again{.y = mask.y, .scale = mask.scale, .shift = mask.shift};
+    kernels::channel_gradient(x.data(), dy.data(), rows, channels, mean.data(), again, scale.data(), mean.data(),
                               shift.data(), y.data());
+    const bool from_x = mask.scale != nullptr;
+    kernels::channel_scale(from_x ? x.data() : nullptr, dy.data(), rows, channels, from_x ? mean.data() : nullptr,
+                           again, scale.data(), y.data());
   }
-  kernels::channel_scale(dy.data(), rows, channels, scale.data(), y.data());
 }
 
 BOOST_AUTO_TEST_SUITE(guard_page_test)

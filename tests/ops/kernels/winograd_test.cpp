@@ -138,9 +138,9 @@ BOOST_AUTO_TEST_CASE(errors_are_about_those_of_the_direct_kernels) {
   const auto x = normals(x_size(s), 8), w = normals(w_size(s), 9), dy = normals(y_size(s), 10);
   const Passes<double> expected = loops(s, x, w, dy);
   Passes<float> direct = {std::vector<float>(dy.size()), std::vector<float>(x.size()), std::vector<float>(w.size())};
-  kernels::conv2d<float>(s, x.data(), w.data(), nullptr, direct[0].data());
-  kernels::conv2d_input_grad<float>(s, dy.data(), w.data(), direct[1].data());
-  kernels::conv2d_weight_grad<float>(s, x.data(), dy.data(), direct[2].data());
+  plain_conv2d<float>(s, x.data(), w.data(), nullptr, direct[0].data());
+  plain_input_grad<float>(s, dy.data(), w.data(), direct[1].data());
+  plain_weight_grad<float>(s, x.data(), dy.data(), direct[2].data());
   const Passes<float> got = winograd(s, x, w, dy);
   for (std::size_t pass = 0; pass < 3; ++pass) {
     const auto error = [&](const std::vector<float>& values) {
@@ -208,20 +208,6 @@ BOOST_AUTO_TEST_CASE(a_nan_stays_within_the_squares_whose_patches_hold_it) {
       }
     }
   }
-}
-
-BOOST_AUTO_TEST_CASE(only_small_dense_kernels_with_enough_channels_and_pixels_are_worth_it) {
-  using kernels::winograd_pays;
-  BOOST_TEST(winograd_pays(shape(128, 32, 32, 64, 64, 3, 3, same(1))));
-  BOOST_TEST(winograd_pays(shape(128, 4, 4, 512, 512, 3, 3, same(1))));
-  BOOST_TEST(!winograd_pays(shape(128, 2, 2, 512, 512, 3, 3, same(1))));  // nine taps of which four count
-  BOOST_TEST(!winograd_pays(shape(128, 32, 32, 3, 64, 3, 3, same(1))));
-  BOOST_TEST(!winograd_pays(shape(1, 4, 4, 512, 512, 3, 3, same(1))));  // taps are transformed for four squares
-  BOOST_TEST(!winograd_pays(shape(128, 32, 32, 64, 64, 3, 3, same(1, 2))));
-  BOOST_TEST(!winograd_pays(shape(128, 32, 32, 64, 64, 3, 3, same(1, 1, 2))));
-  BOOST_TEST(!winograd_pays(shape(128, 32, 32, 64, 64, 5, 5, same(2))));
-  BOOST_TEST(!winograd_pays(shape(128, 32, 32, 64, 64, 3, 3, {.dilation_h = 2, .dilation_w = 2})));
-  BOOST_TEST(!winograd_pays(shape(0, 32, 32, 64, 64, 3, 3, same(1))));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,9 @@
+#include <tapestry/autograd/base/callable.h>
+
+#include <stdexcept>
+
+namespace tapestry {
+
+void detail::throw_empty_callable() { throw std::logic_error("callable: it must hold a function; this one is empty"); }
+
+}  // namespace tapestry

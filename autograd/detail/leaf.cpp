@@ -1,0 +1,33 @@
+#include <tapestry/autograd/detail/leaf.h>
+
+#include <cstring>
+
+#include <tapestry/autograd/detail/sweep.h>
+
+namespace tapestry {
+
+void Leaf::backward(const Tensor& dy, Sweep& sweep) {
+  if (!sweep.options().deposit) return;
+  const bool create_graph = sweep.options().create_graph;
+  const std::scoped_lock lock(mutex_);
+  if (grad_.defined()) {
+    accumulate(grad_, dy, create_graph);
+  } else if (create_graph || is_exclusive(dy)) {
+    grad_ = dy;
+  } else {  // somebody else holds dy: leaves never share storage
+    grad_ = empty(shape, dtype);
+    std::memcpy(grad_.impl().bytes(), dy.impl().bytes(), static_cast<std::size_t>(dy.numel() * item_bytes(dtype)));
+  }
+}
+
+Tensor Leaf::grad() const {
+  const std::scoped_lock lock(mutex_);
+  return grad_;
+}
+
+void Leaf::set_grad(Tensor grad) {
+  const std::scoped_lock lock(mutex_);
+  std::swap(grad_, grad);  // the old one ends after the lock
+}
+
+}  // namespace tapestry

@@ -1,0 +1,182 @@
+#include <tapestry/autograd/detail/sweep.h>
+
+#include <algorithm>
+#include <limits>
+
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/parallel.h>
+#include <tapestry/autograd/record.h>
+
+namespace tapestry {
+
+// --- adding two gradients: the one operation the tape itself knows
+
+bool is_exclusive(const Tensor& x) noexcept {
+  const detail::TensorImpl& impl = x.impl();
+  return impl.use_count() == 1 && impl.storage->use_count() == 1 && !impl.node;
+}
+
+namespace {
+
+constexpr Index kAddGrain = 32 * 1024;  // elements: below this one core is done before a second wakes
+
+template <class T>
+void add_elements(const T* a, const T* b, T* sum, Index n) {
+  parallel_for(n, kAddGrain, [=](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      if constexpr (std::is_same_v<T, BFloat16>) sum[i] = BFloat16(static_cast<float>(a[i]) + static_cast<float>(b[i]));
+      else sum[i] = a[i] + b[i];
+    }
+  });
+}
+
+Tensor added(const Tensor& a, const Tensor& b) {
+  Tensor sum = empty_like(a);
+  visit_any_float(a.dtype(),
+                  [&]<class T>() { add_elements(a.data<T>(), b.data<T>(), sum.mutable_data<T>(), sum.numel()); });
+  const auto pass = [](const Tensor& dy) { return dy; };
+  return record("add", std::move(sum), wrt(a, pass), wrt(b, pass));
+}
+
+void add_in_place(Tensor& sum, const Tensor& gradient) {
+  visit_any_float(sum.dtype(), [&]<class T>() {
+    T* out = sum.mutable_data<T>();
+    add_elements(out, gradient.data<T>(), out, sum.numel());
+  });
+}
+
+}  // namespace
+
+void accumulate(Tensor& sum, Tensor gradient, bool create_graph) {
+  if (!create_graph && is_exclusive(sum)) {
+    add_in_place(sum, gradient);
+  } else if (!create_graph && is_exclusive(gradient)) {
+    add_in_place(gradient, sum);
+    sum = std::move(gradient);
+  } else {
+    sum = added(sum, gradient);
+  }
+}
+
+// --- the sweep
+
+void Sweep::send(Ref<Node> to, Tensor gradient) {
+  if (!to || !gradient.defined()) return;
+  if (gradient.shape() != to->shape || gradient.dtype() != to->dtype) {
+    const char* op = CallSite::current().rule_of;
+    throw_logic("{}: its rule must return a gradient of the input's shape and dtype, {} {}; got {} {}",
+                op ? op : "backward", to->dtype, to->shape, gradient.dtype(), gradient.shape());
+  }
+  if (options_.create_graph && !gradient.impl().node) {
+    const char* op = CallSite::current().rule_of;
+    throw_logic("{}: its gradient is not differentiable: the rule returned a tensor that does not depend on dy",
+                op ? op : "backward");
+  }
+  if (!latest_.node) {
+    latest_.node = std::move(to);
+    latest_.gradient = std::move(gradient);
+  } else if (latest_.node == to) {
+    accumulate(latest_.gradient, std::move(gradient), options_.create_graph);
+  } else {
+    // Whichever is later takes the slot; the other waits in the map, or joins its entry there.
+    Pending other{std::move(to), std::move(gradient)};
+    if (other.node->seq > latest_.node->seq) std::swap(other, latest_);
+    const auto [entry, is_new] = earlier_.try_emplace(other.node->seq);
+    if (is_new) entry->second = std::move(other);
+    else accumulate(entry->second.gradient, std::move(other.gradient), options_.create_graph);
+  }
+}
+
+Sweep::Pending Sweep::take_latest() {
+  // The slot may be empty while the map is not, and what was sent since may be older than the map's last.
+  if (!earlier_.empty()) {
+    const auto last = std::prev(earlier_.end());
+    if (!latest_.node || last->first > latest_.node->seq) {
+      Pending pending = std::move(last->second);
+      earlier_.erase(last);
+      return pending;
+    }
+    if (last->first == latest_.node->seq) {  // sent to the slot after it had already waited in the map
+      accumulate(latest_.gradient, std::move(last->second.gradient), options_.create_graph);
+      earlier_.erase(last);
+    }
+  }
+  return std::exchange(latest_, {});
+}
+
+std::uint64_t Sweep::first_of_interest() const noexcept {
+  if (options_.deposit) return 0;
+  std::uint64_t first = std::numeric_limits<std::uint64_t>::max();
+  for (const auto& [node, result] : captures_) first = std::min(first, node->seq);
+  return first;
+}
+
+void Sweep::play(Pending pending) {
+  Node& node = *pending.node;
+  for (const auto& [captured, result] : captures_) {
+    if (captured == &node) *result = pending.gradient;
+  }
+  if (node.is_leaf()) {
+    node.backward(std::move(pending.gradient), *this);
+    return;
+  }
+  if (node.released_) {
+    throw_logic(
+        "backward: what {} recorded has been played and released; pass .retain_graph = true the first time to "
+        "play it again",
+        node.name);
+  }
+  if (node.playing_) throw_logic("backward: {} is being played already, by a sweep that called this one", node.name);
+  node.playing_ = true;
+  // Ops inside a rule belong to the line and module where the op itself was recorded, and what they save is theirs.
+  const std::int64_t saved_further_out = std::exchange(detail::bytes_saved, 0);
+  const Location outer = std::exchange(detail::current_location, node.where_);
+  detail::current_location.rule_of = node.name;
+  const auto restore = [&] {
+    detail::current_location = outer;
+    detail::bytes_saved = saved_further_out;
+    node.playing_ = false;
+  };
+  try {
+    node.backward(pending.gradient, *this);
+  } catch (...) {
+    restore();
+    if (!options_.retain_graph) {
+      node.release();
+      node.released_ = true;
+    }
+    throw;
+  }
+  restore();
+  if (!options_.retain_graph) {
+    node.released_ = true;
+    node.release();
+  }
+}
+
+void Sweep::run() {
+  const GradModeGuard mode(options_.create_graph);
+  const std::uint64_t first = first_of_interest();
+  try {
+    while (latest_.node || !earlier_.empty()) {
+      Pending pending = take_latest();
+      if (pending.node->seq < first) break;
+      play(std::move(pending));
+    }
+  } catch (...) {
+    if (!options_.retain_graph) abandon();
+    throw;
+  }
+}
+
+void Sweep::abandon() noexcept {
+  const auto let_go = [](const Pending& pending) {
+    if (!pending.node || pending.node->is_leaf()) return;
+    pending.node->released_ = true;
+    pending.node->release();
+  };
+  let_go(latest_);
+  for (const auto& [seq, pending] : earlier_) let_go(pending);
+}
+
+}  // namespace tapestry

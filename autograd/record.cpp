@@ -1,0 +1,18 @@
+#include <tapestry/autograd/record.h>
+
+#include <tapestry/autograd/base/check.h>
+
+namespace tapestry {
+
+Tensor detail::fresh(Tensor y) {
+  if (y.impl().node || y.impl().use_count() > 1) return y.detach();
+  return y;
+}
+
+void Saved::throw_modified() const {
+  const char* op = CallSite::current().rule_of;
+  throw_logic("{}: an input saved for backward was modified in place (saved at version {}, now {})", op ? op : "saved",
+              version_, tensor_.impl().storage->version());
+}
+
+}  // namespace tapestry

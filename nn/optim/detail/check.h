@@ -1,0 +1,12 @@
+#pragma once
+
+/// Checks that optimizers share.
+namespace tapestry::nn::optim::detail {
+
+/// Throws std::invalid_argument "SGD: lr must be at least 0; got -1" for a negative value or NaN.
+void check_not_negative(const char* optimizer, const char* what, double value);
+
+/// Throws std::invalid_argument "Adam: the first beta must be in [0, 1); got 1" unless 0 <= value < 1.
+void check_beta(const char* optimizer, const char* what, double value);
+
+}  // namespace tapestry::nn::optim::detail

@@ -1,0 +1,48 @@
+#include <tapestry/nn/pool.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include <tapestry/nn/detail/layer.h>
+
+namespace tapestry::nn {
+
+MaxPool2d::MaxPool2d(const MaxPool2dOptions& options) : options_(options) {
+  describe(fmt::format("MaxPool2d {}, stride {}", detail::text(options.kernel),
+                       detail::text(options.stride.value_or(options.kernel))));
+}
+
+Tensor MaxPool2d::operator()(const Tensor& x, Here here) const {
+  const LayerScope scope(*this, here);
+  return max_pool2d(x, options_);
+}
+
+AvgPool2d::AvgPool2d(const AvgPool2dOptions& options) : options_(options) {
+  describe(fmt::format("AvgPool2d {}, stride {}", detail::text(options.kernel),
+                       detail::text(options.stride.value_or(options.kernel))));
+}
+
+Tensor AvgPool2d::operator()(const Tensor& x, Here here) const {
+  const LayerScope scope(*this, here);
+  return avg_pool2d(x, options_);
+}
+
+AdaptiveAvgPool2d::AdaptiveAvgPool2d(Pair2 output) : output_(output) {
+  detail::check_positive("AdaptiveAvgPool2d", "output", std::min(output.h, output.w));
+  describe("AdaptiveAvgPool2d to " + detail::text(output));
+}
+
+Tensor AdaptiveAvgPool2d::operator()(const Tensor& x, Here here) const {
+  const LayerScope scope(*this, here);
+  return adaptive_avg_pool2d(x, output_);
+}
+
+GlobalAvgPool2d::GlobalAvgPool2d() { describe("GlobalAvgPool2d"); }
+
+Tensor GlobalAvgPool2d::operator()(const Tensor& x, Here here) const {
+  const LayerScope scope(*this, here);
+  return global_avg_pool2d(x);
+}
+
+}  // namespace tapestry::nn

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <tapestry/autograd/tensor.h>
+#include <tapestry/ops/detail/common.h>
+#include <tapestry/ops/kernels/elementwise.h>
+
+/// One pass over the elements of one or two tensors, as several ops call it: makes the result and chooses the loop by
+/// dtype.
+namespace tapestry {
+
+/// y = kernel(x), of f32, f64 or bf16; for neg, abs, sign and square of integers too. Throws std::invalid_argument for
+/// other dtypes.
+[[nodiscard]] Tensor elementwise(const char* op, kernels::Unary kernel, const Tensor& x);
+
+/// y = kernel(x, number), of f32, f64 or bf16, else std::invalid_argument.
+[[nodiscard]] Tensor elementwise(const char* op, kernels::WithNumber kernel, const Tensor& x, double number);
+
+/// A gradient in one pass, for when nobody wants to differentiate it: kernel(dy, what the op kept), equal in shape and
+/// dtype.
+[[nodiscard]] Tensor fused_gradient(kernels::Binary kernel, const Tensor& dy, const Tensor& kept);
+
+// --- two operands, one of which may be a number
+
+/// The dtype of both. Throws std::invalid_argument for two numbers and for tensors of different dtypes.
+[[nodiscard]] Dtype common_dtype(const char* op, const Operand& a, const Operand& b);
+
+/// What they broadcast to, else std::invalid_argument.
+[[nodiscard]] Shape common_shape(const char* op, const Operand& a, const Operand& b);
+
+/// The operand as record() wants it: undefined for a number, which has no gradient.
+[[nodiscard]] const Tensor& tensor_or_none(const Operand& operand) noexcept;
+
+/// How both are walked to fill a result of this shape, their common one.
+[[nodiscard]] kernels::Broadcast broadcast_plan(const Operand& a, const Operand& b, const Shape& shape);
+
+/// Calls f.operator()<T>(elements of a, elements of b), where T stores their dtype and a number is one element. Throws
+/// std::invalid_argument for a number that T cannot hold.
+template <class F>
+void visit_elements(const char* op, Dtype dtype, const Operand& a, const Operand& b, const F& f) {
+  visit(dtype, [&]<class T>() {
+    if (a.is_tensor() && b.is_tensor()) return f(a.tensor().data<T>(), b.tensor().data<T>());
+    const T number = number_as<T>(op, a.is_tensor() ? b : a);
+    if (a.is_tensor()) f(a.tensor().data<T>(), &number);
+    else f(&number, b.tensor().data<T>());
+  });
+}
+
+}  // namespace tapestry

@@ -1,0 +1,256 @@
+#include <support/expect.h>
+#include <support/temporary_folder.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include <tapestry/tapestry.h>
+
+/// What the pages show and no example contains: every block is compiled and run here. Indentation apart, the pages have
+/// it word for word (tests/house/docs_test.cpp).
+BOOST_AUTO_TEST_SUITE(snippets_test)
+
+using namespace tapestry;
+using namespace tapestry::test;
+
+namespace {
+
+nn::AnyModule small_model() {
+  return nn::Sequential{nn::Conv2d{3, 8, {.kernel = 3, .padding = 1}},
+                        nn::BatchNorm2d{8},
+                        nn::ReLU{},
+                        nn::MaxPool2d{4},
+                        nn::Flatten{},
+                        nn::Linear{8 * 8 * 8, 20}};
+}
+
+}  // namespace
+
+// --- coming_from_pytorch.md
+
+BOOST_AUTO_TEST_CASE(layouts) {
+  const Tensor nchw = randn({2, 3, 8, 6}), kcrs = randn({4, 3, 3, 3});
+  const Tensor x = permute(nchw, {0, 2, 3, 1});  // [N, C, H, W] -> [N, H, W, C]
+  const Tensor w = permute(kcrs, {0, 2, 3, 1});  // [K, C, R, S] -> [K, R, S, C]
+  const Tensor y = conv2d(x, w, {}, {.padding = 1});
+  const Tensor y_nchw = permute(y, {0, 3, 1, 2});  // back
+  BOOST_TEST(y_nchw.shape() == Shape({2, 4, 8, 6}));
+}
+
+BOOST_AUTO_TEST_CASE(a_linear_layer_behind_a_flatten) {
+  // The layer's columns stand in the order (h, w, C); .flattened says so, and its file has them as PyTorch does.
+  const nn::Linear fc{8 * 8 * 64, 100, {.flattened = {8, 8}}};
+  BOOST_TEST(fc.weight().shape() == Shape({100, 4096}));
+}
+
+BOOST_AUTO_TEST_CASE(argument_order) {
+  const Tensor x = randn({8, 4, 4, 3}), weight = ones({3}), bias = zeros({3});
+  Tensor running_mean = zeros({3}), running_var = ones({3});
+  // F.batch_norm(x, running_mean, running_var, weight, bias, training=True, momentum=0.1)
+  const Tensor y = batch_norm(x, weight, bias, running_mean, running_var, {.training = true, .momentum = 0.1});
+  // torch.clamp(x, 0, 1)
+  const Tensor z = clamp(y, {.min = 0, .max = 1});
+  // x.sum(dim=(1, 2), keepdim=True)
+  const Tensor s = sum(z, {.dim = {1, 2}, .keepdim = true});
+  // F.cross_entropy(logits, labels, label_smoothing=0.1)
+  const Tensor loss = cross_entropy(flatten(s), randint(0, 3, {8}), {.label_smoothing = 0.1});
+  BOOST_TEST(std::isfinite(loss.item()));
+  BOOST_TEST(max(z).item() <= 1);
+}
+
+// --- tensors_and_the_tape.md
+
+BOOST_AUTO_TEST_CASE(handles_and_storage) {
+  Tensor x = zeros({2, 3});
+  const Tensor flat = reshape(x, {6});  // shares storage
+  const Tensor shifted = x + 1;         // a new tensor
+  x.mutable_data<float>()[0] = 5;       // seen through every handle on this storage
+  BOOST_TEST(flat.data<float>()[0] == 5);
+  BOOST_TEST(shifted.data<float>()[0] == 1);
+}
+
+BOOST_AUTO_TEST_CASE(the_picture_of_a_tape) {
+  const TemporaryFolder folder;
+  const std::string path = (folder / "graph.dot").string();
+  Tensor slope = scalar(1, {.requires_grad = true}), offset = scalar(0, {.requires_grad = true});
+  const Tensor x = randn({100}), y = randn({100});
+  const Tensor loss = mean(square(slope * x + offset - y));
+  std::ofstream(path) << Tape::of(loss).to_dot();  // dot -Tsvg graph.dot -o graph.svg
+
+  // The picture in docs/ is of this graph.
+  std::ifstream file(std::filesystem::path(TAPESTRY_SOURCE_DIR) / "docs" / "tape.svg");
+  const std::string svg{std::istreambuf_iterator<char>(file), {}};
+  const std::vector<Tape::Entry> entries = Tape::of(loss).entries();
+  BOOST_TEST(entries.size() == 7U);
+  for (const Tape::Entry& entry : entries) {
+    BOOST_TEST(svg.find(">" + entry.op + "<") != std::string::npos, "docs/tape.svg does not show " + entry.op);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(ways_to_differentiate) {
+  const Tensor x = tensor({1., 2., 3.}, {.dtype = f64, .requires_grad = true});
+  const auto f = [](const Tensor& t) { return sum(t * t * t); };
+  const Tensor v = ones({3}, {.dtype = f64});
+
+  f(x).backward();                                                            // adds df/dx to x.grad()
+  const Tensor dx = grad(f(x), x);                                            // returns it
+  const Tensor of_sum = grad(sum(grad(f(x), x, {.create_graph = true})), x);  // a second derivative
+  const Tensor hv = hvp(f, x, v);      // the Hessian times v, without the Hessian
+  const Tensor whole = hessian(f, x);  // all of it: one sweep per element of x
+  BOOST_TEST(all_close(dx, x.grad(), 0));
+  BOOST_TEST(all_close(hv, of_sum, 1e-14));
+  BOOST_TEST(whole.shape() == Shape({3, 3}));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_not_recorded) {
+  const Tensor x = ones({3}, {.requires_grad = true});
+  {
+    const NoGradGuard guard;
+    const Tensor y = 2 * x;  // y.requires_grad() is false
+    BOOST_TEST(!y.requires_grad());
+  }
+  const Tensor constant = (2 * x).detach();  // the same numbers without history
+  BOOST_TEST(!constant.requires_grad());
+}
+
+BOOST_AUTO_TEST_CASE(memory) {
+  reset_peak_bytes();
+  const Tensor x = ones({1024, 1024});
+  const MemoryStats stats = memory_stats();  // live, peak and cached bytes
+  empty_cache();                             // gives freed blocks back to the system
+  set_memory_limit(std::int64_t{4} << 30);   // beyond 4 GiB: OutOfMemory, and the program goes on
+  set_memory_limit(kNoMemoryLimit);
+  BOOST_TEST(stats.live_bytes >= 4 << 20);
+  BOOST_TEST(stats.peak_bytes >= stats.live_bytes);
+}
+
+// --- data.md
+
+BOOST_AUTO_TEST_CASE(loading) {
+  Index seen = 0;
+  const auto learn = [&](const Tensor& images, const Tensor& labels) {
+    BOOST_TEST(images.shape() == Shape({128, 32, 32, 3}));
+    BOOST_TEST(labels.dtype() == i64);
+    seen += images.size(0);
+  };
+
+  const datasets::Compose augment{datasets::RandomCrop{.padding = 4}, datasets::RandomHorizontalFlip{},
+                                  datasets::ToFloat(),
+                                  datasets::Normalize(datasets::cifar100_mean, datasets::cifar100_std)};
+  const datasets::Patterns train({.size = 512, .transform = augment});
+  datasets::Loader loader(train, {.batch = 128, .shuffle = true, .seed = 7, .drop_last = true});
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    for (auto [images, labels] : loader) learn(images, labels);  // f32 [128, 32, 32, 3], i64 [128]
+  }
+
+  BOOST_TEST(seen == 1024);
+}
+
+// --- training_and_checkpoints.md
+
+BOOST_AUTO_TEST_CASE(optimizers_and_schedules) {
+  nn::AnyModule model = small_model();
+  const datasets::Compose to_numbers{datasets::ToFloat(), datasets::Normalize({.4, .4, .4}, {.2, .2, .2})};
+  const datasets::Patterns data({.size = 64, .labels = datasets::Labels::coarse, .transform = to_numbers});
+  const int epochs = 2;
+
+  std::vector<Tensor> decayed, others;  // weights shrink, biases and normalisation do not
+  for (const Tensor& p : model.parameters()) (p.dim() > 1 ? decayed : others).push_back(p);
+  optim::SGD sgd(
+      {{decayed, {.lr = 0.1, .momentum = 0.9, .weight_decay = 5e-4}}, {others, {.lr = 0.1, .momentum = 0.9}}});
+  optim::CosineAnnealingLR schedule(sgd, {.T_max = epochs});
+
+  datasets::Loader loader(data, {.batch = 32, .shuffle = true, .seed = 7});
+  for (int epoch = 0; epoch < epochs; ++epoch, schedule.step()) {
+    for (auto [images, labels] : loader) {
+      const Tensor loss = cross_entropy(model(images), labels);
+      sgd.zero_grad();
+      loss.backward();
+      optim::clip_grad_norm(model.parameters(), 5);
+      sgd.step();
+    }
+  }
+  BOOST_TEST(sgd.lr() < 1e-6);
+}
+
+BOOST_AUTO_TEST_CASE(files) {
+  const TemporaryFolder folder;
+  const std::string path = (folder / "model.safetensors").string();
+  const nn::AnyModule model = small_model();
+  nn::AnyModule other = small_model();
+
+  nn::save(model, path, {{"epoch", "7"}});
+  const nn::Metadata about = nn::load(other, path);    // every key must be there, and no other
+  nn::load(other, path, {.strict = false});            // what fits
+  const nn::TensorFile file = nn::load_tensors(path);  // plain tensors by name, whoever wrote them
+  nn::save_tensors({{"anything", ones({2, 3})}}, path);
+
+  BOOST_TEST(about.at("epoch") == "7");
+  BOOST_TEST(file.tensors.size() == 9U);
+}
+
+// --- precision_and_threads.md
+
+BOOST_AUTO_TEST_CASE(half_the_bits) {
+  nn::AnyModule model = small_model();
+  optim::SGD optimizer(model.parameters(), {.lr = 0.1});
+  const Tensor images = randn({4, 32, 32, 3}), labels = arange(4);
+
+  Tensor loss;
+  {
+    const Autocast scope(bf16);  // convolutions and linear layers multiply bf16, add up in f32 and give bf16
+    loss = cross_entropy(model(images), labels);
+  }
+  loss.backward();
+  optimizer.step();  // weights, their gradients, batch statistics and the loss are f32
+
+  BOOST_TEST(loss.dtype() == f32);
+  BOOST_TEST(model.parameters()[0].grad().dtype() == f32);
+}
+
+BOOST_AUTO_TEST_CASE(products_of_f32) {
+  const Tensor a = randn({64, 64}), b = randn({64, 64});
+  set_float32_matmul_precision("medium");  // for all threads, from now on
+  {
+    const MatmulPrecisionGuard scope(MatmulPrecision::highest);  // for this thread, in this scope
+    const Tensor exact = matmul(a, b);
+  }
+  set_float32_matmul_precision("highest");
+}
+
+BOOST_AUTO_TEST_CASE(inference) {
+  nn::AnyModule model = small_model();
+  const Tensor images = randn({4, 32, 32, 3});
+  model.eval();
+  const InferenceMode
+      guard;  // nothing is recorded, and convolutions keep their weights as they read them, until they change
+  const Tensor logits = model(images);
+  BOOST_TEST(!logits.requires_grad());
+}
+
+BOOST_AUTO_TEST_CASE(threads) {
+  const int outer = num_threads();
+  set_num_threads(2);  // the calling thread included; the results do not depend on it, to the bit
+  set_num_threads(outer);
+  BOOST_TEST(num_threads() == outer);
+}
+
+BOOST_AUTO_TEST_CASE(instruction_sets_of_this_cpu) {
+  const std::string chosen{instruction_set()};  // "avx512", "avx2", "portable", or "amx" where it was asked for
+  set_instruction_set("portable");              // every CPU has it
+  set_instruction_set(chosen);
+  BOOST_TEST(instruction_set() == chosen);
+}
+
+BOOST_AUTO_TEST_CASE(random_numbers) {
+  manual_seed(7);
+  const Tensor a = randn({3});  // from default_generator()
+  Generator mine(7);
+  const Tensor b = randn({3}, {.generator = &mine});  // from a stream of one's own
+  BOOST_TEST(same_bits(a, b));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
