@@ -26,7 +26,7 @@ install_packages() {
     --no-install-recommends $missing >/dev/null
 }
 
-required_packages="g++ cmake ninja-build libtbb-dev libfmt-dev libboost-test-dev libstb-dev libhwy-dev nlohmann-json3-dev ca-certificates"
+required_packages="g++ cmake ninja-build libtbb-dev libfmt-dev libboost-test-dev libstb-dev libhwy-dev nlohmann-json3-dev libcli11-dev ca-certificates"
 
 # One compiler needs up to 1.5 GiB.
 jobs() {
