@@ -9,6 +9,7 @@
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/nn/safetensors.h>
 #include <tapestry/nn/serialize.h>
+#include <tapestry/ops/cast.h>
 
 #include "run.h"
 
