@@ -122,8 +122,9 @@ void declare(CLI::App& app, TrainOptions& o) {
 }
 
 constexpr const char* kPurpose =
-    "Trains a convolutional network on CIFAR-100, or on an embedded data set of the same form that needs no download, "
-    "and\nwrites curves, pictures of wrong predictions, and the weights. Ctrl-C stops cleanly.";
+    "Trains a convolutional network on CIFAR-100, or on an embedded data set of the same form that needs\n"
+    "no download, and writes curves, pictures of wrong predictions, and the weights. Ctrl-C stops it in\n"
+    "good order.";
 
 /// Flags that say where and how, not what: a run that goes on may have others.
 constexpr std::array kOfThisRunOnly = {"--help", "--threads", "--out", "--resume", "--json", "--quiet", "--summary"};

@@ -241,7 +241,7 @@ case $case in
     expect 0 train_cifar100 $small --epochs 1 --model lecture_cnn --labels coarse --seed 7 --quiet --out "a run"
     expect 0 train_cifar100 --resume "a run/checkpoint.safetensors" --epochs 2
     says "model    lecture_cnn, "
-    says "20 labels"
+    says "coarse labels"
     says "seed 7"
     says "results  a run"
     says "    2/2 "

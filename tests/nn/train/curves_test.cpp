@@ -78,6 +78,11 @@ BOOST_AUTO_TEST_CASE(every_run_can_be_drawn) {
     one.add("p", "one point", 0, y);
     BOOST_TEST(one.svg().ends_with("</svg>\n"), y);
   }
+  for (const double x : {0., -7., 1e18, 1e300}) {
+    Curves one;
+    one.add("p", "one point", x, 1);
+    BOOST_TEST(one.svg().ends_with("</svg>\n"), x);
+  }
   Curves constant;
   for (int i = 0; i < 3; ++i) constant.add("p", "s", i, 7);
   BOOST_TEST(constant.svg().ends_with("</svg>\n"));
