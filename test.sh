@@ -24,8 +24,8 @@ done_with() { # done_with NAME: notes the time of a step
   step_started=$SECONDS
 }
 
-# shellcheck disable=SC2086  # a list of words
-install_packages $required_packages
+# shellcheck disable=SC2086  # lists of words
+install_packages $required_packages $test_packages
 done_with packages
 
 build release all all_verify_interface_header_sets

@@ -26,7 +26,9 @@ install_packages() {
     --no-install-recommends $missing >/dev/null
 }
 
-required_packages="g++ cmake ninja-build libtbb-dev libfmt-dev libboost-test-dev libstb-dev libhwy-dev nlohmann-json3-dev ca-certificates"
+required_packages="g++ cmake ninja-build libtbb-dev libfmt-dev libboost-test-dev libstb-dev libhwy-dev nlohmann-json3-dev libcli11-dev ca-certificates"
+# What tests use beside: an installed library is asked for by pkg-config too.
+test_packages="pkg-config"
 
 # One compiler needs up to 1.5 GiB.
 jobs() {

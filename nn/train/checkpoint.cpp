@@ -75,8 +75,7 @@ std::string setting_differences(const Settings& theirs, const Settings& ours) {
 }
 
 [[noreturn]] void throw_differences(const std::string& path, const std::string& differences) {
-  throw tapestry::FileError(path, tapestry::FileError::nowhere, "a checkpoint of this run",
-                            "differences:" + differences);
+  throw FileError(path, FileError::nowhere, "a checkpoint of this run", "differences:" + differences);
 }
 
 }  // namespace
@@ -299,8 +298,7 @@ Checkpoint::Checkpoint(std::string folder, CheckpointOptions options) : impl_(ma
   std::error_code error;
   fs::create_directories(impl_->folder, error);
   if (!error && !fs::is_directory(impl_->folder)) error = std::make_error_code(std::errc::not_a_directory);
-  if (error)
-    throw tapestry::FileError(impl_->folder, tapestry::FileError::nowhere, "a folder, or to make one", error.message());
+  if (error) throw FileError(impl_->folder, FileError::nowhere, "a folder, or to make one", error.message());
 }
 
 Checkpoint::~Checkpoint() = default;
@@ -445,8 +443,7 @@ CheckpointInfo Checkpoint::info(const std::string& path) {
     const auto best = file.metadata.find(kBestKey);
     if (best != file.metadata.end()) info.best = number_in("best", best->second);
   });
-  if (!differences.empty())
-    throw tapestry::FileError(path, tapestry::FileError::nowhere, "a checkpoint", "differences:" + differences);
+  if (!differences.empty()) throw FileError(path, FileError::nowhere, "a checkpoint", "differences:" + differences);
   info.settings = entries_of(file.metadata, kSettingPrefix);
   info.notes = entries_of(file.metadata, kNotePrefix);
   return info;
@@ -457,8 +454,7 @@ void load_weights(const Module& module, const std::string& path) {
   std::string part;
   for (const auto& [name, kind] : entries_of(file.metadata, kKindPrefix)) {
     if (kind != "module") continue;
-    if (!part.empty())
-      throw tapestry::FileError(path, tapestry::FileError::nowhere, "one module", fmt::format("{} and {}", part, name));
+    if (!part.empty()) throw FileError(path, FileError::nowhere, "one module", fmt::format("{} and {}", part, name));
     part = name;
   }
   load_file_state(module, part.empty() ? file.tensors : as_map(state_of(file, part)), {}, path);

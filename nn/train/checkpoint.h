@@ -61,7 +61,8 @@ class Checkpoint {
   /// this object. Throws std::invalid_argument for a name that is taken, is one of tapestry, setting, note, checkpoint
   /// and best, or is not of letters, digits, _ and -; std::logic_error for a second loader.
   ///
-  /// Of a module, parameters and buffers are kept; of an optimizer its state, learning rates and momenta; of a schedule
+  /// Of a module, parameters and buffers are kept; of an optimizer its state, learning rates and momenta (not
+  /// what else it was made with: that is the run's, and belongs into settings or notes); of a schedule
   /// its t; of a loader the position given to save(), checked against its batch size, shuffling, seed and number of
   /// samples; of a Stateful what state() gives (Metrics, Log, Curves).
   Checkpoint& add(std::string_view name, const Module& module);

@@ -73,6 +73,10 @@ std::string line_between(Place a, Place b, const char* colour) {
                      b.y, colour);
 }
 
+/// The shortest stretch of an axis around numbers of this size: far longer than their rounding, or ticks would
+/// coincide.
+double shortest(double low, double high) { return 1e-9 * std::max({1.0, std::abs(low), std::abs(high)}); }
+
 /// The range of an axis: begin and end are ticks.
 struct Axis {
   double begin = 0, end = 1, tick = 1;
@@ -80,13 +84,15 @@ struct Axis {
   static Axis covering(double low, double high, double highest) {
     Axis axis;
     if (low >= 0 && low < .6 * high) low = 0;
-    axis.tick = nice_step(std::max(high - low, 1e-9), kTicks);
+    axis.tick = nice_step(std::max(high - low, shortest(low, high)), kTicks);
     axis.begin = std::floor(low / axis.tick + 1e-9) * axis.tick;
     axis.end = std::min(std::ceil(high / axis.tick - 1e-9) * axis.tick, highest);
     if (axis.end <= axis.begin) axis.end = axis.begin + axis.tick;
     return axis;
   }
   [[nodiscard]] double part(double value) const { return (value - begin) / (end - begin); }
+  /// Number of ticks behind the first.
+  [[nodiscard]] int ticks() const { return static_cast<int>(std::min((end - begin) / tick + 1e-6, 10.0 * kTicks)); }
 };
 
 /// Moves the labels beside the ends of curves apart, keeping their order.
@@ -125,7 +131,7 @@ class CurvesPicture {
       }
     }
     x_.begin = first;
-    x_.end = last > first ? last : first + 1;
+    x_.end = last > first ? last : first + std::max(1.0, shortest(first, last));
     x_.tick = nice_step(x_.end - x_.begin, kTicks + 1);
   }
 
@@ -171,12 +177,14 @@ class CurvesPicture {
   [[nodiscard]] std::string axes(std::string_view name, const Rectangle& area, const Axis& y) const {
     std::string out = text_at(area.left, area.top - 40, "start", kInk, 15, name, "600");
     const double right = area.left + area.width, bottom = area.top + area.height;
-    for (double value = y.begin; value <= y.end + y.tick / 2; value += y.tick) {
+    for (int i = 0; i <= y.ticks(); ++i) {
+      const double value = y.begin + i * y.tick;
       const double height = area.top + (1 - y.part(value)) * area.height;
       out += line_between({area.left, height}, {right, height}, kGrid);
       out += text_at(area.left - 8, height + 4, "end", kSoftInk, 12, number(value, decimals_of(y.tick)));
     }
-    for (double value = x_.begin; value <= x_.end + x_.tick * 1e-6; value += x_.tick) {
+    for (int i = 0; i <= x_.ticks(); ++i) {
+      const double value = x_.begin + i * x_.tick;
       const double across = area.left + x_.part(value) * area.width;
       out += line_between({across, bottom}, {across, bottom + 5}, kSoftInk);
       out += text_at(across, bottom + 20, "middle", kSoftInk, 12, number(value, decimals_of(x_.tick)));

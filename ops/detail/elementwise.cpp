@@ -40,9 +40,9 @@ Tensor fused_gradient(kernels::Binary kernel, const Tensor& dy, const Tensor& ke
   return dx;
 }
 
-Dtype common_dtype(const char* op, const Operand& a, const Operand& b) {
-  if (!a.is_tensor() && !b.is_tensor()) throw_invalid("{}: one of a and b must be a tensor; got two numbers", op);
+Dtype detail::dtype_beside_number(const char* op, const Operand& a, const Operand& b) {
   if (a.is_tensor() && b.is_tensor()) check_same_dtype(op, a.tensor(), b.tensor());
+  if (!a.is_tensor() && !b.is_tensor()) throw_invalid("{}: one of a and b must be a tensor; got two numbers", op);
   return a.is_tensor() ? a.tensor().dtype() : b.tensor().dtype();
 }
 
@@ -50,11 +50,6 @@ Shape common_shape(const char* op, const Operand& a, const Operand& b) {
   if (!a.is_tensor()) return b.tensor().shape();
   if (!b.is_tensor() || a.tensor().shape() == b.tensor().shape()) return a.tensor().shape();
   return broadcast_shape(op, a.tensor().shape(), b.tensor().shape());
-}
-
-const Tensor& tensor_or_none(const Operand& operand) noexcept {
-  static const Tensor none;
-  return operand.is_tensor() ? operand.tensor() : none;
 }
 
 kernels::Broadcast broadcast_plan(const Operand& a, const Operand& b, const Shape& shape) {

@@ -21,14 +21,24 @@ namespace tapestry {
 
 // --- two operands, one of which may be a number
 
+namespace detail {
+inline const Tensor no_tensor;
+[[nodiscard]] Dtype dtype_beside_number(const char* op, const Operand& a, const Operand& b);
+}  // namespace detail
+
 /// The dtype of both. Throws std::invalid_argument for two numbers and for tensors of different dtypes.
-[[nodiscard]] Dtype common_dtype(const char* op, const Operand& a, const Operand& b);
+[[nodiscard]] inline Dtype common_dtype(const char* op, const Operand& a, const Operand& b) {
+  if (a.is_tensor() && b.is_tensor() && a.tensor().dtype() == b.tensor().dtype()) return a.tensor().dtype();
+  return detail::dtype_beside_number(op, a, b);
+}
 
 /// What they broadcast to, else std::invalid_argument.
 [[nodiscard]] Shape common_shape(const char* op, const Operand& a, const Operand& b);
 
 /// The operand as record() wants it: undefined for a number, which has no gradient.
-[[nodiscard]] const Tensor& tensor_or_none(const Operand& operand) noexcept;
+[[nodiscard]] inline const Tensor& tensor_or_none(const Operand& operand) noexcept {
+  return operand.is_tensor() ? operand.tensor() : detail::no_tensor;
+}
 
 /// How both are walked to fill a result of this shape, their common one.
 [[nodiscard]] kernels::Broadcast broadcast_plan(const Operand& a, const Operand& b, const Shape& shape);

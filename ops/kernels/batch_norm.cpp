@@ -3,11 +3,11 @@
 #include <tapestry/ops/kernels/batch_norm.h>
 
 #include <tapestry/autograd/memory/scratch.h>
+#include <tapestry/ops/kernels/base/tuning.h>
 #include <tapestry/ops/kernels/batch_norm_loops.h>
 #include <tapestry/ops/kernels/elementwise.h>
 #include <tapestry/ops/kernels/simd/bf16.h>
 #include <tapestry/ops/kernels/simd/prefetch.h>
-#include <tapestry/ops/kernels/tuning.h>
 
 #include <algorithm>
 #include <type_traits>

@@ -4,8 +4,8 @@
 #include <limits>
 #include <type_traits>
 
+#include <tapestry/ops/kernels/base/tuning.h>
 #include <tapestry/ops/kernels/simd/bf16.h>
-#include <tapestry/ops/kernels/tuning.h>
 
 namespace tapestry::kernels {
 namespace {

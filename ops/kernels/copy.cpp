@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include <tapestry/autograd/base/shape.h>
-#include <tapestry/ops/kernels/tuning.h>
+#include <tapestry/ops/kernels/base/tuning.h>
 #include <tapestry/ops/kernels/visit_size.h>
 
 namespace tapestry::kernels {

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include <tapestry/ops/kernels/base/tuning.h>
 #include <tapestry/ops/kernels/simd/bf16.h>
-#include <tapestry/ops/kernels/tuning.h>
 
 namespace tapestry::kernels {
 namespace {

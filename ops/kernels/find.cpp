@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include <tapestry/ops/kernels/tuning.h>
+#include <tapestry/ops/kernels/base/tuning.h>
 
 namespace tapestry::kernels {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include <tapestry/ops/kernels/tasks.h>
-#include <tapestry/ops/kernels/tuning.h>
+#include <tapestry/ops/kernels/base/tasks.h>
+#include <tapestry/ops/kernels/base/tuning.h>
 #include <tapestry/ops/kernels/visit_size.h>
 
 namespace tapestry::kernels {

@@ -11,8 +11,8 @@
 #include <cmath>
 #include <type_traits>
 
+#include <tapestry/ops/kernels/base/tuning.h>
 #include <tapestry/ops/kernels/layer_norm.h>
-#include <tapestry/ops/kernels/tuning.h>
 
 #ifndef TAPESTRY_LAYER_NORM_ONCE
 #define TAPESTRY_LAYER_NORM_ONCE

@@ -1,6 +1,6 @@
 #include <tapestry/ops/kernels/logical.h>
 
-#include <tapestry/ops/kernels/tuning.h>
+#include <tapestry/ops/kernels/base/tuning.h>
 
 namespace tapestry::kernels {
 namespace {

@@ -8,8 +8,8 @@
 
 #include <cmath>
 
+#include <tapestry/ops/kernels/base/tuning.h>
 #include <tapestry/ops/kernels/optimizer_step.h>
-#include <tapestry/ops/kernels/tuning.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace tapestry::kernels {

@@ -10,9 +10,9 @@
 #include <limits>
 #include <type_traits>
 
+#include <tapestry/ops/kernels/base/tuning.h>
 #include <tapestry/ops/kernels/pool2d.h>
 #include <tapestry/ops/kernels/simd/prefetch.h>
-#include <tapestry/ops/kernels/tuning.h>
 
 #ifndef TAPESTRY_POOL2D_ONCE
 #define TAPESTRY_POOL2D_ONCE

@@ -11,8 +11,8 @@
 #include <type_traits>
 
 #include <tapestry/autograd/memory/scratch.h>
+#include <tapestry/ops/kernels/base/tuning.h>
 #include <tapestry/ops/kernels/reduce.h>
-#include <tapestry/ops/kernels/tuning.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace tapestry::kernels {

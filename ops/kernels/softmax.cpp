@@ -10,8 +10,8 @@
 #include <cmath>
 #include <type_traits>
 
+#include <tapestry/ops/kernels/base/tuning.h>
 #include <tapestry/ops/kernels/softmax.h>
-#include <tapestry/ops/kernels/tuning.h>
 
 #ifndef TAPESTRY_SOFTMAX_ONCE
 #define TAPESTRY_SOFTMAX_ONCE

@@ -6,7 +6,7 @@
 #include <type_traits>
 
 #include <tapestry/autograd/memory/scratch.h>
-#include <tapestry/ops/kernels/tuning.h>
+#include <tapestry/ops/kernels/base/tuning.h>
 
 namespace tapestry::kernels {
 namespace {

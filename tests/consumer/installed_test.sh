@@ -44,7 +44,7 @@ esac
 (cd "$prefix/include/tapestry" && find . -type f | sed 's|^\./||' | sort) >"$work/installed"
 diff "$work/public" "$work/installed" >"$work/log" || fail "installed headers (>) are not the public ones (<)"
 if [ $variant = shared ]; then
-  foreign=$(nm -D --defined-only "$libraries/$library" | grep -v ' _[A-Za-z0-9]*8tapestry' | grep -v ' A ' || true)
+  foreign=$(nm -D --defined-only "$libraries/$library" | grep -v ' _[A-Za-z0-9_]*8tapestry' | grep -v ' A ' || true)
   [ -z "$foreign" ] || fail "exported, and not of namespace tapestry: $foreign"
 fi
 script=$prefix/share/tapestry/get_cifar.cmake

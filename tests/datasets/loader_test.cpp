@@ -238,4 +238,33 @@ BOOST_AUTO_TEST_CASE(nonsense_options_are_refused) {
              "loader: dataset must be given; got none");
 }
 
+BOOST_AUTO_TEST_CASE(an_epoch_can_be_gone_on_with_at_any_batch) {
+  for (const Index prefetch : {0, 2}) {
+    Loader whole(Numbers(10), {.batch = 4, .shuffle = true, .seed = 5, .prefetch = prefetch});
+    whole.set_epoch(3);
+    const std::vector<std::int64_t> fourth = labels_of(whole), fifth = labels_of(whole);
+    for (const Index batch : {0, 1, 2}) {
+      Loader part(Numbers(10), whole.options());
+      part.set_position(3, batch);
+      const std::vector<std::int64_t> rest(fourth.begin() + 4 * batch, fourth.end());
+      BOOST_TEST(labels_of(part) == rest, boost::test_tools::per_element());
+      BOOST_TEST(labels_of(part) == fifth, boost::test_tools::per_element());  // whole again
+    }
+    whole.set_position(7, 2);
+    whole.set_epoch(3);  // forgets the batch
+    BOOST_TEST(labels_of(whole) == fourth, boost::test_tools::per_element());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_position_beyond_the_epoch_is_refused) {
+  Loader loader(Numbers(10), {.batch = 4});
+  for (const Index batch : {-1, 3, 100}) {
+    BOOST_TEST(error<std::invalid_argument>([&] { loader.set_position(0, batch); }) ==
+               "loader: a position must be before one of the epoch's 3 batches; got batch " + std::to_string(batch));
+  }
+  Loader empty(Numbers(0), {.batch = 4});
+  empty.set_position(2, 0);
+  BOOST_TEST(labels_of(empty).empty());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

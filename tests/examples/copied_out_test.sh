@@ -35,7 +35,7 @@ try() {
     # shellcheck disable=SC2086  # a list of words
     "$compiler" -std=c++20 -O1 "$name.cpp" -o "$name" $flags || return 1
     ./"$name" </dev/null || return 1
-    echo passed
+    printf '\npassed\n'  # on a line of its own, also where a program ends in the middle of one
   } >"$work/$name.log" 2>&1
 }
 

@@ -24,7 +24,8 @@ expect() {
   program=$2
   shift 2
   status=0
-  "$bin/$program" "$@" >out 2>err </dev/null || status=$?
+  [ "$program" = sh ] || program=$bin/$program
+  "$program" "$@" >out 2>err </dev/null || status=$?
   [ "$status" = "$wanted" ] || fail "$program $*: exit status $wanted expected, got $status"
 }
 # says TEXT, complains TEXT: the last program wrote it to standard output, to standard error.
@@ -32,6 +33,11 @@ says() { grep -qF -e "$1" out || fail "not on standard output: $1"; }
 complains() { grep -qF -e "$1" err || fail "not on standard error: $1"; }
 has() { [ -s "$1" ] || fail "missing or empty: $1"; }
 is_png() { [ "$(head -c 4 "$1" | od -An -tx1 | tr -d ' \n')" = 89504e47 ] || fail "no PNG file: $1"; }
+# same_epochs DIR DIR: the rows of metrics.csv are equal but for the times.
+same_epochs() {
+  [ "$(cut -d , -f 1-8 "$1/metrics.csv")" = "$(cut -d , -f 1-8 "$2/metrics.csv")" ] ||
+    fail "other epochs: $(cut -d , -f 1-8 "$1/metrics.csv" "$2/metrics.csv")"
+}
 # refuses STATUS TEXT ARGUMENT...: train_cifar100 ends with that status and text, has nothing to say on standard output,
 # and leaves nothing behind.
 refuses() {
@@ -45,7 +51,7 @@ refuses() {
   [ "$(find . | sort)" = "$before" ] || fail "train_cifar100 $*: left files behind: $(find .)"
 }
 
-results="checkpoint.safetensors curves.svg metrics.csv model.safetensors steps.csv wrong_predictions.png"
+results="best.safetensors checkpoint.safetensors curves.svg metrics.csv model.safetensors steps.csv wrong_predictions.png"
 small="--train-size 512 --test-size 256 --batch 64 --threads 2"
 
 case $case in
@@ -167,7 +173,7 @@ case $case in
     says "    2/2 "
     says "top-5"
     for file in $results; do has result/$file; done
-    [ "$(find result -type f | wc -l)" = 6 ] || fail "unexpected files: $(ls -a result)"
+    [ "$(find result -type f | wc -l)" = 7 ] || fail "unexpected files: $(ls -a result)"
     is_png result/wrong_predictions.png
     [ "$(wc -l <result/metrics.csv)" = 3 ] || fail "metrics.csv should have a header and two rows"
     grep -q '</svg>' result/curves.svg || fail "curves.svg is incomplete"
@@ -228,7 +234,20 @@ case $case in
     says "going on after epoch 1"
     says "    2/2 "
     cmp -s whole/steps.csv second/steps.csv || fail "the resumed run took other steps than the whole one"
-    cmp -s whole/checkpoint.safetensors second/checkpoint.safetensors || fail "the resumed run ended elsewhere than the whole one"
+    cmp -s whole/model.safetensors second/model.safetensors || fail "the resumed run ended elsewhere than the whole one"
+    same_epochs whole second
+    # The command that a run ends with works as it stands: what it leaves open comes from the checkpoint.
+    says "To go on from here"
+    expect 0 train_cifar100 $small --epochs 1 --model lecture_cnn --labels coarse --seed 7 --quiet --out "a run"
+    expect 0 train_cifar100 --resume "a run/checkpoint.safetensors" --epochs 2
+    says "model    lecture_cnn, "
+    says "coarse labels"
+    says "seed 7"
+    says "results  a run"
+    says "    2/2 "
+    expect 0 sh -c "$(sed -n '/To go on from here/{n;p;}' out)"
+    says "    4/4 "
+    [ "$(wc -l <"a run/metrics.csv")" = 5 ] || fail "metrics.csv should have a row per epoch of all three runs"
     # From weights alone it goes on too, with momentum anew.
     expect 0 train_cifar100 $small --epochs 2 --schedule constant --out third --resume first/model.safetensors
     says "going on after epoch 1"
@@ -241,12 +260,14 @@ case $case in
     ;;
 
   train_interrupt)
-    "$bin/train_cifar100" $small --epochs 10000 --out result >out 2>err &
+    # Interrupted somewhere, and gone on with by the command that is printed, a run ends where the whole one does.
+    expect 0 train_cifar100 $small --epochs 6 --quiet --out whole
+    "$bin/train_cifar100" $small --epochs 6 --out result >out 2>err &
     pid=$!
     tries=0
     until [ -s result/model.safetensors ]; do
       tries=$((tries + 1))
-      [ $tries -lt 600 ] || { kill -9 $pid; fail "no checkpoint after a minute"; }
+      [ $tries -lt 1200 ] || { kill -9 $pid; fail "no checkpoint after two minutes"; }
       sleep 0.1
     done
     kill -INT $pid
@@ -255,12 +276,13 @@ case $case in
     [ "$status" = 130 ] || fail "exit status 130 expected, got $status"
     says "--resume result/checkpoint.safetensors"
     for file in $results; do has result/$file; done
-    [ "$(find result -type f | wc -l)" = 6 ] || fail "unexpected files: $(ls -a result)"
-    # Training goes on from there; its curves, too.
-    epochs=$(($(tail -n 1 result/metrics.csv | cut -d , -f 1) + 2))
-    expect 0 train_cifar100 $small --epochs $epochs --out result --resume result/checkpoint.safetensors
+    [ "$(find result -type f | wc -l)" = 7 ] || fail "unexpected files: $(ls -a result)"
+    expect 0 sh -c "$(sed -n '/^Go on with:/{n;p;}' out)"
     says "going on after epoch"
-    [ "$(wc -l <result/metrics.csv)" = $((epochs + 1)) ] || fail "metrics.csv should have a row per epoch of both runs"
+    says "    6/6 "
+    cmp -s whole/model.safetensors result/model.safetensors || fail "the interrupted run ended elsewhere"
+    cmp -s whole/steps.csv result/steps.csv || fail "the interrupted run took other steps"
+    same_epochs whole result
     ;;
 
   bad_flags)
@@ -278,9 +300,9 @@ case $case in
     refuses 2 "--batch expects a whole number from 1 to" --batch 0
     refuses 2 "--threads expects a whole number from 1 to 1024; got '1000000000'" --threads 1000000000
     refuses 2 "--lr is given twice" --lr 0.1 --lr 0.2
-    refuses 2 "--epochs needs a value" --epochs
-    refuses 2 "--epochs needs a value" --epochs --quiet
-    refuses 2 "--quiet takes no value" --quiet=yes
+    refuses 2 "--epochs: 1 required N missing" --epochs
+    refuses 2 "got '--quiet'" --epochs --quiet
+    refuses 2 "quiet was given a disallowed flag override" --quiet=yes
     refuses 2 "unexpected argument 'resnet20'" resnet20
     refuses 2 "--schedule expects one of linear, cosine, step, constant; got 'cosin'" --schedule cosin
     refuses 2 "lecture_cnn_bn, resnet20" --model resnet21
@@ -291,7 +313,30 @@ case $case in
     refuses 2 "--schedule-epochs must be at least --epochs, 5; got 3" --epochs 5 --schedule-epochs 3
     refuses 2 "--warmup must be shorter" --epochs 5 --warmup 6
     expect 0 train_cifar100 --help
-    says "--label-smoothing"
+    for text in "Data:" "Model and training:" "Output:" "--label-smoothing S" "(default lecture_cnn_bn)"; do says "$text"; done
+    [ "$(wc -L <out)" -le 100 ] || fail "--help has a line longer than 100 columns"
+    expect 0 train_cifar100 --zzz -h
+    # Output that cannot be written is an error, and never more than that.
+    if [ -e /dev/full ]; then
+      for stream in full closed; do
+        status=0
+        if [ $stream = full ]; then
+          "$bin/train_cifar100" --zzz 2>/dev/full || status=$?
+        else
+          "$bin/train_cifar100" --zzz 2>&- || status=$?
+        fi
+        [ "$status" = 2 ] || fail "status 2 expected where standard error is $stream, got $status"
+      done
+      status=0
+      "$bin/train_cifar100" --help >/dev/full 2>err || status=$?
+      [ "$status" = 1 ] || fail "status 1 expected where standard output is full, got $status"
+      complains "could not be written"
+      status=0
+      "$bin/train_cifar100" --epochs 1 --train-size 64 --test-size 16 --batch 32 --out full >/dev/full 2>err || status=$?
+      [ "$status" = 1 ] || fail "status 1 expected where standard output is full, got $status"
+      has full/model.safetensors
+      rm -r full
+    fi
     # Numbers read the same where people write a comma.
     LC_ALL=de_DE.UTF-8 LANG=de_DE.UTF-8 expect 2 train_cifar100 --lr 0,1
     complains "got '0,1'"

@@ -75,7 +75,7 @@ BOOST_AUTO_TEST_CASE(tuning_numbers_stand_in_tuning_h) {
 }
 
 BOOST_AUTO_TEST_CASE(every_tuning_number_has_a_reason) {
-  for (const char* file : {"ops/kernels/tuning.h", "ops/kernels/gemm/tuning.h", "ops/kernels/conv2d/tuning.h"}) {
+  for (const char* file : {"ops/kernels/base/tuning.h", "ops/kernels/gemm/tuning.h", "ops/kernels/conv2d/tuning.h"}) {
     std::ifstream in(fs::path(TAPESTRY_SOURCE_DIR) / file);
     std::string before, line;
     int numbers = 0;

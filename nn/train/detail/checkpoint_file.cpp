@@ -75,17 +75,15 @@ TensorFile load_complete(const std::string& path) {
   const auto version = file.metadata.find(kVersionKey);
   const auto checksum = file.metadata.find(kChecksumKey);
   if (version == file.metadata.end() || checksum == file.metadata.end()) {
-    throw tapestry::FileError(path, tapestry::FileError::nowhere, "a checkpoint, as train::Checkpoint writes it",
-                              "tensors without a run's state");
+    throw FileError(path, FileError::nowhere, "a checkpoint, as train::Checkpoint writes it",
+                    "tensors without a run's state");
   }
   if (version->second != kVersion) {
-    throw tapestry::FileError(path, tapestry::FileError::nowhere, fmt::format("a checkpoint of form {}", kVersion),
-                              version->second);
+    throw FileError(path, FileError::nowhere, fmt::format("a checkpoint of form {}", kVersion), version->second);
   }
   const std::string sum = checksum_of(file);
   if (checksum->second != sum) {
-    throw tapestry::FileError(path, tapestry::FileError::nowhere,
-                              fmt::format("contents with its checksum, {}", checksum->second), sum);
+    throw FileError(path, FileError::nowhere, fmt::format("contents with its checksum, {}", checksum->second), sum);
   }
   return file;
 }

@@ -4,10 +4,11 @@
 #include <type_traits>
 
 #include <tapestry/autograd/base/parallel.h>
-#include <tapestry/ops/kernels/tuning.h>
+#include <tapestry/ops/kernels/base/tuning.h>
 
-/// Block sizes and crossovers of convolutions; see <tapestry/ops/kernels/tuning.h>. bench_conv prints what they decide,
-/// layer by layer of ResNet-18, ResNet-20 and VGG. Elements are numbers, or pairs of bfloat16. Private to ops/kernels.
+/// Block sizes and crossovers of convolutions; see <tapestry/ops/kernels/base/tuning.h>. bench_conv prints what they
+/// decide, layer by layer of ResNet-18, ResNet-20 and VGG. Elements are numbers, or pairs of bfloat16. Private to
+/// ops/kernels.
 namespace tapestry::kernels {
 
 struct Pair;

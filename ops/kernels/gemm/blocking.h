@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include <tapestry/ops/kernels/base/tasks.h>
 #include <tapestry/ops/kernels/gemm/microkernel.h>
-#include <tapestry/ops/kernels/tasks.h>
 
 /// How the columns of a product are cut into panels, and how panels are filled from a transposed matrix. Private to
 /// ops/kernels.

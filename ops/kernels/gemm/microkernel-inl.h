@@ -8,8 +8,8 @@
 
 #include <hwy/highway.h>
 
+#include <tapestry/ops/kernels/base/tuning.h>
 #include <tapestry/ops/kernels/gemm/microkernel.h>
-#include <tapestry/ops/kernels/tuning.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace tapestry::kernels::HWY_NAMESPACE {

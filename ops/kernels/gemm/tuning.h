@@ -1,9 +1,9 @@
 #pragma once
 
 #include <tapestry/autograd/base/parallel.h>
-#include <tapestry/ops/kernels/tuning.h>
+#include <tapestry/ops/kernels/base/tuning.h>
 
-/// Block sizes and crossovers of matrix products; see <tapestry/ops/kernels/tuning.h>. bench_gemm prints what they
+/// Block sizes and crossovers of matrix products; see <tapestry/ops/kernels/base/tuning.h>. bench_gemm prints what they
 /// decide: rows of a table are shapes, m x n x k. Elements are numbers, or pairs of bfloat16. Private to ops/kernels.
 namespace tapestry::kernels::tuning {
 

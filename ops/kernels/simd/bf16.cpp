@@ -59,8 +59,8 @@ const Bf16Loops* bf16_loop_table() { return &kLoops; }
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <tapestry/ops/kernels/tasks.h>
-#include <tapestry/ops/kernels/tuning.h>
+#include <tapestry/ops/kernels/base/tasks.h>
+#include <tapestry/ops/kernels/base/tuning.h>
 
 namespace tapestry::kernels {
 

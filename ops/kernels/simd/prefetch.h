@@ -1,6 +1,6 @@
 #pragma once
 
-#include <tapestry/ops/kernels/tuning.h>
+#include <tapestry/ops/kernels/base/tuning.h>
 
 /// Hints for loops that do too much arithmetic per cache line for the processor to run far ahead by itself. An address
 /// beyond the end does no harm. Private to ops/kernels.

@@ -1,7 +1,7 @@
+#include <tapestry/ops/kernels/base/tuning.h>
 #include <tapestry/ops/kernels/copy.h>
 #include <tapestry/ops/kernels/find.h>
 #include <tapestry/ops/kernels/index.h>
-#include <tapestry/ops/kernels/tuning.h>
 
 #include <boost/test/unit_test.hpp>
 

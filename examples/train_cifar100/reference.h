@@ -4,7 +4,7 @@
 #include <array>
 #include <optional>
 
-#include <common/train_options.h>
+#include "options.h"
 
 namespace tapestry::examples {
 

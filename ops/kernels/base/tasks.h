@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include <tapestry/autograd/base/parallel.h>
-#include <tapestry/ops/kernels/tuning.h>
+#include <tapestry/ops/kernels/base/tuning.h>
 
 /// How extents are cut into parts and tasks. Private to ops/kernels.
 namespace tapestry::kernels {

@@ -1,4 +1,4 @@
-#include <common/train_setup.h>
+#include "setup.h"
 
 #include <algorithm>
 #include <cmath>

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tapestry::examples {
@@ -30,16 +31,23 @@ struct TrainOptions {
   std::optional<std::string> out, resume;
   bool json = false, quiet = false, summary = false;
 
-  /// Reads the command line. False after --help. Throws UsageError.
-  [[nodiscard]] bool parse(int argc, const char* const* argv);
+  /// What was asked for and changes the result: flags and their values, empty for those that take none. Given again,
+  /// they ask for the same.
+  std::vector<std::pair<std::string, std::string>> given;
+
+  /// Reads the command line; what it leaves open is taken from the checkpoint that --resume names. Nothing when --help
+  /// was asked for and has been printed. Throws UsageError, CLI::ParseError, FileError.
+  [[nodiscard]] static std::optional<TrainOptions> parse(const std::vector<std::string>& words);
 
   [[nodiscard]] bool augments() const { return augment == "on"; }
   [[nodiscard]] std::string data_name() const { return data ? "CIFAR-100" : "Patterns"; }
   /// Whether nothing was asked for that changes the result, but perhaps the seed.
-  [[nodiscard]] bool is_default_run() const { return default_run_; }
+  [[nodiscard]] bool is_default_run() const;
+
+  /// What must be the same for a position in a run to mean the same.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> identity() const;
 
  private:
-  bool default_run_ = false;
   void check() const;
   void settle();
 };

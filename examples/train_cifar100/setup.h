@@ -2,10 +2,11 @@
 
 #include <memory>
 
-#include <common/train_options.h>
 #include <tapestry/datasets/labelled_images.h>
 #include <tapestry/nn/optim/optimizer.h>
 #include <tapestry/nn/optim/schedules.h>
+
+#include "options.h"
 
 /// From what train_cifar100 was asked for to the objects it works with.
 namespace tapestry::examples {

@@ -16,19 +16,12 @@ class OutputFolder {
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
 
-  [[nodiscard]] std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] std::string operator/(std::string_view name) const { return (path_ / name).string(); }
+  [[nodiscard]] std::string path() const { return path_.string(); }
 
  private:
   std::filesystem::path path_;
   std::filesystem::path outermost_made_;  ///< empty: it was there before
 };
-
-/// Writes a file in one step: readers see the old file or the new one, never half of it. Throws std::runtime_error when
-/// it cannot be written; the old file is unchanged then.
-void write_file(const std::filesystem::path& path, std::string_view bytes);
-
-/// A file's bytes; empty when it is not there.
-[[nodiscard]] std::string read_file_if_any(const std::filesystem::path& path);
 
 }  // namespace tapestry::examples
