@@ -2,6 +2,7 @@
 
 /// Everything. Programs that compile often include the parts they use.
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/file.h>
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/base/version.h>
