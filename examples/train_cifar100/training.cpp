@@ -77,7 +77,7 @@ Training::Training(const TrainOptions& options, nn::AnyModule model, TrainData d
 
 /// The loop. False when it was interrupted; at_ tells where.
 bool Training::train_epoch() {
-  const Index steps_per_point = std::max<Index>(steps_per_epoch_ / kCurvePointsPerEpoch, 1);
+  const Index points = std::min(steps_per_epoch_, kCurvePointsPerEpoch);
   Clock::time_point began = Clock::now();
   model_.train();
   progress_.begin(fmt::format("epoch {}/{}", at_.epoch + 1, *options_.epochs), steps_per_epoch_);
@@ -103,7 +103,8 @@ bool Training::train_epoch() {
     ++at_.step;
     point_.add(logits, labels, loss_value);
     progress_.step(epoch_.add(logits, labels, loss_value));
-    if (at_.step % steps_per_point == 0 || at_.step == steps_per_epoch_) note_point();
+    // Points of about equally many steps, the last of them at the epoch's end.
+    if (at_.step * points / steps_per_epoch_ > (at_.step - 1) * points / steps_per_epoch_) note_point();
     schedule_.step();
   }
   progress_.end();
@@ -125,7 +126,7 @@ void Training::note_point() {
 }
 
 /// The end of an epoch, after its test.
-void Training::note_epoch(const train::Metrics& test) {
+void Training::note_epoch(const train::Metrics& test, double test_seconds) {
   at_ = {at_.epoch + 1, 0};
   epochs_.add({{"epoch", at_.epoch},
                {"step", steps_done()},
@@ -136,7 +137,7 @@ void Training::note_epoch(const train::Metrics& test) {
                {"test_top1", test.top1()},
                {"test_top5", test.top5()},
                {"images_per_second", std::round(static_cast<double>(epoch_.images()) / seconds_)},
-               {"seconds", seconds_}});
+               {"seconds", seconds_ + test_seconds}});
   const auto end = static_cast<double>(at_.epoch);
   curves_.add("Loss", "test", end, test.loss());
   curves_.add("Accuracy, %", "test top-1", end, 100 * test.top1());
@@ -186,8 +187,9 @@ int Training::run() {
   tell_start();
   while (true) {
     if (!train_epoch()) return stop();
+    const Clock::time_point began = Clock::now();
     const train::Metrics result = test(static_cast<Index>(data_.test.size()));
-    note_epoch(result);
+    note_epoch(result, seconds_since(began));
     checkpoint_.save(at_, result.top1());
     write_curves();
     tell_epoch();

@@ -36,7 +36,7 @@ class Training {
   void resume();
   bool train_epoch();
   void note_point();
-  void note_epoch(const train::Metrics& test);
+  void note_epoch(const train::Metrics& test, double test_seconds);
   train::Metrics test(Index images);
   [[nodiscard]] Tensor logits_of(const Tensor& images) const;
   void write_curves();
