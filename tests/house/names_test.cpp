@@ -9,7 +9,20 @@
 
 #include <tapestry/tapestry.h>
 
-/// What names the library takes: a namespace per folder, and no common word that a user may want for himself.
+namespace {
+
+// What users may well have called functions of their own. Global ones, as theirs are: inside the suite they would hide
+// the library's names instead of meeting them.
+int same(int x) { return x + 1; }
+int valid(int x) { return x + 2; }
+int constant(int x) { return x + 3; }
+int reflect(int x) { return x + 4; }
+int none(int x) { return x + 5; }
+int zero(int x) { return x + 6; }
+
+}  // namespace
+
+/// What names the library takes: a namespace per folder, and no common word that users may want for themselves.
 BOOST_AUTO_TEST_SUITE(names_test)
 
 namespace fs = std::filesystem;
@@ -64,14 +77,6 @@ std::vector<std::string> namespaces(std::string text) {
   }
   return found;
 }
-
-// What a user may well have called his own functions. They must be found beside `using namespace tapestry`.
-int same(int x) { return x + 1; }
-int valid(int x) { return x + 2; }
-int constant(int x) { return x + 3; }
-int reflect(int x) { return x + 4; }
-int none(int x) { return x + 5; }
-int zero(int x) { return x + 6; }
 
 }  // namespace
 
