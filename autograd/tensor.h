@@ -136,7 +136,6 @@ class Tensor {
     if (!impl_) throw_undefined();
     return *impl_;
   }
-  [[nodiscard]] const Ref<detail::TensorImpl>& impl_ref() const noexcept { return impl_; }
 
  private:
   [[noreturn]] static void throw_undefined();

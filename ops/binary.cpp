@@ -20,19 +20,9 @@ using kernels::Binary;
 Tensor compute(const char* op, Binary kernel, const Operand& a, const Operand& b) {
   const Dtype dtype = common_dtype(op, a, b);
   check_arithmetic(op, dtype);
-  const auto run = [&](const Shape& shape, const kernels::Broadcast& plan) {
-    Tensor y = empty(shape, dtype);
-    visit_elements(op, dtype, a, b, [&]<class T>(const T* u, const T* v) {
-      if constexpr (!std::is_same_v<T, bool>) kernels::binary(kernel, plan, u, v, y.mutable_data<T>());
-    });
-    return y;
-  };
-  // Of a tiny op, finding out how equal shapes broadcast would be a tenth of its time (bench_overhead).
-  if (a.is_tensor() && b.is_tensor() && a.tensor().shape() == b.tensor().shape()) {
-    return run(a.tensor().shape(), {a.tensor().numel(), 1, 1});
-  }
-  const Shape shape = common_shape(op, a, b);
-  return run(shape, broadcast_plan(a, b, shape));
+  return over_both(op, dtype, dtype, a, b, [&]<class T>(const auto& plan, const T* u, const T* v, Tensor& y) {
+    if constexpr (!std::is_same_v<T, bool>) kernels::binary(kernel, plan, u, v, y.mutable_data<T>());
+  });
 }
 
 /// A tensor kept for backward, or a number.

@@ -19,13 +19,9 @@ using kernels::Logical;
 Tensor compare(const char* op, Compare kernel, const Operand& a, const Operand& b) {
   const CallSite site(a.here);
   const Dtype dtype = common_dtype(op, a, b);
-  const Shape shape = common_shape(op, a, b);
-  const kernels::Broadcast plan = broadcast_plan(a, b, shape);
-  Tensor y = empty(shape, boolean);
-  visit_elements(op, dtype, a, b, [&]<class T>(const T* u, const T* v) {
+  return over_both(op, dtype, boolean, a, b, [&]<class T>(const auto& plan, const T* u, const T* v, Tensor& y) {
     kernels::compare(kernel, plan, u, v, y.mutable_data<bool>());
   });
-  return y;
 }
 
 Tensor logical(const char* op, Logical kernel, const Tensor& a, const Tensor& b) {

@@ -55,4 +55,23 @@ void visit_elements(const char* op, Dtype dtype, const Operand& a, const Operand
   });
 }
 
+/// The result of two operands element by element: an uninitialised tensor of dtype `result` in their common shape,
+/// filled by f(plan, elements of a, elements of b, y), where `operands` is their common dtype. Throws as common_shape
+/// and visit_elements do.
+template <class F>
+[[nodiscard]] Tensor over_both(const char* op, Dtype operands, Dtype result, const Operand& a, const Operand& b,
+                               const F& f) {
+  const auto fill = [&](const Shape& shape, const kernels::Broadcast& plan) {
+    Tensor y = empty(shape, result);
+    visit_elements(op, operands, a, b, [&]<class T>(const T* u, const T* v) { f(plan, u, v, y); });
+    return y;
+  };
+  // Of a tiny op, finding out how equal shapes broadcast would be a tenth of its time (bench_overhead).
+  if (a.is_tensor() && b.is_tensor() && a.tensor().shape() == b.tensor().shape()) {
+    return fill(a.tensor().shape(), {a.tensor().numel(), 1, 1});
+  }
+  const Shape shape = common_shape(op, a, b);
+  return fill(shape, broadcast_plan(a, b, shape));
+}
+
 }  // namespace tapestry

@@ -1,5 +1,6 @@
 // Plain loops: inside HWY_NAMESPACE the compiler vectorises them for each instruction set in turn. Only transcendental
-// functions are written on Highway's vectors.
+// functions are written on Highway's vectors. Longer than most files: each is compiled once per instruction set, and a
+// second one would pay for Highway's mathematics as often again.
 #include <tapestry/ops/kernels/simd/targets.h>
 
 #undef HWY_TARGET_INCLUDE
