@@ -95,14 +95,25 @@ struct Progress::Impl {
   [[nodiscard]] std::string line(std::size_t width) const {
     const Clock::time_point now = Clock::now();
     const double part = steps > 0 ? std::min(1., static_cast<double>(steps_done) / static_cast<double>(steps)) : 1;
-    std::string right = fmt::format("{:3.0f} %  loss {:.3f}", std::floor(100 * part), loss.mean());
-    if (has_accuracy) right += fmt::format("  top-1 {:4.1f} %", 100 * accuracy.mean());
     const double part_seconds = seconds_between(part_began, now);
+    std::string right = fmt::format("{:3.0f} %", std::floor(100 * part));
+    if (!scored) {
+      right += fmt::format("  {} of {}", grouped(static_cast<double>(steps_done)), grouped(static_cast<double>(steps)));
+      if (part > 0) right += fmt::format("  {} left", clock_text(part_seconds / part * (1 - part)));
+      return framed(right, part, width);
+    }
+    right += fmt::format("  loss {:.3f}", loss.mean());
+    if (has_accuracy) right += fmt::format("  top-1 {:4.1f} %", 100 * accuracy.mean());
     if (part_seconds > 0) right += fmt::format("  {} images/s", grouped(static_cast<double>(images) / part_seconds));
     if (work > 0 && total >= work) {
       right += fmt::format("  {} left", clock_text(seconds_between(run_began, now) / work * (total - work)));
     }
-    std::string text = label + "  ";
+    return framed(right, part, width);
+  }
+
+  /// The label, a bar where there is room for one, and the figures.
+  [[nodiscard]] std::string framed(const std::string& right, double part, std::size_t width) const {
+    const std::string text = label + "  ";
     if (!terminal) return text + right;
     const std::size_t taken = text.size() + right.size() + 1;
     const std::size_t room = width > taken ? width - taken : 0;
@@ -132,7 +143,7 @@ struct Progress::Impl {
   std::string label;
   Index steps = 0, steps_done = 0, images = 0;
   Recent loss, accuracy;
-  bool has_accuracy = false;
+  bool scored = false, has_accuracy = false;
   Clock::time_point run_began = Clock::now(), part_began = run_began, last_drawn = run_began;
   bool drawn = false;  // there is a bar to wipe off
 };
@@ -147,7 +158,7 @@ void Progress::begin(std::string label, Index steps, double weight) {
   impl_->weight = weight;
   impl_->steps_done = impl_->images = 0;
   impl_->loss = impl_->accuracy = {};
-  impl_->has_accuracy = false;
+  impl_->scored = impl_->has_accuracy = false;
   impl_->part_began = Clock::now();
 }
 
@@ -159,7 +170,7 @@ void Progress::skip(Index steps, double images) {
 void Progress::shorten(double images_left) { impl_->total = impl_->work + images_left; }
 
 void Progress::step(const BatchScore& score) {
-  ++impl_->steps_done;
+  impl_->scored = true;
   impl_->images += score.images;
   impl_->work += impl_->weight * static_cast<double>(score.images);
   impl_->loss.add(score.loss);
@@ -167,6 +178,11 @@ void Progress::step(const BatchScore& score) {
     impl_->has_accuracy = true;
     impl_->accuracy.add(static_cast<double>(score.right) / static_cast<double>(score.images));
   }
+  step();
+}
+
+void Progress::step() {
+  ++impl_->steps_done;
   if (!impl_->quiet && seconds_between(impl_->last_drawn, Clock::now()) >= impl_->interval) impl_->draw();
 }
 

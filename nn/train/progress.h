@@ -44,6 +44,8 @@ class Progress {
 
   /// A step has ended: `progress.step({.images = 64, .loss = 0.7})`.
   void step(const BatchScore& score);
+  /// A step of work that is no training has ended: the bar tells steps and the time left of this part.
+  void step();
 
   /// The part has ended; its bar is wiped off.
   void end();

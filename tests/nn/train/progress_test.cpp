@@ -114,6 +114,17 @@ BOOST_AUTO_TEST_CASE(what_is_neither_right_nor_wrong_shows_no_accuracy_and_no_to
   BOOST_TEST(text.find("left") == text.npos);
 }
 
+BOOST_AUTO_TEST_CASE(work_that_is_no_training_shows_steps_and_the_time_left) {
+  const File file(std::tmpfile());
+  Progress progress({.stream = file.get(), .seconds = 0});
+  progress.begin("kills", 2000);
+  progress.step();
+  const std::string text = all_of(file.get());
+  BOOST_TEST(text.find("kills    0 %  1 of 2,000  ") != text.npos, text);
+  BOOST_TEST(text.ends_with(" left\n"), text);
+  BOOST_TEST(text.find("loss") == text.npos, text);
+}
+
 BOOST_AUTO_TEST_CASE(on_a_terminal_a_bar_redraws_itself_and_leaves_nothing) {
   const Terminal terminal;
   if (!terminal.stream) {
