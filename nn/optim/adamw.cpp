@@ -34,12 +34,14 @@ std::vector<std::string> Adam::slot_names(std::size_t group) const {
 
 void Adam::step() {
   const NoGradGuard guard;
+  make_missing_slots();
   for (std::size_t g = 0; g < groups(); ++g) {
     const AdamOptions& o = options_[g];
     for (Entry& entry : entries(g)) {
       const Tensor gradient = entry.parameter.grad();
       if (!gradient.defined()) continue;
       make_slots(entry, o.amsgrad ? 3 : 2);
+      entry.fresh = false;
       Tensor largest = o.amsgrad ? entry.slots[2] : Tensor();
       adam_step(entry.parameter, gradient, entry.slots[0], entry.slots[1], largest, ++entry.step,
                 {.lr = o.lr,

@@ -63,6 +63,24 @@ void Optimizer::make_slots(Entry& entry, std::size_t count) {
   while (entry.slots.size() < count) entry.slots.push_back(zeros_like(entry.parameter));
 }
 
+void Optimizer::make_missing_slots() {
+  std::vector<std::pair<Entry*, std::vector<Tensor>>> made;
+  for (std::size_t g = 0; g < entries_.size(); ++g) {
+    for (Entry& entry : entries_[g]) {
+      if (!entry.slots.empty() || !entry.parameter.grad().defined()) continue;
+      const std::size_t count = slot_names(g).size();
+      if (count == 0) continue;
+      std::vector<Tensor> slots;
+      for (std::size_t s = 0; s < count; ++s) slots.push_back(zeros_like(entry.parameter));
+      made.emplace_back(&entry, std::move(slots));
+    }
+  }
+  for (auto& [entry, slots] : made) {
+    entry->slots = std::move(slots);
+    entry->fresh = true;
+  }
+}
+
 std::map<std::string, Tensor> Optimizer::state() const {
   const NoGradGuard guard;
   std::map<std::string, Tensor> out;
@@ -71,7 +89,7 @@ std::map<std::string, Tensor> Optimizer::state() const {
     for (const Entry& entry : entries_[g]) {
       if (entry.step == 0) continue;
       out[entry.name + ".step"] = full({}, static_cast<double>(entry.step), {.dtype = i64});
-      for (std::size_t s = 0; s < std::min(names.size(), entry.slots.size()); ++s)
+      for (std::size_t s = 0; !entry.fresh && s < std::min(names.size(), entry.slots.size()); ++s)
         out[entry.name + '.' + names[s]] = clone(entry.slots[s]);
     }
   }
@@ -100,6 +118,7 @@ std::vector<std::vector<Optimizer::Entry>> Optimizer::with_state(const std::map<
     const std::vector<std::string> names = slot_names(g);
     for (Entry& entry : loaded[g]) {
       entry.slots.clear();
+      entry.fresh = false;
       entry.step = 0;
       const auto begins = state.lower_bound(entry.name + '.');
       known[entry.name + ".step"];

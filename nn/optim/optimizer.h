@@ -67,6 +67,7 @@ class Optimizer {
     Tensor parameter;
     std::vector<Tensor> slots;  ///< empty before the first step with a gradient
     Index step = 0;
+    bool fresh = false;  ///< the slots have been made and no step has filled them yet
   };
 
   Optimizer() = default;
@@ -82,6 +83,9 @@ class Optimizer {
 
   /// Gives the entry zero-filled slots if it has none.
   void make_slots(Entry& entry, std::size_t count);
+  /// Gives zero-filled slots to all entries with a gradient that have none: to all of them or, when memory is short, to
+  /// none. A step begins with it, so that it fails before it has changed a parameter.
+  void make_missing_slots();
 
  private:
   /// The entries with a state's values; adds what is wrong with it to `problems`.

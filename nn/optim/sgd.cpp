@@ -1,6 +1,7 @@
 #include <tapestry/nn/optim/sgd.h>
 
 #include <cmath>
+#include <utility>
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/grad_mode.h>
@@ -40,13 +41,13 @@ std::vector<std::string> SGD::slot_names(std::size_t group) const {
 
 void SGD::step() {
   const NoGradGuard guard;
+  make_missing_slots();
   for (std::size_t g = 0; g < groups(); ++g) {
     const SGDOptions& o = options_[g];
     for (Entry& entry : entries(g)) {
       const Tensor gradient = entry.parameter.grad();
       if (!gradient.defined()) continue;
-      const bool first = entry.slots.empty();
-      if (o.momentum != 0) make_slots(entry, 1);
+      const bool first = std::exchange(entry.fresh, false);
       Tensor buffer = o.momentum != 0 ? entry.slots[0] : Tensor();
       sgd_step(entry.parameter, gradient, buffer, first,
                {.lr = o.lr,

@@ -38,6 +38,15 @@ const Tensor kLabels = tensor({0, 1});
 
 Tensor leaf(const Shape& shape) { return ones(shape, {.requires_grad = true}); }
 
+/// Its rule plays another of its kind.
+Tensor endless() {
+  const EnableGradGuard on;
+  return record("endless", ones({}), wrt(leaf({}), [](const Tensor& dy) {
+                  endless().backward();
+                  return dy;
+                }));
+}
+
 class Two : public nn::Module {
  public:
   Two() { (void)param("weight", ones({1})), (void)param("weight", ones({1})); }
@@ -114,6 +123,19 @@ const std::vector<std::function<void()>> kTape{
       kept.mutable_data<float>()[0] = 7;
       loss.backward();
     },
+    [] {
+      Tensor kept = ones({3});
+      const Tensor loss = sum(leaf({3}) * kept);
+      kept.set_data(ones({3}));
+      loss.backward();
+    },
+    [] {
+      Tensor replaced = leaf({3});
+      const Tensor loss = sum(replaced + 1);
+      replaced.set_data(ones({3}));
+      loss.backward();
+    },
+    [] { endless().backward(); },
     [] {
       const Tensor used = leaf({3}), unused = leaf({3});
       (void)grad(sum(used), unused);

@@ -295,4 +295,20 @@ BOOST_AUTO_TEST_CASE(any_module_is_a_handle_on_the_model_that_can_be_called) {
   BOOST_TEST(!copy.is_training());
 }
 
+// --- a change of dtype between forward and backward
+
+BOOST_AUTO_TEST_CASE(gradients_of_a_model_that_changed_its_dtype_since_are_refused) {
+  for (const bool input_wants_gradient : {false, true}) {
+    nn::Linear model{2, 3};
+    const Tensor x = ones({1, 2}, {.requires_grad = input_wants_gradient});
+    const Tensor y = sum(model(x));
+    model.to(f64);
+    const std::string text = error<std::logic_error>([&] { y.backward(); });
+    BOOST_TEST(text.find("was given other elements by set_data or Module::to") != std::string::npos, text);
+    BOOST_TEST(!model.parameters()[0].grad().defined());
+    sum(model(ones({1, 2}, {.dtype = f64}))).backward();
+    BOOST_TEST(values(model.parameters()[1].grad()) == std::vector<double>({1, 1, 1}));
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -162,4 +162,18 @@ BOOST_AUTO_TEST_CASE(tables_of_windows_are_refused_before_they_are_filled) {
   if (peak_known && kCache) BOOST_TEST(process_bytes("VmHWM") <= resident + kSlack);
 }
 
+BOOST_AUTO_TEST_CASE(tables_of_channels_are_counted) {
+  const Unlimited restore;
+  constexpr Index kChannels = 1 << 20;  // 16 MiB of moments, and what the kernels need
+  const Tensor x = rand({2, kChannels});
+  empty_cache();
+  const std::int64_t live = memory_stats().live_bytes;
+  reset_peak_bytes();
+  { const Tensor y = batch_norm(x, {}, {}, {}, {}, {.training = true}); }
+  const std::int64_t result = 2 * kChannels * 4;
+  BOOST_TEST(memory_stats().peak_bytes - live >= result + 40 * kMiB);
+  set_memory_limit(memory_stats().live_bytes + result + 32 * kMiB);
+  BOOST_CHECK_THROW(static_cast<void>(batch_norm(x, {}, {}, {}, {}, {.training = true})), OutOfMemory);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,4 +1,7 @@
 #include <support/expect.h>
+#include <support/process_memory.h>
+
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -110,6 +113,23 @@ BOOST_AUTO_TEST_CASE(the_number_of_threads_is_checked) {
   BOOST_TEST(error<std::invalid_argument>([] { set_num_threads(1025); }) ==
              "set_num_threads: the number of threads must be in [1, 1024]; got 1025");
   BOOST_TEST(num_threads() == before);
+}
+
+BOOST_AUTO_TEST_CASE(more_threads_than_the_system_starts_are_an_error_and_loops_go_on) {
+  if (detail::kUnderSanitizer) return;  // they take addresses as they like
+  const int before = num_threads();
+  rlimit outer{};
+  BOOST_REQUIRE(getrlimit(RLIMIT_AS, &outer) == 0);
+  rlimit tight = outer;  // room for the stacks of about 32 threads
+  tight.rlim_cur = static_cast<rlim_t>(process_bytes("VmSize")) + (rlim_t{256} << 20);
+  BOOST_REQUIRE(setrlimit(RLIMIT_AS, &tight) == 0);
+  const std::string text = error<std::runtime_error>([] { set_num_threads(1024); });
+  std::atomic<Index> count{0};
+  parallel_for(1000, 1, [&](Index begin, Index end) { count += end - begin; });
+  BOOST_REQUIRE(setrlimit(RLIMIT_AS, &outer) == 0);
+  BOOST_TEST(text.starts_with("set_num_threads: the system must start as many threads; it started "), text);
+  BOOST_TEST(num_threads() == before);
+  BOOST_TEST(count == 1000);
 }
 
 BOOST_AUTO_TEST_CASE(background_work_ends_before_its_handle_and_rethrows) {
