@@ -197,7 +197,9 @@ void free_large(void* block, std::size_t bytes) noexcept {
 
 constexpr std::size_t kSmallClasses = kSmallBytes / kAlign;
 
-constexpr std::size_t small_class(std::size_t bytes) noexcept { return bytes == 0 ? 0 : (bytes - 1) / kAlign; }
+constexpr std::size_t small_class(std::size_t bytes) noexcept {
+  return (bytes - static_cast<std::size_t>(bytes != 0)) / kAlign;
+}
 
 /// How many blocks of a class a slab holds: also how many travel between threads at once.
 constexpr std::uint32_t chain_length(std::size_t c) noexcept {
@@ -246,16 +248,13 @@ class Depot {
 };
 
 /// A thread keeps two chains per class: one that it takes from and frees to, and a full one in reserve, so that no
-/// pattern of requests makes it go to the depot every time. What it frees beyond that goes there.
-struct ThreadList {
-  FreeBlock* first = nullptr;
-  FreeBlock* reserve = nullptr;
-  std::uint32_t room = 0;  ///< blocks that the first chain still takes; 0 also before the thread's first request
-};
-
-/// Trivial, so that reaching it costs no check whether it has been constructed.
+/// pattern of requests makes it go to the depot every time. What it frees beyond that goes there. Trivial, so that
+/// reaching it costs no check whether it has been constructed.
 struct ThreadLists {
-  std::array<ThreadList, kSmallClasses> lists{};
+  std::array<FreeBlock*, kSmallClasses> first{};
+  std::array<std::uint32_t, kSmallClasses>
+      room{};  // that the first chain has; 0 also before the thread's first request
+  std::array<FreeBlock*, kSmallClasses> reserve{};
   bool closed = false;  // the thread is ending: it keeps nothing more
 };
 
@@ -267,10 +266,10 @@ struct ThreadEnd {
     ThreadLists& mine = thread_lists;
     mine.closed = true;
     for (std::size_t c = 0; c < kSmallClasses; ++c) {
-      ThreadList& list = mine.lists[c];
-      if (list.first) Depot::instance().put(list.first, c, chain_length(c) - list.room);
-      if (list.reserve) Depot::instance().put(list.reserve, c, chain_length(c));
-      list = {};
+      if (mine.first[c]) Depot::instance().put(mine.first[c], c, chain_length(c) - mine.room[c]);
+      if (mine.reserve[c]) Depot::instance().put(mine.reserve[c], c, chain_length(c));
+      mine.first[c] = mine.reserve[c] = nullptr;
+      mine.room[c] = 0;
     }
   }
 };
@@ -284,9 +283,8 @@ void register_thread_end() {
 void* refill(std::size_t c) {
   register_thread_end();
   ThreadLists& mine = thread_lists;
-  ThreadList& list = mine.lists[c];
   std::uint32_t length = chain_length(c);
-  FreeBlock* blocks = std::exchange(list.reserve, nullptr);
+  FreeBlock* blocks = std::exchange(mine.reserve[c], nullptr);
   if (!blocks) {
     if (Chain* const chain = Depot::instance().take(c)) {
       length = chain->length;
@@ -304,8 +302,8 @@ void* refill(std::size_t c) {
   if (mine.closed) {
     if (rest) Depot::instance().put(rest, c, length - 1);
   } else {
-    list.first = rest;
-    list.room = chain_length(c) - (length - 1);
+    mine.first[c] = rest;
+    mine.room[c] = chain_length(c) - (length - 1);
   }
   return blocks;
 }
@@ -314,18 +312,17 @@ void* refill(std::size_t c) {
 void free_beyond(FreeBlock* block, std::size_t c) noexcept {
   ThreadLists& mine = thread_lists;
   if (!mine.closed) register_thread_end();
-  ThreadList& list = mine.lists[c];
   block->next = nullptr;
   if (mine.closed) {
     Depot::instance().put(block, c, 1);
     return;
   }
-  if (list.first) {
-    if (list.reserve) Depot::instance().put(list.reserve, c, chain_length(c));
-    list.reserve = list.first;
+  if (mine.first[c]) {
+    if (mine.reserve[c]) Depot::instance().put(mine.reserve[c], c, chain_length(c));
+    mine.reserve[c] = mine.first[c];
   }
-  list.first = block;
-  list.room = chain_length(c) - 1;
+  mine.first[c] = block;
+  mine.room[c] = chain_length(c) - 1;
 }
 
 }  // namespace
@@ -338,11 +335,11 @@ void* detail::allocate_block(std::size_t bytes) {
     if (!block) throw_out_of_memory(bytes);
     return block;
   }
-  ThreadList& list = thread_lists.lists[c];
-  FreeBlock* const block = list.first;
+  ThreadLists& mine = thread_lists;
+  FreeBlock* const block = mine.first[c];
   if (!block) return refill(c);
-  list.first = block->next;
-  ++list.room;
+  mine.first[c] = block->next;
+  ++mine.room[c];
   return block;
 }
 
@@ -356,15 +353,15 @@ void detail::free_block(void* block, std::size_t bytes) noexcept {
     return;
   }
   const std::size_t c = small_class(bytes);
-  ThreadList& list = thread_lists.lists[c];
+  ThreadLists& mine = thread_lists;
   auto* const freed = static_cast<FreeBlock*>(block);
-  if (list.room == 0) {
+  if (mine.room[c] == 0) {
     free_beyond(freed, c);
     return;
   }
-  --list.room;
-  freed->next = list.first;
-  list.first = freed;
+  --mine.room[c];
+  freed->next = mine.first[c];
+  mine.first[c] = freed;
 }
 
 // --- counters
