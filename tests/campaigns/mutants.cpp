@@ -10,7 +10,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <spawn.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -209,7 +208,7 @@ void run_mutants(campaign::Campaign& campaign, const std::vector<File>& files) {
     const std::lock_guard lock(mutex);
     campaign.step();
     if (passed) return;
-    campaign.failure(suites[i].name + " fails without a mutant");
+    campaign.failure(fmt::format("{} {} fails without a mutant", suites[i].name, suites[i].rows));
     ++broken;
   });
   campaign.end();
@@ -262,10 +261,7 @@ int main(int argc, char** argv) {
     const std::vector<File> files = read_tables(kTables);
     check_tables(campaign, files);
     check_controls(campaign);
-    if (!campaign.brief()) {
-      setpriority(PRIO_PROCESS, 0, 10);
-      run_mutants(campaign, files);
-    }
+    if (!campaign.brief()) run_mutants(campaign, files);
   } catch (const std::exception& e) {
     campaign.failure(e.what());
     campaign.row("the campaign itself", 1, 1);

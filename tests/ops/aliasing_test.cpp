@@ -85,6 +85,22 @@ BOOST_AUTO_TEST_CASE(views_on_either_side_of_a_sum_keep_gradients_apart_in_any_o
   }
 }
 
+/// Every dtype, and more elements than one task of the sum has.
+BOOST_AUTO_TEST_CASE(gradients_of_one_tensor_used_twice_add_up_element_by_element) {
+  for (const Dtype dtype : {f32, f64, bf16}) {
+    for (const Index n : {1, 100, 32 * 1024 + 3, 3 * 32 * 1024 + 5}) {
+      Generator g(n);
+      const auto draw = [&] { return to(randint(-60, 61, {n}, {.generator = &g}), dtype); };
+      const Tensor x = ones({n}, {.dtype = dtype, .requires_grad = true}), u = draw(), v = draw();
+      std::vector<double> expected = values(u);
+      const std::vector<double> second = values(v);
+      for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += second[i];
+      BOOST_TEST(all_close(grad(x * u + x * v, x, {.grad_outputs = {ones({n}, {.dtype = dtype})}}), expected, 0),
+                 n << " elements of " << dtype);
+    }
+  }
+}
+
 namespace {
 
 /// A tensor of four elements, and how it hangs on the leaves: what each element takes of each leaf's, in integers.

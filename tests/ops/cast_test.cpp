@@ -93,7 +93,7 @@ BOOST_AUTO_TEST_CASE(a_gradient_is_rounded_once_and_to_the_source_dtype_only) {
 }
 
 BOOST_AUTO_TEST_CASE(a_clone_has_storage_of_its_own_and_is_recorded) {
-  const Tensor x = full({100'001}, 2, {.requires_grad = true});
+  const Tensor x = to(arange(100'001), f32).requires_grad(true);
   const Tensor y = clone(x);
   BOOST_TEST(y.requires_grad());
   BOOST_TEST(y.impl().bytes() != x.impl().bytes());

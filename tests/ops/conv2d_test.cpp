@@ -158,6 +158,7 @@ BOOST_AUTO_TEST_CASE(convolutions_and_gradients_equal_naive_loops_bit_by_bit) {
     check({{2, 5, 5, 19}, {19, 3, 3, 1}, {.padding = 1, .groups = 19}}, 1, {2, 5, 5, 19}, dtype);
     check({{1, 4, 4, 3}, {6, 3, 3, 1}, {.padding = 1, .groups = 3}}, 1, {1, 4, 4, 6}, dtype);
     check({{2, 4, 4, 16}, {8, 1, 1, 16}, {.stride = 2}}, 0, {2, 2, 2, 8}, dtype);
+    check({{2, 4, 4, 6}, {6, 1, 1, 6}, {}}, 0, {2, 4, 4, 6}, dtype);  // a square weight, that could be turned round
   }
 }
 
