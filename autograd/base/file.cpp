@@ -60,20 +60,22 @@ class Descriptor {
   int number_;
 };
 
+/// What a system call returns that a signal does not interrupt. File systems in the network let signals into calls of
+/// which others never hear any.
+template <class Call>
+auto uninterrupted(const Call& call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
 Descriptor open_at(int folder, const std::string& name, int flags, mode_t mode = 0) {
-  int number = -1;
-  do {
-    number = ::openat(folder, name.c_str(), flags | O_CLOEXEC | O_NOCTTY, mode);
-  } while (number < 0 && errno == EINTR);
-  return Descriptor(number);
+  return Descriptor(uninterrupted([&] { return ::openat(folder, name.c_str(), flags | O_CLOEXEC | O_NOCTTY, mode); }));
 }
 
 /// 0, or errno. A file system that cannot synchronise (EINVAL) has nothing to wait for.
 int synchronise(int descriptor) {
-  int result = 0;
-  do {
-    result = ::fsync(descriptor);
-  } while (result != 0 && errno == EINTR);
+  const int result = uninterrupted([=] { return ::fsync(descriptor); });
   return result == 0 || errno == EINVAL ? 0 : errno;
 }
 
@@ -257,7 +259,8 @@ struct AtomicFile::State {
     if (exists && ::faccessat(folder.get(), name.c_str(), W_OK, AT_EACCESS) != 0) refuse(errno);
     make_temporary();
     constexpr mode_t kPermissions = 0777;  // not set-user-id and the like: the new file may have another owner
-    if (exists && ::fchmod(file.get(), old.st_mode & kPermissions) != 0) refuse(errno);
+    const auto set_mode = [&] { return ::fchmod(file.get(), old.st_mode & kPermissions); };
+    if (exists && uninterrupted(set_mode) != 0) refuse(errno);
   }
 
   void make_temporary() {
@@ -295,7 +298,10 @@ void AtomicFile::commit() {
   if (s.file.get() < 0) throw_logic("AtomicFile: commit must be called once and after no failure; {}", s.path);
   if (const int error = synchronise(s.file.get())) s.refuse(error);
   if (const int error = s.file.close()) s.refuse(error);
-  if (::renameat(s.folder.get(), s.temporary.c_str(), s.folder.get(), s.name.c_str()) != 0) s.refuse(errno);
+  const auto put_in_place = [&] {
+    return ::renameat(s.folder.get(), s.temporary.c_str(), s.folder.get(), s.name.c_str());
+  };
+  if (uninterrupted(put_in_place) != 0) s.refuse(errno);
   s.temporary.clear();
   if (const int error = synchronise(s.folder.get())) s.refuse(error);  // the rename, too, outlives a power cut
 }
