@@ -22,6 +22,12 @@ add_test(NAME datasets/get_cifar
                  ${PROJECT_SOURCE_DIR}/cmake/get_cifar.cmake)
 
 add_test(NAME house/include_graph COMMAND include_graph)
+# The preset `release` hardens what it builds (docs/security.md); other builds have the flags that they are given.
+if(CMAKE_CXX_FLAGS MATCHES "stack-protector" AND CMAKE_READELF AND TARGET train_cifar100)
+  add_test(NAME house/hardening
+           COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/house/hardening_test.sh ${CMAKE_READELF}
+                   $<TARGET_FILE:train_cifar100> $<TARGET_FILE:quickstart>)
+endif()
 if(TARGET quickstart)
   get_target_property(quickstart_source quickstart SOURCES)
   add_test(NAME house/header_weight
