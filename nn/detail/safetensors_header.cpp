@@ -247,7 +247,7 @@ class HeaderBuilder final : public nlohmann::json_sax<json> {
     try {
       return Shape(std::span<const Index>(numbers_));
     } catch (const std::invalid_argument&) {
-      fail(fmt::format("at most 2^62 elements in {}", name_), fmt::format("shape [{}]", fmt::join(numbers_, ", ")));
+      fail(fmt::format("at most 2^59 elements in {}", name_), fmt::format("shape [{}]", fmt::join(numbers_, ", ")));
     }
   }
 

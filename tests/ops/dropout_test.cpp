@@ -86,6 +86,39 @@ BOOST_AUTO_TEST_CASE(every_length_is_masked_to_its_end) {
   }
 }
 
+/// Around the grain of tasks, 32,768 elements: each has its own part of the mask, forward and backward.
+BOOST_AUTO_TEST_CASE(every_task_has_its_own_part_of_the_mask) {
+  constexpr Index grain = 32 * 1024;
+  for (const Dtype dtype : {f32, f64, bf16}) {
+    for (const Index n : {grain - 1, grain, grain + 1, 3 * grain + 17}) {
+      Generator g(n), same(n);
+      Tensor x = full({n}, 3, {.dtype = dtype, .requires_grad = true});
+      const Tensor y = dropout(x, {.p = 0.5, .generator = &g});
+      std::vector<double> scaled = values(bernoulli({n}, 0.5, {.generator = &same})), slope = scaled;
+      for (double& v : scaled) v *= 6;
+      for (double& v : slope) v *= 2;
+      BOOST_TEST(all_close(y, scaled, 0), n << " elements of " << dtype);
+      const Tensor dx = grad(y, x, {.grad_outputs = {ones({n}, {.dtype = dtype})}});
+      BOOST_TEST(all_close(dx, slope, 0), "the gradient of " << n << " elements of " << dtype);
+    }
+  }
+}
+
+/// Tasks of whole pixels: those of an image share its mask, those of another do not.
+BOOST_AUTO_TEST_CASE(every_task_of_dropout2d_has_the_mask_of_its_images) {
+  constexpr Index n = 5, pixels = 64 * 64, channels = 33;  // 992 pixels to a task
+  Generator g(6), same(6);
+  Tensor x = ones({n, 64, 64, channels}, {.requires_grad = true});
+  const Tensor y = dropout2d(x, {.p = 0.5, .generator = &g});
+  const std::vector<double> kept = values(bernoulli({n, 1, 1, channels}, 0.5, {.generator = &same}));
+  std::vector<double> expected;
+  for (Index i = 0; i < n * pixels * channels; ++i) {
+    expected.push_back(2 * kept[static_cast<std::size_t>(i / (pixels * channels) * channels + i % channels)]);
+  }
+  BOOST_TEST(all_close(y, expected, 0));
+  BOOST_TEST(all_close(grad(y, x, {.grad_outputs = {ones(x.shape())}}), expected, 0));
+}
+
 BOOST_AUTO_TEST_CASE(dropped_values_are_zero_even_from_infinity) {
   Generator generator(1);
   const Tensor dropped = dropout(full({64}, inf), {.generator = &generator});
