@@ -235,11 +235,7 @@ namespace {
 
 /// Whether nobody else has the file locked, and this descriptor has now.
 bool lock_now(int descriptor) {
-  int result = 0;
-  do {
-    result = ::flock(descriptor, LOCK_EX | LOCK_NB);
-  } while (result != 0 && errno == EINTR);
-  return result == 0;
+  return uninterrupted([=] { return ::flock(descriptor, LOCK_EX | LOCK_NB); }) == 0;
 }
 
 }  // namespace
