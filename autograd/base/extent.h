@@ -7,8 +7,8 @@
 /// counted, and bytes with them, where a Shape is made: it has at most 2^59.
 namespace tapestry {
 
-[[nodiscard]] Index checked_sum(const char* op, Index a, Index b);
-[[nodiscard]] Index checked_product(const char* op, Index a, Index b);
+[[nodiscard]] Index checked_sum(const char* op, Index a, Index b);      ///< a + b
+[[nodiscard]] Index checked_product(const char* op, Index a, Index b);  ///< a * b
 
 /// What a window of `kernel` taps, `dilation` apart, spans.
 [[nodiscard]] Index checked_reach(const char* op, Index kernel, Index dilation);

@@ -4,6 +4,7 @@
 /// for ever. Whoever keeps a mutex for the whole process names it here.
 namespace tapestry::detail {
 
+/// The same for a mutex of any type; see below.
 void hold_during_fork(void* mutex, void (*lock)(void*), void (*unlock)(void*));
 
 /// `mutex` is locked before every fork from now on and unlocked on both sides of it: in the child nobody holds it. It
