@@ -81,6 +81,8 @@ void Optimizer::make_missing_slots() {
   }
 }
 
+std::vector<std::pair<std::string, std::string>> Optimizer::settings(std::size_t) const { return {}; }
+
 std::map<std::string, Tensor> Optimizer::state() const {
   const NoGradGuard guard;
   std::map<std::string, Tensor> out;

@@ -1,9 +1,16 @@
 #include <tapestry/datasets/image_file.h>
 
+#include <malloc.h>
+
 #include <boost/test/unit_test.hpp>
 
 #include "datasets/files.h"
+#include "support/child.h"
 #include "support/expect.h"
+#include "support/jpeg_files.h"
+#include "support/malformed_pictures.h"
+#include "support/png_files.h"
+#include "support/read_picture.h"
 
 using namespace tapestry;
 using namespace tapestry::datasets;
@@ -57,9 +64,65 @@ ByteVector grey_jpeg() {
   return bytes;
 }
 
+/// Pictures that are wrong, and ones that are damaged in any way, of which some can be read.
+std::vector<NamedFile> hostile_pictures() {
+  std::vector<NamedFile> files = malformed_pngs();
+  for (NamedFile& file : malformed_jpegs()) files.push_back(std::move(file));
+  const Jpeg colour{.parts = {{1, 2, 2}, {2, 1, 1}, {3, 1, 1}}};
+  for (const ByteVector& whole : {colour.file(), colour.progressive()}) {
+    for (std::size_t bit = 0; bit < whole.size() * 8; bit += 5) {
+      ByteVector bytes = whole;
+      bytes[bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
+      files.push_back({"bit " + std::to_string(bit), bytes});
+    }
+  }
+  return files;
+}
+
+/// What reading them gives - a text or pixels - where memory that nobody has written holds `filler`.
+std::string outcomes(const std::vector<NamedFile>& files, int filler) {
+  ::mallopt(M_PERTURB, filler);
+  std::string all;
+  for (const NamedFile& file : files) {
+    empty_cache();
+    all += file.name;
+    try {
+      const Tensor image = picture_of(file.bytes);
+      const auto* pixels = image.data<std::uint8_t>();
+      all += ": " + to_string(image.shape()) + std::string(pixels, pixels + image.numel()) + '\n';
+    } catch (const std::exception& e) {
+      const std::string text = e.what();
+      all += text.substr(std::min(text.find(": expected"), text.size())) + '\n';
+    }
+  }
+  return all;
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(image_file_test)
+
+BOOST_AUTO_TEST_CASE(memory_that_nobody_wrote_never_becomes_pixels) {
+  const std::vector<NamedFile> files = hostile_pictures();
+  const ChildResult one = in_child([&] { return outcomes(files, 0x55); }, {.seconds = 120});
+  const ChildResult other = in_child([&] { return outcomes(files, 0x0F); }, {.seconds = 120});
+  BOOST_TEST(one.ended_well());
+  BOOST_TEST(other.ended_well());
+  BOOST_TEST(one.output.size() > 10000U);
+  BOOST_TEST((one.output == other.output));
+}
+
+BOOST_AUTO_TEST_CASE(no_hostile_file_ends_the_process) {
+  const std::vector<NamedFile> files = hostile_pictures();
+  const ChildResult child = in_child(
+      [&] {
+        for (const NamedFile& file : files) (void)picture_error(file.bytes);
+        return std::string("alive");
+      },
+      {.seconds = 120});
+  BOOST_TEST(child.signal == 0);
+  BOOST_TEST(child.output == "alive");
+}
 
 BOOST_AUTO_TEST_CASE(what_is_written_as_png_is_read_back_exactly) {
   const TemporaryFolder folder;

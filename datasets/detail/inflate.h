@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+/// Decompression for PNG: zlib's frame (RFC 1950) around deflate (RFC 1951).
+namespace tapestry::datasets::pictures {
+
+/// What is wrong with a compressed stream, and at which of its bytes.
+struct StreamFault {
+  std::size_t offset;
+  std::string expected, got;
+};
+
+/// Fills `to` exactly with what `stream`, to its last byte, decompresses to. Throws StreamFault for everything else: a
+/// code that means nothing, a copy from before the beginning, one byte too many or too few, a wrong Adler-32, bytes
+/// after it.
+void inflate(std::span<const std::uint8_t> stream, std::span<std::uint8_t> to);
+
+}  // namespace tapestry::datasets::pictures
