@@ -2,21 +2,19 @@
 
 #include <utility>
 
+#include <tapestry/autograd/base/thread_modes.h>
+
 namespace tapestry {
 
-namespace detail {
-inline constinit thread_local bool grad_enabled = true;
-inline constinit thread_local bool inference_mode = false;
-}  // namespace detail
+/// Whether ops called on this thread are recorded. A new thread records; a task of parallel_for does what its caller
+/// does.
+[[nodiscard]] inline bool is_grad_enabled() noexcept { return detail::thread_modes.grad_enabled; }
 
-/// Whether ops called on this thread are recorded. A new thread records.
-[[nodiscard]] inline bool is_grad_enabled() noexcept { return detail::grad_enabled; }
-
-/// Switches recording off, or on, for the time of a scope on this thread.
+/// Switches recording off, or on, for the time of a scope on this thread and in the parallel loops that it calls.
 class GradModeGuard {
  public:
-  explicit GradModeGuard(bool enabled) noexcept : outer_(std::exchange(detail::grad_enabled, enabled)) {}
-  ~GradModeGuard() { detail::grad_enabled = outer_; }
+  explicit GradModeGuard(bool enabled) noexcept : outer_(std::exchange(detail::thread_modes.grad_enabled, enabled)) {}
+  ~GradModeGuard() { detail::thread_modes.grad_enabled = outer_; }
   GradModeGuard(const GradModeGuard&) = delete;
   GradModeGuard& operator=(const GradModeGuard&) = delete;
 
@@ -35,7 +33,7 @@ class EnableGradGuard : public GradModeGuard {
 };
 
 /// Whether ops called on this thread may keep what they make of weights.
-[[nodiscard]] inline bool is_inference_mode() noexcept { return detail::inference_mode; }
+[[nodiscard]] inline bool is_inference_mode() noexcept { return detail::thread_modes.inference_mode; }
 
 /// For a trained model: nothing is recorded on this thread for the time of a scope, and convolutions keep their weights
 /// in the order in which they read them, twice the memory, until the weights change; making that order takes as long as
@@ -43,8 +41,8 @@ class EnableGradGuard : public GradModeGuard {
 /// a pointer from an earlier call would not be heard, so that NoGradGuard alone keeps nothing.
 class InferenceMode : public NoGradGuard {
  public:
-  InferenceMode() noexcept : outer_(std::exchange(detail::inference_mode, true)) {}
-  ~InferenceMode() { detail::inference_mode = outer_; }
+  InferenceMode() noexcept : outer_(std::exchange(detail::thread_modes.inference_mode, true)) {}
+  ~InferenceMode() { detail::thread_modes.inference_mode = outer_; }
   InferenceMode(const InferenceMode&) = delete;
   InferenceMode& operator=(const InferenceMode&) = delete;
 

@@ -11,8 +11,12 @@ Tensor detail::fresh(Tensor y) {
 
 void Saved::throw_modified() const {
   const char* op = CallSite::current().rule_of;
-  throw_logic("{}: an input saved for backward was modified in place (saved at version {}, now {})", op ? op : "saved",
-              version_, tensor_.impl().storage->version());
+  if (!op) op = "saved";
+  if (tensor_.impl().generation != generation_) {
+    throw_logic("{}: an input saved for backward was given other elements by set_data or Module::to", op);
+  }
+  throw_logic("{}: an input saved for backward was modified in place (saved at version {}, now {})", op, version_,
+              tensor_.impl().storage->version());
 }
 
 }  // namespace tapestry

@@ -26,14 +26,22 @@
 /// tensor means zero.
 namespace tapestry {
 
-/// A tensor kept for backward, with the version it had. Using it after it was modified throws std::logic_error.
+/// A tensor kept for backward, with the elements it had. Using it after they were modified, or others were put in their
+/// place (Tensor::set_data), throws std::logic_error.
 class Saved {
  public:
   Saved() = default;
-  explicit Saved(const Tensor& x) : tensor_(x), version_(x.defined() ? x.impl().storage->version() : 0) {}
+  explicit Saved(const Tensor& x) : tensor_(x) {
+    if (!x.defined()) return;
+    version_ = x.impl().storage->version();
+    generation_ = x.impl().generation;
+  }
 
   const Tensor& operator()() const {
-    if (tensor_.defined() && tensor_.impl().storage->version() != version_) throw_modified();
+    if (tensor_.defined()) {
+      const detail::TensorImpl& now = tensor_.impl();
+      if (now.storage->version() != version_ || now.generation != generation_) throw_modified();
+    }
     return tensor_;
   }
 
@@ -41,7 +49,7 @@ class Saved {
   [[noreturn]] void throw_modified() const;
 
   Tensor tensor_;
-  std::uint32_t version_ = 0;
+  std::uint32_t version_ = 0, generation_ = 0;
 };
 
 namespace detail {

@@ -92,7 +92,10 @@ void Tensor::set_data(const Tensor& other) {
   if (leaf && !is_float(theirs.dtype)) throw_invalid("set_data: a leaf's dtype must be a float; got {}", theirs.dtype);
   mine.storage->bump_version();  // values saved from it belong to a tensor that is no more
   mine.take(theirs);
-  if (leaf) mine.node = Ref<Node>::adopt(new Leaf(mine.shape, mine.dtype, mine.node->where()));
+  if (leaf) {
+    static_cast<Leaf&>(*mine.node).retire();
+    mine.node = Ref<Node>::adopt(new Leaf(mine.shape, mine.dtype, mine.node->where()));
+  }
 }
 
 void Tensor::throw_undefined() { throw_logic("tensor: it must be defined; this handle is empty"); }
@@ -183,7 +186,11 @@ Tensor detail::arange(double begin, double end, double step, const TensorOptions
   if ((end - begin) * step < 0) {
     throw_invalid("arange: step must lead from begin to end; got begin {}, end {}, step {}", begin, end, step);
   }
-  const auto n = static_cast<Index>(std::ceil((end - begin) / step));
+  const double length = std::ceil((end - begin) / step);
+  if (!(length <= 0x1p59)) {  // nor for NaN
+    throw_invalid("arange: there must be at most 2^59 elements; got begin {}, end {}, step {}", begin, end, step);
+  }
+  const auto n = static_cast<Index>(length);
   Tensor y = empty({n}, *options.dtype);
   visit(y.dtype(), [&]<class T>() {
     T* out = y.mutable_data<T>();

@@ -29,8 +29,9 @@ class TensorImpl final : public RefCounted {
 
   /// The elements.
   [[nodiscard]] std::byte* bytes() const noexcept { return data_; }
-  /// The elements of another tensor.
+  /// The elements of another tensor in place of these, for good.
   void take(const TensorImpl& other) {
+    ++generation;
     shape = other.shape;
     dtype = other.dtype;
     storage = other.storage;
@@ -41,6 +42,7 @@ class TensorImpl final : public RefCounted {
   Ref<Storage> storage;
   Ref<Node> node;  ///< takes part in differentiation exactly when it has one
   Dtype dtype;
+  std::uint32_t generation = 0;  ///< how often take() was called: what was saved for backward may not be here any more
 
  private:
   ~TensorImpl();
@@ -105,8 +107,9 @@ class Tensor {
   /// True for a leaf asked to collect its gradient, and for everything computed from one while recording.
   [[nodiscard]] bool requires_grad() const { return static_cast<bool>(impl().node); }
 
-  /// Makes this a leaf whose gradient is wanted, or no longer. Throws std::invalid_argument for a dtype that is no
-  /// float and std::logic_error for a tensor with history. Returns the tensor itself.
+  /// Makes this a leaf whose gradient is wanted, or no longer: what was recorded before then adds to none. Throws
+  /// std::invalid_argument for a dtype that is no float and std::logic_error for a tensor with history. Returns the
+  /// tensor itself.
   Tensor& requires_grad(bool wanted);
 
   /// True for tensors that were not computed by a recorded op.
@@ -125,7 +128,8 @@ class Tensor {
   [[nodiscard]] Tensor detach() const;
 
   /// Puts the elements of `other` in this tensor's place, for every handle on it: how a module changes its dtype. A
-  /// leaf stays a leaf and loses its gradient. Throws std::logic_error for a tensor with history.
+  /// leaf stays a leaf and loses its gradient. Throws std::logic_error for a tensor with history. So does, later,
+  /// backward() through what was recorded before: neither the elements saved then nor that leaf are there any more.
   void set_data(const Tensor& other);
 
   /// True when both are handles on the same tensor.

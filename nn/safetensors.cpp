@@ -1,6 +1,7 @@
 #include <tapestry/nn/safetensors.h>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -10,18 +11,23 @@
 #include <vector>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/memory/allocator.h>
+#include <tapestry/nn/detail/crc32c.h>
 #include <tapestry/nn/detail/safetensors_header.h>
 
 namespace tapestry::nn {
 namespace {
 
 using detail::Entry;
+using detail::kPrefix;
 
 static_assert(std::endian::native == std::endian::little, "elements are written as they lie in memory");
 
-constexpr std::int64_t kPrefix = 8;  // bytes: the length of the header
-
 std::int64_t bytes_of(const Entry& e) { return e.shape.numel() * item_bytes(e.dtype); }
+
+std::span<const std::byte> bytes_of(const Tensor& x) {
+  return {x.impl().bytes(), static_cast<std::size_t>(x.numel() * item_bytes(x.dtype()))};
+}
 
 // --- reading
 
@@ -127,15 +133,51 @@ Tensor read_tensor(const Entry& e, FileReader& file) {
   return y;
 }
 
-TensorFile read_tensors(FileReader& file) {
-  const std::string text = read_header_text(file);
-  detail::Header header = detail::parse_header(text, kPrefix, file.path());
+detail::Header read_header(FileReader& file) {
+  detail::Header header = detail::parse_header(read_header_text(file), file.path());
   check_places(header.entries, file.size() - file.offset(), file);
-  TensorFile out;
-  out.metadata = std::move(header.metadata);
-  for (const Entry& e : header.entries) out.tensors.emplace(e.name, read_tensor(e, file));
-  file.expect_end();
+  return header;
+}
+
+/// What others see of it.
+TensorFileHeader told(const detail::Header& header, std::int64_t data_bytes) {
+  TensorFileHeader out{{}, header.metadata, header.checked, data_bytes};
+  for (const Entry& e : header.entries) out.tensors.emplace(e.name, TensorForm{e.dtype, e.shape});
   return out;
+}
+
+/// Systems promise more memory than they have, and end the program that takes them at their word.
+void check_memory(const FileReader& file, std::int64_t data) {
+  const std::int64_t machine = std::int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE);
+  if (machine > 0 && data > machine) {
+    throw OutOfMemory(
+        fmt::format("{}: no room for tensors of {} bytes; this machine has {}", file.path(), data, machine));
+  }
+}
+
+TensorFile read_tensors(FileReader& file, const JudgeHeader& judge) {
+  try {
+    detail::Header header = read_header(file);
+    const std::int64_t data = file.size() - file.offset();
+    if (judge) judge(told(header, data));
+    check_memory(file, data);
+    TensorFile out{{}, std::move(header.metadata), header.checked};
+    for (std::size_t i = 0; i < header.entries.size(); ++i) {
+      const Entry& e = header.entries[i];
+      const Tensor& x = out.tensors.emplace(e.name, read_tensor(e, file)).first->second;
+      if (!out.checked) continue;
+      if (const std::uint32_t sum = detail::crc32c(bytes_of(x)); sum != header.sums[i]) {
+        file.fail(file.offset() - bytes_of(e),
+                  fmt::format("{} with its checksum, {}", e.name, detail::crc_text(header.sums[i])),
+                  "bytes with " + detail::crc_text(sum));
+      }
+    }
+    file.expect_end();
+    return out;
+  } catch (const std::bad_alloc& e) {
+    if (std::string_view(e.what()).starts_with(file.path())) throw;
+    throw OutOfMemory(file.path() + ": " + e.what());
+  }
 }
 
 }  // namespace
@@ -143,12 +185,18 @@ TensorFile read_tensors(FileReader& file) {
 TensorFile parse_tensors(std::span<const std::byte> bytes, const std::string& name) {
   Memory memory(bytes);
   FileReader file(name, static_cast<std::int64_t>(bytes.size()), memory);
-  return read_tensors(file);
+  return read_tensors(file, {});
 }
 
-TensorFile load_tensors(const std::string& path) {
+TensorFile load_tensors(const std::string& path, const JudgeHeader& judge) {
   FileReader file(path);
-  return read_tensors(file);
+  return read_tensors(file, judge);
+}
+
+TensorFileHeader load_header(const std::string& path) {
+  FileReader file(path);
+  const detail::Header header = read_header(file);
+  return told(header, file.size() - file.offset());
 }
 
 // --- writing
@@ -172,19 +220,22 @@ void save_tensors(const std::map<std::string, Tensor>& tensors, const std::strin
   for (const auto& [key, value] : metadata) {
     if (!detail::is_utf8(key) || !detail::is_utf8(value))
       throw_invalid("save_tensors: metadata must be UTF-8; got other bytes at '{}'", key);
+    if (key == detail::kHeaderSum || key == detail::kTensorSums)
+      throw_invalid("save_tensors: metadata must not have the key of a checksum; got {}", key);
   }
   // Wide elements first: then each tensor is aligned to its elements.
   std::vector<std::pair<std::string, Tensor>> ordered(tensors.begin(), tensors.end());
   std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) {
     return item_bytes(a.second.dtype()) > item_bytes(b.second.dtype());
   });
-  detail::Header header{{}, metadata};
+  detail::Header header{{}, metadata, true};
   header.metadata.emplace("format", "pt");
   std::int64_t at = 0;
   for (const auto& [name, x] : ordered) {
     Entry e{name, x.dtype(), x.shape(), at, 0, 0};
     at = e.end = at + bytes_of(e);
     header.entries.push_back(std::move(e));
+    header.sums.push_back(detail::crc32c(bytes_of(x)));
   }
   const std::string text = detail::header_text(header);
   if (static_cast<std::int64_t>(text.size()) > detail::kMaxHeader || tensors.size() >= detail::kMaxEntries) {
@@ -195,9 +246,7 @@ void save_tensors(const std::map<std::string, Tensor>& tensors, const std::strin
   const std::uint64_t length = text.size();
   file.write(std::as_bytes(std::span(&length, 1)));
   file.write(text);
-  for (const auto& [name, x] : ordered) {
-    file.write(std::span(x.impl().bytes(), static_cast<std::size_t>(x.numel() * item_bytes(x.dtype()))));
-  }
+  for (const auto& [name, x] : ordered) file.write(bytes_of(x));
   file.commit();
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include <tapestry/autograd/grad_mode.h>
+#include <tapestry/nn/detail/value_faults.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/shape_ops.h>
 
@@ -53,6 +54,10 @@ void copy_into(Tensor target, const Tensor& value) {
   });
 }
 
+void throw_differences(const std::string& source, const std::string& problems) {
+  if (!problems.empty()) throw FileError(source, FileError::nowhere, "the model's tensors", "differences:" + problems);
+}
+
 }  // namespace
 
 std::map<std::string, Tensor> file_state(const Module& module) {
@@ -66,9 +71,9 @@ void save(const Module& module, const std::string& path, const Metadata& metadat
   save_tensors(file_state(module), path, metadata);
 }
 
-std::string file_state_differences(const Module& module, const std::map<std::string, Tensor>& state,
+std::string file_state_differences(const Module& module, const std::map<std::string, TensorForm>& state,
                                    const LoadOptions& options) {
-  std::map<std::string, Tensor> unexpected = state;
+  std::map<std::string, TensorForm> unexpected = state;
   std::string missing, misshapen;
   for (const NamedTensor& x : state_of(module)) {
     const auto found = state.find(x.name);
@@ -77,26 +82,39 @@ std::string file_state_differences(const Module& module, const std::map<std::str
       missing += fmt::format("\n  missing: {}", x.name);
       continue;
     }
-    const Tensor& value = found->second;
+    const auto& [dtype, shape] = found->second;
     const Shape expected = layout_of(x).file;
-    if (value.dtype() == x.tensor.dtype() && value.shape() == expected) continue;
+    if (dtype == x.tensor.dtype() && shape == expected) continue;
     misshapen += fmt::format("\n  {}: the model has {} {}, the file {} {}", x.name, name_of(x.tensor.dtype()),
-                             to_string(expected), name_of(value.dtype()), to_string(value.shape()));
+                             to_string(expected), name_of(dtype), to_string(shape));
   }
   std::string problems;
   if (options.strict) {
     problems += missing;
-    for (const auto& [name, value] : unexpected) problems += fmt::format("\n  unexpected: {}", name);
+    for (const auto& [name, form] : unexpected) problems += fmt::format("\n  unexpected: {}", name);
   }
   return problems + misshapen;
+}
+
+std::string file_state_differences(const Module& module, const std::map<std::string, Tensor>& state,
+                                   const LoadOptions& options) {
+  std::map<std::string, TensorForm> forms;
+  for (const auto& [name, x] : state) forms.emplace(name, TensorForm{x.dtype(), x.shape()});
+  std::string problems = file_state_differences(module, forms, options);
+  if (!options.check_values) return problems;
+  for (const NamedTensor& x : state_of(module)) {
+    if (const auto found = state.find(x.name); found != state.end()) {
+      const detail::Sign sign = x.name.ends_with("running_var") ? detail::Sign::not_negative : detail::Sign::any;
+      problems += detail::value_faults(x.name, found->second, sign);
+    }
+  }
+  return problems;
 }
 
 void load_file_state(const Module& module, const std::map<std::string, Tensor>& state, const LoadOptions& options,
                      const std::string& source) {
   const NoGradGuard guard;
-  const std::string problems = file_state_differences(module, state, options);
-  if (!problems.empty()) throw FileError(source, FileError::nowhere, "the model's tensors", "differences:" + problems);
-
+  throw_differences(source, file_state_differences(module, state, options));
   const std::vector<NamedTensor> targets = state_of(module);
   std::vector<Tensor> values;  // all of them before the first change: memory may run out
   for (const NamedTensor& x : targets) {
@@ -109,7 +127,9 @@ void load_file_state(const Module& module, const std::map<std::string, Tensor>& 
 }
 
 Metadata load(const Module& module, const std::string& path, const LoadOptions& options) {
-  TensorFile file = load_tensors(path);
+  TensorFile file = load_tensors(path, [&](const TensorFileHeader& header) {
+    throw_differences(path, file_state_differences(module, header.tensors, options));
+  });
   load_file_state(module, file.tensors, options, path);
   return std::move(file.metadata);
 }

@@ -24,16 +24,21 @@ void save(const Module& module, const std::string& path, const Metadata& metadat
 
 struct LoadOptions {
   bool strict = true;  ///< the file's keys must be the module's; else missing and unexpected ones are passed over
+  /// Values that no training leaves are refused: NaN and infinities, and variances (running_var) below 0.
+  bool check_values = true;
 };
 
 /// Copies a file's values into the module's parameters and buffers and returns the file's metadata. Throws FileError
 /// for a file that is not in order, and one that lists every key that is missing, unexpected, or has another shape or
-/// dtype; the module is unchanged then.
+/// dtype, before anything but the header is read, or values that are refused; the module is unchanged then.
 Metadata load(const Module& module, const std::string& path, const LoadOptions& options = {});
 
 /// What load() would object to in tensors in the file's layout, a line each, "\n  missing: conv1.weight"; empty for
 /// nothing.
 [[nodiscard]] std::string file_state_differences(const Module& module, const std::map<std::string, Tensor>& state,
+                                                 const LoadOptions& options = {});
+/// The same of a header, which tells nothing of values.
+[[nodiscard]] std::string file_state_differences(const Module& module, const std::map<std::string, TensorForm>& state,
                                                  const LoadOptions& options = {});
 
 /// load() from tensors in the file's layout. `source` stands for the path in errors.

@@ -3,15 +3,12 @@
 #include <utility>
 
 #include <tapestry/autograd/base/dtype.h>
+#include <tapestry/autograd/base/thread_modes.h>
 
 namespace tapestry {
 
-namespace detail {
-inline constinit thread_local bool autocast_enabled = false;
-}
-
 /// Whether conv2d, linear and matmul called on this thread cast f32 operands to bf16.
-[[nodiscard]] inline bool is_autocast_enabled() noexcept { return detail::autocast_enabled; }
+[[nodiscard]] inline bool is_autocast_enabled() noexcept { return detail::thread_modes.autocast_enabled; }
 
 /// Mixed precision for the time of a scope on this thread:
 ///
@@ -31,8 +28,8 @@ inline constinit thread_local bool autocast_enabled = false;
 class Autocast {
  public:
   /// Throws std::invalid_argument unless dtype is bf16 or f32.
-  explicit Autocast(Dtype dtype) : outer_(std::exchange(detail::autocast_enabled, is_lower(dtype))) {}
-  ~Autocast() { detail::autocast_enabled = outer_; }
+  explicit Autocast(Dtype dtype) : outer_(std::exchange(detail::thread_modes.autocast_enabled, is_lower(dtype))) {}
+  ~Autocast() { detail::thread_modes.autocast_enabled = outer_; }
   Autocast(const Autocast&) = delete;
   Autocast& operator=(const Autocast&) = delete;
 

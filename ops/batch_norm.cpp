@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
@@ -91,7 +92,7 @@ std::vector<Tensor> BatchNormContext::fused(const Tensor& dy, const std::vector<
     } else if (wanted[kResidual]) {
       dresidual = dy;
     }
-    std::vector<double> sums(static_cast<std::size_t>(2 * channels));
+    CountedVector<double> sums(static_cast<std::size_t>(2 * channels));
     double* const sum_dy = sums.data();
     double* const sum_dy_x = sum_dy + channels;
     if (sums_wanted) {
@@ -106,7 +107,7 @@ std::vector<Tensor> BatchNormContext::fused(const Tensor& dy, const std::vector<
 
     const T* const rstds = rstd().data<T>();
     const T* const weights = weight().defined() ? weight().data<T>() : nullptr;
-    std::vector<T> factors(static_cast<std::size_t>(3 * channels));
+    CountedVector<T> factors(static_cast<std::size_t>(3 * channels));
     T* const scales = factors.data();
     T* const offset = scales + channels;
     T* const slope = offset + channels;
@@ -151,13 +152,13 @@ std::vector<Tensor> BatchNormContext::composed(const Tensor& given) const {
 /// mean [C] and rstd [C] in T, and what becomes of the running statistics.
 struct BatchStatistics {
   Tensor mean, rstd;
-  std::vector<double> moments;  ///< mean [C], sum of squared deviations [C]; empty when not training
+  CountedVector<double> moments;  ///< mean [C], sum of squared deviations [C]; empty when not training
 };
 
 BatchStatistics statistics_of_batch(const Tensor& x, Index rows, double eps) {
   const Index channels = x.size(-1);
   BatchStatistics s{empty({channels}, statistics_dtype(x)), empty({channels}, statistics_dtype(x)),
-                    std::vector<double>(static_cast<std::size_t>(2 * channels), 0.0)};
+                    CountedVector<double>(static_cast<std::size_t>(2 * channels), 0.0)};
   visit_any_float(x.dtype(), [&]<class S>() {
     using T = ComputeType<S>;
     double* const mean = s.moments.data();
@@ -189,7 +190,7 @@ BatchStatistics running_statistics(const Tensor& running_mean, const Tensor& run
 
 /// r = (1 - momentum) r + momentum batch, with the variance divided by rows - 1.
 void update_running(Tensor running_mean, Tensor running_var, const BatchNormOptions& options,
-                    const std::vector<double>& moments, Index rows) {
+                    const CountedVector<double>& moments, Index rows) {
   double momentum = options.momentum.value_or(0);
   if (options.num_batches_tracked.defined()) {
     Tensor tracked = options.num_batches_tracked;

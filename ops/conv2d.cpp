@@ -1,6 +1,9 @@
 #include <tapestry/ops/conv2d.h>
 
+#include <algorithm>
+
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/extent.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/autocast.h>
@@ -13,19 +16,24 @@
 namespace tapestry {
 namespace {
 
+constexpr Index kMostPixels = Index{1} << 40;  // of one dimension: kernels multiply positions with rows and channels
+
 /// One spatial dimension: padding before, output extent.
 struct Extent {
   Index before, out;
 };
 
 Extent extent_of(const char* op, Index size, Index kernel, Index stride, Index padding, bool same, Index dilation) {
-  const Index reach = dilation * (kernel - 1) + 1;  // pixels a window spans
-  if (same) return {(reach - 1) / 2, size};
-  if (kernel > 0 && reach > size + 2 * padding) {
-    throw_invalid("{}: the kernel must fit into the padded input; it spans {}, the input {}", op, reach,
-                  size + 2 * padding);
+  const Index reach = checked_reach(op, kernel, dilation);
+  const Index padded = same ? size : checked_sum(op, size, checked_product(op, 2, padding));
+  if (std::max(reach, padded) > kMostPixels) {
+    throw_invalid("{}: the kernel and the padded input must span at most 2^40; got {} and {}", op, reach, padded);
   }
-  return {padding, (size + 2 * padding - reach) / stride + 1};
+  if (same) return {(reach - 1) / 2, size};
+  if (reach > padded) {
+    throw_invalid("{}: the kernel must fit into the padded input; it spans {}, the input {}", op, reach, padded);
+  }
+  return {padding, (padded - reach) / stride + 1};
 }
 
 /// All extents, checked.
@@ -46,9 +54,10 @@ kernels::Conv2dShape plan(const char* op, const Shape& x, const Shape& w, const 
     throw_invalid("{}: Padding::same needs stride 1; got {{{}, {}}}", op, o.stride.h, o.stride.w);
   }
   if (w[1] < 1 || w[2] < 1) throw_invalid("{}: the kernel must have a tap; the weight is {}", op, w);
-  if (x[3] != w[3] * o.groups) {
-    throw_invalid("{}: input has {} channels, weight expects {} (input {}, weight {}, groups {})", op, x[3],
-                  w[3] * o.groups, x, w, o.groups);
+  const Index channels = checked_product(op, w[3], o.groups);
+  if (x[3] != channels) {
+    throw_invalid("{}: input has {} channels, weight expects {} (input {}, weight {}, groups {})", op, x[3], channels,
+                  x, w, o.groups);
   }
   if (w[0] % o.groups != 0) throw_invalid("{}: groups must divide the {} filters; got {}", op, w[0], o.groups);
   const Extent h = extent_of(op, x[1], w[1], o.stride.h, o.padding.size.h, o.padding.is_same, o.dilation.h);
@@ -62,8 +71,8 @@ kernels::Conv2dShape plan(const char* op, const Shape& x, const Shape& w, const 
           .s = w[2],
           .oh = h.out,
           .ow = v.out,
-          .stride_h = o.stride.h,
-          .stride_w = o.stride.w,
+          .stride_h = std::min(o.stride.h, kMostPixels),  // a longer one leads to no second window either
+          .stride_w = std::min(o.stride.w, kMostPixels),
           .pad_top = h.before,
           .pad_left = v.before,
           .dilation_h = o.dilation.h,

@@ -1,9 +1,12 @@
 #include <tapestry/ops/pool2d.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <memory>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/extent.h>
 #include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/detail/common.h>
@@ -16,6 +19,8 @@ using kernels::Pool2dShape;
 using kernels::PoolWindow;
 
 constexpr Index kByteTaps = 256;  // taps that a byte can number
+constexpr Index kMostTaps = std::numeric_limits<std::int32_t>::max();
+constexpr Index kMostPixels = Index{1} << 40;  // of one dimension: kernels multiply positions with rows and channels
 
 using Windows = CountedVector<PoolWindow>;  // of one axis
 
@@ -55,6 +60,13 @@ void check_option(const char* op, const char* what, const Pair2& value, Index le
   }
 }
 
+/// Windows number their taps with 32 bits at most.
+void check_taps(const char* op, const Pair2& kernel) {
+  if (kernel.h > kMostTaps / kernel.w) {
+    throw_invalid("{}: a window must have fewer than 2^31 taps; got {{{}, {}}}", op, kernel.h, kernel.w);
+  }
+}
+
 /// What max and average pooling have in common.
 struct Window {
   Pair2 kernel, stride, padding, dilation;
@@ -65,7 +77,7 @@ struct Window {
     check_option(op, "stride", stride, 1);
     check_option(op, "dilation", dilation, 1);
     check_option(op, "padding", padding, 0);
-    if (2 * padding.h > kernel.h || 2 * padding.w > kernel.w) {
+    if (padding.h > kernel.h / 2 || padding.w > kernel.w / 2) {
       throw_invalid("{}: padding must be at most half the kernel, {{{}, {}}}; got {{{}, {}}}", op, kernel.h, kernel.w,
                     padding.h, padding.w);
     }
@@ -74,15 +86,31 @@ struct Window {
 
 // --- windows
 
-Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
+/// One axis of sliding windows, none of whose positions is anywhere near what an Index can hold.
+struct Axis {
+  Index size, kernel, stride, padding, dilation, reach, padded;
 
-Index output_extent(Index size, Index kernel, Index stride, Index padding, Index dilation, bool ceil_mode) {
-  const Index room = size + 2 * padding - dilation * (kernel - 1) - 1;  // how far the first window can move
-  if (!ceil_mode) return room < 0 ? 0 : room / stride + 1;
-  if (room <= -stride) return 0;
-  const Index out = (room + stride - 1) / stride + 1;
-  return (out - 1) * stride >= size + padding ? out - 1 : out;
-}
+  Axis(const char* op, Index size_of, Index kernel_of, Index stride_of, Index padding_of, Index dilation_of)
+      : size(size_of),
+        kernel(kernel_of),
+        padding(padding_of),
+        dilation(dilation_of),
+        reach(checked_reach(op, kernel_of, dilation_of)),
+        padded(checked_sum(op, size_of, checked_product(op, 2, padding_of))) {
+    if (std::max(reach, padded) > kMostPixels) {
+      throw_invalid("{}: the kernel and the padded input must span at most 2^40; got {} and {}", op, reach, padded);
+    }
+    stride = std::min(stride_of, padded + reach);  // a longer one leads to no second window either
+  }
+
+  [[nodiscard]] Index output_extent(bool ceil_mode) const {
+    const Index room = padded - reach;  // how far the first window can move
+    if (!ceil_mode) return room < 0 ? 0 : room / stride + 1;
+    if (room <= -stride) return 0;
+    const Index out = divide_up(std::max<Index>(room, 0), stride) + 1;
+    return (out - 1) * stride >= size + padding ? out - 1 : out;
+  }
+};
 
 /// One window along an axis that begins at `from` and has `kernel` taps, cut to the input.
 PoolWindow cut(Index from, Index kernel, Index dilation, Index size) {
@@ -99,9 +127,9 @@ Windows room_for(Index out) {
   return axis;
 }
 
-Windows windows(Index size, Index out, Index kernel, Index stride, Index padding, Index dilation) {
+Windows windows(const Axis& a, Index out) {
   Windows axis = room_for(out);
-  for (Index i = 0; i < out; ++i) axis.push_back(cut(i * stride - padding, kernel, dilation, size));
+  for (Index i = 0; i < out; ++i) axis.push_back(cut(i * a.stride - a.padding, a.kernel, a.dilation, a.size));
   return axis;
 }
 
@@ -116,17 +144,18 @@ Windows bins(Index size, Index out) {
 
 Plan plan_windows(const char* op, const Shape& x, const Window& o) {
   o.check(op);
-  const Index oh = output_extent(x[1], o.kernel.h, o.stride.h, o.padding.h, o.dilation.h, o.ceil_mode);
-  const Index ow = output_extent(x[2], o.kernel.w, o.stride.w, o.padding.w, o.dilation.w, o.ceil_mode);
+  const Axis h(op, x[1], o.kernel.h, o.stride.h, o.padding.h, o.dilation.h);
+  const Axis w(op, x[2], o.kernel.w, o.stride.w, o.padding.w, o.dilation.w);
+  check_taps(op, o.kernel);
+  const Index oh = h.output_extent(o.ceil_mode), ow = w.output_extent(o.ceil_mode);
   if (oh < 1 || ow < 1) {
     throw_invalid("{}: the kernel must fit into the padded input; it spans {{{}, {}}}, the input {{{}, {}}}", op,
-                  o.dilation.h * (o.kernel.h - 1) + 1, o.dilation.w * (o.kernel.w - 1) + 1, x[1] + 2 * o.padding.h,
-                  x[2] + 2 * o.padding.w);
+                  h.reach, w.reach, h.padded, w.padded);
   }
   return {.input = x,
           .output = {x[0], oh, ow, x[3]},
-          .rows = windows(x[1], oh, o.kernel.h, o.stride.h, o.padding.h, o.dilation.h),
-          .columns = windows(x[2], ow, o.kernel.w, o.stride.w, o.padding.w, o.dilation.w),
+          .rows = windows(h, oh),
+          .columns = windows(w, ow),
           .kernel = o.kernel,
           .dilation = o.dilation};
 }
@@ -222,9 +251,9 @@ Tensor avg_spread(const Tensor& dy, const SharedPlan& plan) {
 /// Cells of a window that a plain average counts: those of the input, or those of the padded input.
 void count_cells(Windows& axis, Index size, Index kernel, Index stride, Index padding, bool with_padding) {
   Index from = -padding;
-  for (PoolWindow& window : axis) {
-    window.count = with_padding ? std::min(from + kernel, size + padding) - from : window.end - window.begin;
-    from += stride;
+  for (std::size_t i = 0; i < axis.size(); ++i) {
+    if (i > 0) from += stride;
+    axis[i].count = with_padding ? std::min(from + kernel, size + padding) - from : axis[i].end - axis[i].begin;
   }
 }
 
@@ -241,7 +270,9 @@ Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options, Here here) {
 
 Tensor adaptive_max_pool2d(const Tensor& x, const Pair2& output, Here here) {
   const CallSite site(here);
-  return max_over("adaptive_max_pool2d", x, plan_bins("adaptive_max_pool2d", x, output));
+  Plan plan = plan_bins("adaptive_max_pool2d", x, output);
+  check_taps("adaptive_max_pool2d", plan.kernel);
+  return max_over("adaptive_max_pool2d", x, std::move(plan));
 }
 
 Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options, Here here) {

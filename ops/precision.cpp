@@ -4,12 +4,12 @@
 #include <utility>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/thread_modes.h>
 
 namespace tapestry {
 namespace {
 
 std::atomic<MatmulPrecision> of_all_threads{MatmulPrecision::highest};
-constinit thread_local std::optional<MatmulPrecision> of_this_thread;
 
 }  // namespace
 
@@ -22,7 +22,10 @@ void set_float32_matmul_precision(std::string_view name) {
   throw_invalid("set_float32_matmul_precision: the precision must be highest, high or medium; got '{}'", name);
 }
 
-MatmulPrecision float32_matmul_precision() noexcept { return of_this_thread.value_or(of_all_threads); }
+MatmulPrecision float32_matmul_precision() noexcept {
+  const std::int8_t of_this_thread = detail::thread_modes.matmul_precision;
+  return of_this_thread < 0 ? of_all_threads.load() : static_cast<MatmulPrecision>(of_this_thread);
+}
 
 const char* name_of(MatmulPrecision precision) noexcept {
   switch (precision) {
@@ -33,8 +36,8 @@ const char* name_of(MatmulPrecision precision) noexcept {
 }
 
 MatmulPrecisionGuard::MatmulPrecisionGuard(MatmulPrecision precision) noexcept
-    : outer_(std::exchange(of_this_thread, precision)) {}
+    : outer_(std::exchange(detail::thread_modes.matmul_precision, static_cast<std::int8_t>(precision))) {}
 
-MatmulPrecisionGuard::~MatmulPrecisionGuard() { of_this_thread = outer_; }
+MatmulPrecisionGuard::~MatmulPrecisionGuard() { detail::thread_modes.matmul_precision = outer_; }
 
 }  // namespace tapestry

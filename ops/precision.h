@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string_view>
 
 namespace tapestry {
@@ -48,7 +47,7 @@ class MatmulPrecisionGuard {
   MatmulPrecisionGuard& operator=(const MatmulPrecisionGuard&) = delete;
 
  private:
-  std::optional<MatmulPrecision> outer_;
+  std::int8_t outer_;
 };
 
 }  // namespace tapestry

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/extent.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/detail/common.h>
@@ -71,7 +72,9 @@ Tensor pad_constant(const Tensor& x, const Widths& widths, double value) {
     before[i] = std::max<Index>(widths[i].first, 0);
     after[i] = std::max<Index>(widths[i].second, 0);
   }
-  for (std::size_t i = 0; i < kept.size(); ++i) extents.push_back(before[i] + kept[i] + after[i]);
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    extents.push_back(checked_sum("pad", checked_sum("pad", before[i], after[i]), kept[i]));
+  }
   const Shape kept_shape{std::span<const Index>(kept)}, shape{std::span<const Index>(extents)};
   Tensor y = kept_shape == x.shape() ? x : strided(x, kept_shape, strides, skipped);
   if (shape != kept_shape) {
@@ -201,7 +204,7 @@ Tensor cat(const std::vector<Tensor>& tensors, const CatOptions& options, Here h
       throw_invalid("cat: extents other than that of dim {} must be equal; tensor 0 is {}, tensor {} is {}", d,
                     first.shape(), i, x.shape());
     }
-    total += x.shape()[d];
+    total = checked_sum("cat", total, x.shape()[d]);
   }
   const Shape shape = first.shape().with(d, total);
   Tensor y = empty(shape, first.dtype());
@@ -248,20 +251,20 @@ Tensor slice(const Tensor& x, const SliceOptions& options, Here here) {
   const Index extent = x.shape()[d];
   const Index begin = clamp_position(options.begin, extent);
   const Index end = std::max(begin, clamp_position(options.end.value_or(extent), extent));
-  const Index n = (end - begin + options.step - 1) / options.step;
-  if (n == extent && options.step == 1) return x;
+  const Index step = std::min(options.step, std::max<Index>(extent, 1));  // a longer one leads to no second element
+  const Index n = divide_up(end - begin, step);
+  if (n == extent && step == 1) return x;
   const Shape shape = x.shape().with(d, n);
   Extents strides = strides_of(x.shape());
   const Index stride = strides[static_cast<std::size_t>(d)];
   Tensor y;
-  if (options.step == 1 && x.shape().numel(0, d) <= 1) {
+  if (step == 1 && x.shape().numel(0, d) <= 1) {
     y = detail::alias(x, shape, n == 0 ? 0 : begin * stride * item_bytes(x.dtype()));
   } else {
-    strides[static_cast<std::size_t>(d)] = stride * options.step;
+    strides[static_cast<std::size_t>(d)] = stride * step;
     y = strided(x, shape, strides, begin * stride);
   }
-  return record("slice", std::move(y),
-                wrt(x, [shape = x.shape(), d, begin, end, step = options.step](const Tensor& dy) {
+  return record("slice", std::move(y), wrt(x, [shape = x.shape(), d, begin, end, step](const Tensor& dy) {
                   if (step > 1) return unslice(dy, shape, d, begin, step);
                   Widths widths(static_cast<std::size_t>(d) + 1);
                   widths.back() = {begin, shape[d] - end};
@@ -314,7 +317,7 @@ std::vector<Tensor> split(const Tensor& x, const std::vector<Index>& sizes, cons
   Index total = 0;
   for (const Index size : sizes) {
     if (size < 0) throw_invalid("split: the size of a piece must not be negative; got {}", size);
-    total += size;
+    total = checked_sum("split", total, size);
   }
   if (total != x.shape()[d]) {
     throw_invalid("split: sizes must add up to {}, the extent of dim {}; got {}", x.shape()[d], d, total);
@@ -333,7 +336,7 @@ std::vector<Tensor> chunk(const Tensor& x, Index chunks, const SplitOptions& opt
   if (chunks < 1) throw_invalid("chunk: the number of chunks must be at least 1; got {}", chunks);
   if (x.dim() == 0) throw_invalid("chunk: a scalar has no dim to split");
   const Index extent = x.shape()[normalize_dim("chunk", options.dim, x.dim())];
-  return split(x, std::max<Index>(1, (extent + chunks - 1) / chunks), options);
+  return split(x, std::max<Index>(1, divide_up(extent, chunks)), options);
 }
 
 Tensor pad(const Tensor& x, const std::vector<std::pair<Index, Index>>& widths, const PadOptions& options, Here here) {
@@ -346,7 +349,8 @@ Tensor pad(const Tensor& x, const std::vector<std::pair<Index, Index>>& widths, 
     const auto [before, after] = widths[i];
     const auto d = static_cast<Index>(i);
     const Index extent = x.shape()[d];
-    const Index kept = extent + std::min<Index>(before, 0) + std::min<Index>(after, 0);
+    const Index cut = checked_sum("pad", std::min<Index>(before, 0), std::min<Index>(after, 0));
+    const Index kept = extent + cut;
     if (kept < 0) {
       throw_invalid("pad: what is left must not be negative; got {} with ({}, {}) in dim {}", extent, before, after, d);
     }
@@ -385,8 +389,13 @@ Tensor repeat(const Tensor& x, const std::vector<Index>& counts, Here here) {
   for (std::size_t i = 0; i < counts.size(); ++i) {
     const auto d = static_cast<Index>(i);
     if (counts[i] < 0) throw_invalid("repeat: a count must not be negative; got {} for dim {}", counts[i], d);
-    if (counts[i] == 0) y = slice(y, {.dim = d, .end = 0});
-    else if (counts[i] > 1) y = cat(std::vector<Tensor>(static_cast<std::size_t>(counts[i]), y), {.dim = d});
+    if (counts[i] == 0) {
+      y = slice(y, {.dim = d, .end = 0});
+    } else if (counts[i] > 1) {
+      const Shape shape = y.shape().with(d, checked_product("repeat", y.shape()[d], counts[i]));
+      const Index outer = y.shape().numel(0, d), inner = y.shape().numel(d, y.dim());
+      y = reshape(broadcast_to(reshape(y, Shape{outer, 1, inner}), Shape{outer, counts[i], inner}), shape);
+    }
   }
   return y;
 }

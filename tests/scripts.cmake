@@ -3,7 +3,8 @@
 if(TARGET train_cifar100)
   foreach(case IN ITEMS quickstart tensors_and_gradients lecture custom_model training_loop custom_op custom_layer custom_data_set
           inference_and_files gradient_checks hessian_vector gradient_tests train instruction_set train_json train_threads
-          train_models train_precision train_resume train_interrupt bad_flags bad_input)
+          train_models train_precision train_resume train_interrupt train_kill train_trouble bad_flags
+          bad_input)
     add_test(NAME examples/${case}
              COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/examples/examples_test.sh ${PROJECT_BINARY_DIR}/bin ${case})
     set_tests_properties(examples/${case} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77)
@@ -21,6 +22,12 @@ add_test(NAME datasets/get_cifar
                  ${PROJECT_SOURCE_DIR}/cmake/get_cifar.cmake)
 
 add_test(NAME house/include_graph COMMAND include_graph)
+# The preset `release` hardens what it builds (docs/security.md); other builds have the flags that they are given.
+if(CMAKE_CXX_FLAGS MATCHES "stack-protector" AND CMAKE_READELF AND TARGET train_cifar100)
+  add_test(NAME house/hardening
+           COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/house/hardening_test.sh ${CMAKE_READELF}
+                   $<TARGET_FILE:train_cifar100> $<TARGET_FILE:quickstart>)
+endif()
 if(TARGET quickstart)
   get_target_property(quickstart_source quickstart SOURCES)
   add_test(NAME house/header_weight

@@ -5,14 +5,28 @@
 #include <mutex>
 #include <set>
 
+#include <tapestry/autograd/base/fork.h>
+
 namespace tapestry {
+namespace {
+
+struct Texts {
+  std::mutex mutex;
+  std::set<std::string, std::less<>> texts;
+  Texts() { detail::hold_during_fork(mutex); }
+  static Texts& instance() {
+    static Texts* const texts = new Texts;
+    return *texts;
+  }
+};
+
+}  // namespace
 
 const char* intern(std::string_view text) {
-  static std::mutex mutex;
-  static std::set<std::string, std::less<>> texts;
-  const std::scoped_lock lock(mutex);
-  auto found = texts.find(text);
-  if (found == texts.end()) found = texts.emplace(text).first;
+  Texts& all = Texts::instance();
+  const std::scoped_lock lock(all.mutex);
+  auto found = all.texts.find(text);
+  if (found == all.texts.end()) found = all.texts.emplace(text).first;
   return found->c_str();
 }
 

@@ -1,7 +1,9 @@
 #include <tapestry/autograd/base/file.h>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -204,6 +206,8 @@ std::string read_text_file(const std::string& path, const ReadFileOptions& optio
 
 namespace {
 
+constexpr std::string_view kTemporaryBegins = ".tapestry-", kTemporaryEnds = ".tmp";
+
 /// Splits "a/b/c" into "a/b/" and "c".
 std::pair<std::string, std::string> split(const std::string& path) {
   const std::size_t slash = path.rfind('/');
@@ -227,11 +231,21 @@ std::string follow_links(const std::string& path) {
 
 }  // namespace
 
+namespace {
+
+/// Whether nobody else has the file locked, and this descriptor has now.
+bool lock_now(int descriptor) {
+  return uninterrupted([=] { return ::flock(descriptor, LOCK_EX | LOCK_NB); }) == 0;
+}
+
+}  // namespace
+
 struct AtomicFile::State {
   std::string path;       ///< as the caller says it
   std::string name;       ///< in the folder
   std::string temporary;  ///< in the folder; empty when there is none (any more)
   Descriptor folder, file;
+  Descriptor lock;  ///< the same file once more: what it locks stays locked when `file` is closed
 
   explicit State(const std::string& asked) : path(asked) {}
   ~State() { give_up(); }
@@ -239,6 +253,7 @@ struct AtomicFile::State {
     if (!temporary.empty()) ::unlinkat(folder.get(), temporary.c_str(), 0);
     temporary.clear();
     file = Descriptor();
+    lock = Descriptor();
   }
   [[noreturn]] void refuse(int error_number) const { throw FileError::refused(path, "be written", error_number); }
 
@@ -266,11 +281,25 @@ struct AtomicFile::State {
   void make_temporary() {
     static std::atomic<unsigned> counter{0};
     do {  // a process that was killed, or one on another machine, may have left a file of this name
-      const std::string fresh = fmt::format(".tapestry-{}-{}.tmp", ::getpid(), counter++);
+      const std::string fresh = fmt::format("{}{}-{}{}", kTemporaryBegins, ::getpid(), counter++, kTemporaryEnds);
       file = open_at(folder.get(), fresh, O_WRONLY | O_CREAT | O_EXCL, 0666);
-      if (file.get() >= 0) temporary = fresh;
+      if (file.get() >= 0) {
+        temporary = fresh;
+        if (!take_lock()) file = Descriptor(), errno = EEXIST;
+      }
     } while (file.get() < 0 && errno == EEXIST);
     if (file.get() < 0) throw FileError::refused(path, "make a file in its folder", errno);
+  }
+
+  /// False when remove_stale_temporaries() was there first, between making the file and locking it. Where there are no
+  /// locks, there is nothing that removes.
+  [[nodiscard]] bool take_lock() {
+    if (!lock_now(file.get()) && errno == EWOULDBLOCK) return false;
+    struct stat status = {};
+    if (::fstat(file.get(), &status) == 0 && status.st_nlink == 0) return false;
+    lock = Descriptor(::fcntl(file.get(), F_DUPFD_CLOEXEC, 0));
+    if (lock.get() < 0) refuse(errno);
+    return true;
   }
 };
 
@@ -303,7 +332,28 @@ void AtomicFile::commit() {
   };
   if (uninterrupted(put_in_place) != 0) s.refuse(errno);
   s.temporary.clear();
+  s.lock = Descriptor();
   if (const int error = synchronise(s.folder.get())) s.refuse(error);  // the rename, too, outlives a power cut
+}
+
+std::size_t remove_stale_temporaries(const std::string& folder) {
+  const Descriptor place = open_at(AT_FDCWD, folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY);
+  if (place.get() < 0) return 0;
+  Descriptor to_read = open_at(place.get(), ".", O_RDONLY | O_DIRECTORY);
+  const auto close = [](DIR* all) { ::closedir(all); };
+  const std::unique_ptr<DIR, decltype(close)> all(::fdopendir(to_read.get()), close);
+  if (!all) return 0;
+  static_cast<void>(to_read.release());  // which is the DIR's now
+  std::size_t removed = 0;
+  while (const dirent* const entry = ::readdir(all.get())) {
+    const std::string_view name = entry->d_name;
+    if (!name.starts_with(kTemporaryBegins) || !name.ends_with(kTemporaryEnds)) continue;
+    const Descriptor file = open_at(place.get(), entry->d_name, O_WRONLY | O_NONBLOCK | O_NOFOLLOW);
+    struct stat status = {};
+    const bool regular = file.get() >= 0 && ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode);
+    if (regular && lock_now(file.get()) && ::unlinkat(place.get(), entry->d_name, 0) == 0) ++removed;
+  }
+  return removed;
 }
 
 void write_file(const std::string& path, std::span<const std::byte> bytes) {

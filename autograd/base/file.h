@@ -118,7 +118,8 @@ inline constexpr std::size_t file_kind_bytes = 512;  ///< of a file's beginning 
 /// place: whoever reads meanwhile, and whoever comes after a crash or a power cut, finds the old file or the new one.
 ///
 /// Until commit() has returned, the old file is intact, and what leaves early leaves nothing behind (a killed process:
-/// a hidden .tapestry-*.tmp; a failure to synchronise the folder comes too late for the old file). An existing file
+/// a hidden .tapestry-*.tmp, see remove_stale_temporaries(); a failure to synchronise the folder comes too late for the
+/// old file). An existing file
 /// keeps its permissions, and one without write permission is refused. A link keeps its place: the file that it names
 /// is replaced, or made where there is none. What is no regular file - a folder, a pipe, a device - is refused. Of
 /// several writers at once one wins whole. Every function throws FileError.
@@ -139,6 +140,11 @@ class AtomicFile {
   struct State;
   State* state_;
 };
+
+/// Removes the .tapestry-*.tmp that killed writers have left in a folder, and returns how many. Those of a writer that
+/// lives stay, in whatever process: it holds a lock on its file (flock), which ends with it. Throws nothing: what
+/// cannot be seen or removed, or lies on a file system without locks, stays.
+std::size_t remove_stale_temporaries(const std::string& folder);
 
 /// Writes a file as AtomicFile does. Throws FileError.
 void write_file(const std::string& path, std::span<const std::byte> bytes);

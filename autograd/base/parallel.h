@@ -8,16 +8,20 @@
 /// Loops that run on all cores and give the same bits on any number of them.
 ///
 /// A loop is cut into chunks whose number and borders depend on its length and grain alone, never on how many threads
-/// there are; results of chunks are combined in index order. Which thread runs a chunk is left to the scheduler.
+/// there are; results of chunks are combined in index order. Which thread runs a chunk is left to the scheduler, in
+/// which modes is not: those of the thread that called the loop (grad and inference mode, autocast, precision, module).
 /// Behind this header stands oneTBB, or std::thread when configured with TAPESTRY_PARALLEL=threads.
 namespace tapestry {
 
 using Index = std::int64_t;
 
-/// Threads that parallel loops use from now on, the calling thread included. Starts as the CPUs this process may use.
+/// Threads that parallel loops use from now on, the calling thread included. Starts as the CPUs this process may use,
+/// or as many threads as the system starts. A process made by fork(2) has one: the others are its parent's.
 [[nodiscard]] int num_threads() noexcept;
 
-/// Sets it. Throws std::invalid_argument unless 1 <= threads <= 1024.
+/// Sets it. Throws std::invalid_argument unless 1 <= threads <= 1024, and std::runtime_error when the system does not
+/// start as many (limits of addresses or processes), or in a process made by fork(2) for more than one: a program that
+/// it executes may have all. Either way the number stays what it was.
 void set_num_threads(int threads);
 
 namespace detail {

@@ -4,7 +4,6 @@
 #include <tbb/partitioner.h>
 #include <tbb/task_arena.h>
 
-#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -18,8 +17,8 @@ namespace {
 class Pool {
  public:
   static Pool& instance() {
-    static Pool pool;
-    return pool;
+    static Pool* const pool = new Pool;
+    return *pool;
   }
 
   int threads() const { return threads_.load(std::memory_order_relaxed); }
@@ -33,12 +32,7 @@ class Pool {
   }
 
   void run(Index count, detail::TaskRef task) {
-    // A loop inside a task joins the arena it is already in.
-    if (threads() == 1) {
-      for (Index i = 0; i < count; ++i) task(i);
-      return;
-    }
-    arena()->execute([&] {
+    arena()->execute([&] {  // a loop inside a task joins the arena it is already in
       // isolate: while this thread waits for the loop's last chunk it must not pick up a stranger's long task
       tbb::this_task_arena::isolate([&] {
         tbb::parallel_for(
@@ -48,7 +42,7 @@ class Pool {
   }
 
  private:
-  Pool() { resize(std::max(1, tbb::info::default_concurrency())); }
+  Pool() { resize(1 + detail::startable_threads(tbb::info::default_concurrency() - 1)); }
 
   std::shared_ptr<tbb::task_arena> arena() {
     const std::scoped_lock lock(mutex_);
@@ -65,6 +59,6 @@ class Pool {
 
 int detail::backend_threads() noexcept { return Pool::instance().threads(); }
 void detail::resize_backend(int threads) { Pool::instance().resize(threads); }
-void detail::run_tasks(Index count, TaskRef task) { Pool::instance().run(count, task); }
+void detail::run_in_backend(Index count, TaskRef task) { Pool::instance().run(count, task); }
 
 }  // namespace tapestry

@@ -16,8 +16,8 @@ namespace {
 class Pool {
  public:
   static Pool& instance() {
-    static Pool pool;
-    return pool;
+    static Pool* const pool = new Pool;
+    return *pool;
   }
 
   int threads() const { return threads_.load(std::memory_order_relaxed); }
@@ -25,14 +25,13 @@ class Pool {
   void resize(int threads) {
     const std::scoped_lock one_loop(loop_mutex_);
     stop_workers();
-    threads_ = threads;
-    start_workers();
+    start_workers(threads);
   }
 
   void run(Index count, detail::TaskRef task) {
     // A loop inside a loop, or beside another thread's loop, runs on its own thread: it never waits for the pool.
     std::unique_lock one_loop(loop_mutex_, std::try_to_lock);
-    if (inside_ || !one_loop.owns_lock() || threads() == 1) {
+    if (inside_ || !one_loop.owns_lock()) {
       for (Index i = 0; i < count; ++i) task(i);
       return;
     }
@@ -54,12 +53,13 @@ class Pool {
   }
 
  private:
-  Pool() : threads_(static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))) { start_workers(); }
-  ~Pool() { stop_workers(); }
+  Pool() { start_workers(1 + detail::startable_threads(static_cast<int>(std::thread::hardware_concurrency()) - 1)); }
 
-  void start_workers() {
+  /// As many as there are when the system refuses one.
+  void start_workers(int threads) {
     stopping_ = false;
-    for (int i = 1; i < threads_; ++i) {
+    threads_ = 1;
+    for (; threads_ < threads; ++threads_) {
       workers_.emplace_back([this, seen = generation_]() mutable {
         for (;;) {
           {
@@ -99,7 +99,7 @@ class Pool {
   }
 
   static thread_local bool inside_;
-  std::atomic<int> threads_;
+  std::atomic<int> threads_ = 1;
   std::vector<std::thread> workers_;
   std::mutex loop_mutex_, mutex_;
   std::condition_variable wake_, done_;
@@ -118,6 +118,6 @@ thread_local bool Pool::inside_ = false;
 
 int detail::backend_threads() noexcept { return Pool::instance().threads(); }
 void detail::resize_backend(int threads) { Pool::instance().resize(threads); }
-void detail::run_tasks(Index count, TaskRef task) { Pool::instance().run(count, task); }
+void detail::run_in_backend(Index count, TaskRef task) { Pool::instance().run(count, task); }
 
 }  // namespace tapestry

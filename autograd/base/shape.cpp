@@ -8,6 +8,8 @@ namespace tapestry {
 
 namespace {
 
+constexpr Index kMostElements = Index{1} << 59;  // bytes of any dtype can be counted, and added to others
+
 /// "[2, -1, 3]" of extents that may not be a Shape.
 std::string list(std::span<const Index> extents) {
   std::string text = "[";
@@ -26,10 +28,10 @@ Shape::Shape(std::span<const Index> extents) : rank_(static_cast<Index>(extents.
   bool empty = false;
   for (const Index extent : extents) {
     if (extent < 0) throw_invalid("shape: extents must not be negative; got {}", list(extents));
-    overflow |= __builtin_mul_overflow(numel_, std::max<Index>(extent, 1), &numel_) || numel_ > (Index{1} << 62);
+    overflow |= __builtin_mul_overflow(numel_, std::max<Index>(extent, 1), &numel_) || numel_ > kMostElements;
     empty |= extent == 0;
   }
-  if (overflow) throw_invalid("shape: the number of elements must be at most 2^62; got {}", list(extents));
+  if (overflow) throw_invalid("shape: the number of elements must be at most 2^59; got {}", list(extents));
   if (empty) numel_ = 0;
   std::copy(extents.begin(), extents.end(), extents_.begin());
 }

@@ -19,7 +19,7 @@ class Shape {
   Shape() = default;
   Shape(std::initializer_list<Index> extents) : Shape(std::span<const Index>(extents.begin(), extents.size())) {}
 
-  /// Throws std::invalid_argument for more than kMaxRank extents, a negative one, or an element count over 2^62.
+  /// Throws std::invalid_argument for more than kMaxRank extents, a negative one, or an element count over 2^59.
   explicit Shape(std::span<const Index> extents);
 
   [[nodiscard]] Index rank() const noexcept { return rank_; }

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/detail/sweep.h>
 
 namespace tapestry {
@@ -10,6 +11,11 @@ void Leaf::backward(const Tensor& dy, Sweep& sweep) {
   if (!sweep.options().deposit) return;
   const bool create_graph = sweep.options().create_graph;
   const std::scoped_lock lock(mutex_);
+  if (retired_) {
+    throw_logic(
+        "backward: a leaf that requires grad was given other elements by set_data or Module::to since this was "
+        "recorded; its gradient belongs to none that is left");
+  }
   if (grad_.defined()) {
     accumulate(grad_, dy, create_graph);
   } else if (create_graph || is_exclusive(dy)) {
@@ -18,6 +24,13 @@ void Leaf::backward(const Tensor& dy, Sweep& sweep) {
     grad_ = empty(shape, dtype);
     std::memcpy(grad_.impl().bytes(), dy.impl().bytes(), static_cast<std::size_t>(dy.numel() * item_bytes(dtype)));
   }
+}
+
+void Leaf::retire() noexcept {
+  Tensor last;  // ends after the lock
+  const std::scoped_lock lock(mutex_);
+  std::swap(grad_, last);
+  retired_ = true;
 }
 
 Tensor Leaf::grad() const {

@@ -18,9 +18,13 @@ class Leaf final : public Node {
   [[nodiscard]] Tensor grad() const;
   void set_grad(Tensor grad);
 
+  /// The tensor has got other elements, and another leaf with them. What still plays into this one throws.
+  void retire() noexcept;
+
  private:
   mutable std::mutex mutex_;  // threads may play graphs that share leaves
   Tensor grad_;
+  bool retired_ = false;
 };
 
 }  // namespace tapestry

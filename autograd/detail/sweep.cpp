@@ -154,7 +154,34 @@ void Sweep::play(Pending pending) {
   }
 }
 
+namespace {
+
+// One level takes 1 KiB of stack and what the rule takes; the smallest stacks in use have 256 KiB.
+constexpr int kDeepest = 100;
+
+/// Sweeps of this thread that are within one another: rules may call backward(), and theirs again.
+class Level {
+ public:
+  Level() {
+    if (depth_ == kDeepest) {
+      throw_logic(
+          "backward: sweeps may be {} deep within one another; a rule that calls backward() or grad() goes on for more",
+          kDeepest);
+    }
+    ++depth_;
+  }
+  Level(const Level&) = delete;
+  Level& operator=(const Level&) = delete;
+  ~Level() { --depth_; }
+
+ private:
+  static constinit thread_local inline int depth_ = 0;
+};
+
+}  // namespace
+
 void Sweep::run() {
+  const Level level;
   const GradModeGuard mode(options_.create_graph);
   const std::uint64_t first = first_of_interest();
   try {

@@ -16,6 +16,7 @@
 #endif
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/fork.h>
 #include <tapestry/autograd/memory/detail/arena.h>
 
 namespace tapestry {
@@ -120,6 +121,8 @@ class Bins {
   }
 
  private:
+  Bins() { detail::hold_during_fork(mutex_); }
+
   std::mutex mutex_;
   std::array<std::vector<void*>, size_class(kArenaBytes - 1).index + 1> bins_;
   std::size_t bytes_ = 0;
@@ -192,82 +195,154 @@ void free_large(void* block, std::size_t bytes) noexcept {
 
 // --- small blocks
 
+constexpr std::size_t kSmallClasses = kSmallBytes / kAlign;
+
+constexpr std::size_t small_class(std::size_t bytes) noexcept { return bytes == 0 ? 0 : (bytes - 1) / kAlign; }
+
+/// How many blocks of a class a slab holds: also how many travel between threads at once.
+constexpr std::uint32_t chain_length(std::size_t c) noexcept {
+  return static_cast<std::uint32_t>(kSlabBytes / ((c + 1) * kAlign));
+}
+
 struct FreeBlock {
   FreeBlock* next;
 };
 
-constexpr std::size_t kSmallClasses = kSmallBytes / kAlign;
+/// Up to chain_length() free blocks, in the first of which stands where the next chain begins.
+struct Chain {
+  FreeBlock block;
+  Chain* next_chain;
+  std::uint32_t length;
+};
+static_assert(sizeof(Chain) <= kAlign);
 
-/// Lists that ended threads left behind, for threads that run out.
-struct Orphans {
-  std::mutex mutex;
-  std::array<FreeBlock*, kSmallClasses> lists{};
-  static Orphans& instance() {
-    static Orphans* const orphans = new Orphans;
-    return *orphans;
+/// What threads have too much of, and what ended ones left behind, for threads that run out.
+class Depot {
+ public:
+  static Depot& instance() {
+    static Depot* const depot = new Depot;
+    return *depot;
   }
+
+  void put(FreeBlock* blocks, std::size_t c, std::uint32_t length) noexcept {
+    FreeBlock* const rest = blocks->next;
+    const std::scoped_lock lock(mutex_);
+    chains_[c] = new (blocks) Chain{{rest}, chains_[c], length};
+  }
+
+  /// Null when there is none.
+  Chain* take(std::size_t c) noexcept {
+    const std::scoped_lock lock(mutex_);
+    Chain* const chain = chains_[c];
+    if (chain) chains_[c] = chain->next_chain;
+    return chain;
+  }
+
+ private:
+  Depot() { detail::hold_during_fork(mutex_); }
+
+  std::mutex mutex_;
+  std::array<Chain*, kSmallClasses> chains_{};
 };
 
-/// This thread's lists. Trivial, so that reaching them costs no check whether they have been constructed.
+/// A thread keeps two chains per class: one that it takes from and frees to, and a full one in reserve, so that no
+/// pattern of requests makes it go to the depot every time. What it frees beyond that goes there.
+struct ThreadList {
+  FreeBlock* first = nullptr;
+  FreeBlock* reserve = nullptr;
+  std::uint32_t room = 0;  ///< blocks that the first chain still takes; 0 also before the thread's first request
+};
+
+/// Trivial, so that reaching it costs no check whether it has been constructed.
 struct ThreadLists {
-  std::array<FreeBlock*, kSmallClasses> lists{};
-  bool closed = false;  // the thread is ending: blocks freed from now on go to the orphans
+  std::array<ThreadList, kSmallClasses> lists{};
+  bool closed = false;  // the thread is ending: it keeps nothing more
 };
 
 constinit thread_local ThreadLists thread_lists;
 
-void give_away(FreeBlock* block, std::size_t c) noexcept {
-  Orphans& orphans = Orphans::instance();
-  const std::scoped_lock lock(orphans.mutex);
-  block->next = orphans.lists[c];
-  orphans.lists[c] = block;
-}
-
-/// Constructed by a thread's first refill; its end is the thread's.
+/// Constructed when a thread first keeps something; its end is the thread's.
 struct ThreadEnd {
   ~ThreadEnd() {
     ThreadLists& mine = thread_lists;
     mine.closed = true;
     for (std::size_t c = 0; c < kSmallClasses; ++c) {
-      while (FreeBlock* block = mine.lists[c]) {
-        mine.lists[c] = block->next;
-        give_away(block, c);
-      }
+      ThreadList& list = mine.lists[c];
+      if (list.first) Depot::instance().put(list.first, c, chain_length(c) - list.room);
+      if (list.reserve) Depot::instance().put(list.reserve, c, chain_length(c));
+      list = {};
     }
   }
 };
 
-void refill(std::size_t c) {
+void register_thread_end() {
   thread_local const ThreadEnd end;
   static_cast<void>(end);
+}
+
+/// A block for a thread whose first chain is empty.
+void* refill(std::size_t c) {
+  register_thread_end();
   ThreadLists& mine = thread_lists;
-  Orphans& orphans = Orphans::instance();
-  {
-    const std::scoped_lock lock(orphans.mutex);
-    mine.lists[c] = std::exchange(orphans.lists[c], nullptr);
+  ThreadList& list = mine.lists[c];
+  std::uint32_t length = chain_length(c);
+  FreeBlock* blocks = std::exchange(list.reserve, nullptr);
+  if (!blocks) {
+    if (Chain* const chain = Depot::instance().take(c)) {
+      length = chain->length;
+      blocks = &chain->block;
+    }
   }
-  if (mine.lists[c]) return;
-  auto* slab = static_cast<std::byte*>(system_allocate(kSlabBytes));
-  if (!slab) throw_out_of_memory(kSlabBytes);
-  const std::size_t bytes = (c + 1) * kAlign;
-  // Linked so that blocks are handed out in the order of their addresses.
-  for (std::size_t n = kSlabBytes / bytes; n-- > 0;) mine.lists[c] = new (slab + n * bytes) FreeBlock{mine.lists[c]};
+  if (!blocks) {
+    auto* const slab = static_cast<std::byte*>(system_allocate(kSlabBytes));
+    if (!slab) throw_out_of_memory(kSlabBytes);
+    const std::size_t bytes = (c + 1) * kAlign;
+    // Linked so that blocks are handed out in the order of their addresses.
+    for (std::size_t n = length; n-- > 0;) blocks = new (slab + n * bytes) FreeBlock{blocks};
+  }
+  FreeBlock* const rest = blocks->next;
+  if (mine.closed) {
+    if (rest) Depot::instance().put(rest, c, length - 1);
+  } else {
+    list.first = rest;
+    list.room = chain_length(c) - (length - 1);
+  }
+  return blocks;
+}
+
+/// Takes a block that the first chain has no room for.
+void free_beyond(FreeBlock* block, std::size_t c) noexcept {
+  ThreadLists& mine = thread_lists;
+  if (!mine.closed) register_thread_end();
+  ThreadList& list = mine.lists[c];
+  block->next = nullptr;
+  if (mine.closed) {
+    Depot::instance().put(block, c, 1);
+    return;
+  }
+  if (list.first) {
+    if (list.reserve) Depot::instance().put(list.reserve, c, chain_length(c));
+    list.reserve = list.first;
+  }
+  list.first = block;
+  list.room = chain_length(c) - 1;
 }
 
 }  // namespace
 
 void* detail::allocate_block(std::size_t bytes) {
   if (bytes > kSmallBytes) return allocate_large(bytes);
-  const std::size_t c = bytes == 0 ? 0 : (bytes - 1) / kAlign;
+  const std::size_t c = small_class(bytes);
   if constexpr (!kCache) {
     void* block = system_allocate((c + 1) * kAlign);
     if (!block) throw_out_of_memory(bytes);
     return block;
   }
-  ThreadLists& mine = thread_lists;
-  if (!mine.lists[c]) refill(c);
-  FreeBlock* block = mine.lists[c];
-  mine.lists[c] = block->next;
+  ThreadList& list = thread_lists.lists[c];
+  FreeBlock* const block = list.first;
+  if (!block) return refill(c);
+  list.first = block->next;
+  ++list.room;
   return block;
 }
 
@@ -280,49 +355,89 @@ void detail::free_block(void* block, std::size_t bytes) noexcept {
     std::free(block);
     return;
   }
-  const std::size_t c = bytes == 0 ? 0 : (bytes - 1) / kAlign;
-  ThreadLists& mine = thread_lists;
-  auto* freed = static_cast<FreeBlock*>(block);
-  if (mine.closed) {
-    give_away(freed, c);
+  const std::size_t c = small_class(bytes);
+  ThreadList& list = thread_lists.lists[c];
+  auto* const freed = static_cast<FreeBlock*>(block);
+  if (list.room == 0) {
+    free_beyond(freed, c);
     return;
   }
-  freed->next = mine.lists[c];
-  mine.lists[c] = freed;
+  --list.room;
+  freed->next = list.first;
+  list.first = freed;
 }
 
 // --- counters
 
 namespace {
 
+/// A thread that has counted something; its end is the thread's. In a list of its own making: counting must not fail
+/// when memory is short.
+struct ThreadCounted {
+  ThreadCounted();
+  ThreadCounted(const ThreadCounted&) = delete;
+  ThreadCounted& operator=(const ThreadCounted&) = delete;
+  ~ThreadCounted();
+
+  detail::LiveCounts& counts = detail::live_counts;
+  ThreadCounted* next = nullptr;
+};
+
 /// The sums of threads that run, and those of threads that have ended.
 struct Census {
   std::mutex mutex;
-  std::vector<const detail::LiveCounts*> threads;
+  ThreadCounted* threads = nullptr;
   std::int64_t nodes = 0, storages = 0;
+
+  Census() {
+    detail::hold_during_fork(mutex);
+    detail::after_fork_in_child([]() noexcept { instance().keep_this_thread_only(); });
+  }
   static Census& instance() {
     static Census* const census = new Census;
     return *census;
   }
+
+  void add(const detail::LiveCounts& thread) noexcept {
+    nodes += thread.nodes.load_relaxed();
+    storages += thread.storages.load_relaxed();
+  }
+
+  void remove(const ThreadCounted& thread) noexcept {
+    ThreadCounted** at = &threads;
+    while (*at != &thread) at = &(*at)->next;
+    *at = thread.next;
+  }
+
+  /// In a forked child, where the memory of threads that it does not have may be given to others.
+  void keep_this_thread_only() noexcept {
+    ThreadCounted* mine = nullptr;
+    for (ThreadCounted* thread = threads; thread; thread = thread->next) {
+      if (&thread->counts == &detail::live_counts) mine = thread;
+      else add(thread->counts);
+    }
+    threads = mine;
+    if (mine) mine->next = nullptr;
+  }
 };
 
-/// Constructed when a thread counts its first object; its end is the thread's.
-struct ThreadCounted {
-  ThreadCounted() {
-    Census& census = Census::instance();
-    const std::scoped_lock lock(census.mutex);
-    census.threads.push_back(&detail::live_counts);
-  }
-  ~ThreadCounted() {
-    Census& census = Census::instance();
-    const std::scoped_lock lock(census.mutex);
-    census.nodes += detail::live_counts.nodes.load_relaxed();
-    census.storages += detail::live_counts.storages.load_relaxed();
-    std::erase(census.threads, &detail::live_counts);
-    detail::live_counts.nodes.store_relaxed(0);
-    detail::live_counts.storages.store_relaxed(0);
-  }
-};
+ThreadCounted::ThreadCounted() {
+  Census& census = Census::instance();
+  const std::scoped_lock lock(census.mutex);
+  next = std::exchange(census.threads, this);
+}
+
+ThreadCounted::~ThreadCounted() {
+  Census& census = Census::instance();
+  const std::scoped_lock lock(census.mutex);
+  census.add(counts);
+  census.remove(*this);
+  counts.nodes.store_relaxed(0);
+  counts.storages.store_relaxed(0);
+}
+
+// Made before the program has threads: fork() while one of them makes it would leave the child without.
+const bool made = (Bins::instance(), detail::Arena::instance(), Depot::instance(), Census::instance(), true);
 
 }  // namespace
 
@@ -338,9 +453,9 @@ MemoryStats memory_stats() noexcept {
   const std::scoped_lock lock(census.mutex);
   stats.live_nodes = census.nodes;
   stats.live_storages = census.storages;
-  for (const detail::LiveCounts* thread : census.threads) {
-    stats.live_nodes += thread->nodes.load_relaxed();
-    stats.live_storages += thread->storages.load_relaxed();
+  for (const ThreadCounted* thread = census.threads; thread; thread = thread->next) {
+    stats.live_nodes += thread->counts.nodes.load_relaxed();
+    stats.live_storages += thread->counts.storages.load_relaxed();
   }
   return stats;
 }

@@ -11,7 +11,8 @@
 
 /// The memory of tensors, of nodes, and of what ops need while they run (scratch.h): what is freed is kept for the next
 /// request, so that a training step in steady state asks the system for nothing. Blocks of more than 1 KiB are counted
-/// and limited. Those up to 1 KiB (nodes, handles, scalars) are neither: threads keep them for good.
+/// and limited. Those up to 1 KiB (nodes, handles, scalars) are neither: threads keep 128 KiB of each size at most and
+/// leave the rest to each other, which is as much as there has been at once.
 namespace tapestry {
 
 /// Bytes are those of blocks over 1 KiB, as rounded up: by at most an eighth, above 1 MiB by at most two pages.

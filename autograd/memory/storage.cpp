@@ -4,6 +4,7 @@
 #include <new>
 #include <utility>
 
+#include <tapestry/autograd/base/fork.h>
 #include <tapestry/autograd/memory/allocator.h>
 
 namespace tapestry {
@@ -20,6 +21,7 @@ namespace {
 
 /// Guards `derived_` of all storages; held for a few instructions.
 constinit std::mutex derived_mutex;
+const bool held_during_fork = (detail::hold_during_fork(derived_mutex), true);
 
 }  // namespace
 

@@ -1,4 +1,8 @@
 // Trains a convolutional network on CIFAR-100, or on the embedded data set of the same form; --help lists the flags.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -39,9 +43,19 @@ int complain(const std::string& text, int status) {
   return status;
 }
 
+/// A file that is opened where a standard stream was closed would get what is meant for that stream.
+void keep_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    // For reading only, so that writing is still seen to fail.
+    if (::fcntl(stream, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDONLY));
+  }
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that has gone is an output that cannot be written, and no more
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_standard_streams();
   const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
   int status = kFailure;
   try {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
 
 #include <tapestry/nn/models/models.h>
 #include <tapestry/nn/train/checkpoint.h>
@@ -116,6 +117,12 @@ void declare(CLI::App& app, TrainOptions& o) {
   flags.text("--resume", o.resume, "FILE",
              "goes on from this checkpoint, and takes from it what is not given again (checkpoint.safetensors or "
              "best.safetensors; from weights alone with momentum anew)");
+  flags.flag(
+      "--change", o.change,
+      "with --resume: goes on with the rate, momentum, decay, smoothing, schedule and precision given now, though "
+      "the run before had others");
+  flags.number("--save-minutes", o.save_minutes, {0, 1'000'000, true, false}, "N",
+               "saves within an epoch, too, when so many have passed");
   flags.flag("--json", o.json, "one JSON object per epoch on standard output, everything else on standard error");
   flags.flag("--quiet", o.quiet, "neither progress nor explanations");
   flags.flag("--summary", o.summary, "lists every layer of the model");
@@ -127,7 +134,19 @@ constexpr const char* kPurpose =
     "good order.";
 
 /// Flags that say where and how, not what: a run that goes on may have others.
-constexpr std::array kOfThisRunOnly = {"--help", "--threads", "--out", "--resume", "--json", "--quiet", "--summary"};
+constexpr std::array kOfThisRunOnly = {"--help",         "--threads", "--out",   "--resume", "--change",
+                                       "--save-minutes", "--json",    "--quiet", "--summary"};
+
+/// Of a run's identity, what --change is for: no position in a run depends on it.
+const std::vector<std::string> kChangeable = {"lr",       "momentum", "weight-decay",    "label-smoothing",
+                                              "schedule", "warmup",   "schedule-epochs", "precision",
+                                              "autocast"};
+/// What follows from --epochs where it is not given.
+const std::vector<std::string> kLengths = {"warmup", "schedule-epochs"};
+
+bool is_among(const std::string& name, const std::vector<std::string>& names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 /// The options that the words ask for, before anything is filled in.
 TrainOptions read(const std::vector<std::string>& words) {
@@ -155,7 +174,8 @@ std::vector<std::string> words_of_the_run_before(const TrainOptions& now) {
   std::vector<std::string> words;
   // Weights alone keep no notes, but what the run was.
   for (const auto& [name, value] : info.complete ? info.notes : info.settings) {
-    const bool is_flag = info.complete || (name != "data" && value != "all");
+    const bool is_flag = info.complete || (name != "data" && value != "all" && name != "autocast" && value != "none" &&
+                                           !is_among(name, kLengths));
     const auto same = [&wanted = name](const auto& entry) { return entry.first == wanted; };
     if (!is_flag || std::any_of(now.given.begin(), now.given.end(), same)) continue;
     for (std::string& word : as_words(name, value)) words.push_back(std::move(word));
@@ -200,10 +220,42 @@ bool TrainOptions::is_default_run() const {
 }
 
 std::vector<std::pair<std::string, std::string>> TrainOptions::identity() const {
-  return {{"model", model},         {"labels", labels},
-          {"data", data_name()},    {"train-size", data ? "all" : std::to_string(*train_size)},
-          {"augment", *augment},    {"batch", std::to_string(*batch)},
-          {"optimizer", optimizer}, {"seed", std::to_string(seed)}};
+  const auto text = [](double number) { return fmt::format("{}", number); };
+  return {{"model", model},
+          {"labels", labels},
+          {"data", data_name()},
+          {"train-size", data ? "all" : std::to_string(*train_size)},
+          {"augment", *augment},
+          {"batch", std::to_string(*batch)},
+          {"optimizer", optimizer},
+          {"seed", std::to_string(seed)},
+          {"lr", text(*lr)},
+          {"momentum", optimizer == "sgd" ? text(*momentum) : "none"},
+          {"weight-decay", text(*weight_decay)},
+          {"label-smoothing", text(label_smoothing)},
+          {"schedule", *schedule},
+          {"warmup", text(*warmup)},
+          {"schedule-epochs", std::to_string(*schedule_epochs)},
+          {"precision", precision},
+          {"autocast", autocast ? "on" : "off"}};
+}
+
+std::vector<std::string> TrainOptions::may_differ() const {
+  std::vector<std::string> names;
+  if (change) {
+    names = kChangeable;
+    names.emplace_back("optimizer-state");
+  } else {
+    // More epochs are a longer schedule, unless its length was given.
+    std::copy_if(kLengths.begin(), kLengths.end(), std::back_inserter(names),
+                 [&](const std::string& name) { return !is_given(name); });
+  }
+  if (!names.empty()) names.emplace_back("rates");
+  return names;
+}
+
+bool TrainOptions::is_given(const std::string& flag) const {
+  return std::any_of(given.begin(), given.end(), [&](const auto& entry) { return entry.first == flag; });
 }
 
 void TrainOptions::check() const {
@@ -218,6 +270,7 @@ void TrainOptions::check() const {
                     "--precision {}",
                     precision));
   }
+  if (change && !resume) throw UsageError("--change is for --resume, whose run it changes");
   if (optimizer == "adamw" && momentum) throw UsageError("--momentum is for --optimizer sgd; adamw has none");
 }
 

@@ -29,6 +29,8 @@ struct TrainOptions {
   std::optional<std::int64_t> threads;
 
   std::optional<std::string> out, resume;
+  double save_minutes = 10;  ///< between saves within an epoch
+  bool change = false;       ///< the resumed run may have another rate and so on
   bool json = false, quiet = false, summary = false;
 
   /// What was asked for and changes the result: flags and their values, empty for those that take none. Given again,
@@ -44,10 +46,14 @@ struct TrainOptions {
   /// Whether nothing was asked for that changes the result, but perhaps the seed.
   [[nodiscard]] bool is_default_run() const;
 
-  /// What must be the same for a position in a run to mean the same.
+  /// What must be the same in a run that goes on, as names of flags and their values.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> identity() const;
+  /// Names among them, and parts of the checkpoint, in which it may differ all the same: what was changed on purpose,
+  /// by --change or by asking for more epochs.
+  [[nodiscard]] std::vector<std::string> may_differ() const;
 
  private:
+  [[nodiscard]] bool is_given(const std::string& flag) const;
   void check() const;
   void settle();
 };

@@ -1,7 +1,6 @@
 #include "output_folder.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <stdexcept>
 #include <system_error>
@@ -26,13 +25,12 @@ OutputFolder::OutputFolder(fs::path path) : path_(std::move(path)) {
   if (error) {
     throw std::runtime_error(fmt::format("cannot make the output folder {}: {}", path_.string(), error.message()));
   }
-  const fs::path probe = path_ / fmt::format(".probe.{}", getpid());
   try {
-    write_file(probe.string(), "can this folder be written to?");
+    AtomicFile probe((path_ / ".probe").string());  // never committed, so that nothing is left, whatever happens
+    probe.write("can this folder be written to?");
   } catch (const FileError& refusal) {
     throw std::runtime_error(fmt::format("cannot write into the output folder {}: {}", path_.string(), refusal.got()));
   }
-  fs::remove(probe, error);
 }
 
 OutputFolder::~OutputFolder() {

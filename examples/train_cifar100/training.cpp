@@ -2,9 +2,7 @@
 // curves, a checkpoint after every epoch, and a clean stop on Ctrl-C.
 #include "training.h"
 
-#include <chrono>
 #include <cmath>
-#include <filesystem>
 #include <thread>
 
 #include <tapestry/autograd/backward.h>
@@ -59,12 +57,13 @@ Training::Training(const TrainOptions& options, nn::AnyModule model, TrainData d
                           options.data_name(), options.labels, *options.epochs,
                           grouped(static_cast<double>(data_.train.size())), *options.batch, options.seed)),
       sheet_(kMistakesShown),
-      checkpoint_(folder.path(), {.settings = options.identity(), .notes = options.given}) {
+      checkpoint_(folder.path(),
+                  {.settings = options.identity(), .notes = options.given, .may_differ = options.may_differ()}) {
   curves_.panel("Loss", {.decimals = 2});
   curves_.panel("Accuracy, %", {.decimals = 1, .highest = 100});
   checkpoint_.add("model", model_)
-      .add("optimizer", *optimizer_)
-      .add("schedule", schedule_)
+      .add("optimizer-state", *optimizer_)  // "optimizer" and "schedule" are settings
+      .add("rates", schedule_)
       .add("random", default_generator())
       .add("loader", loader_)
       .add("epoch", epoch_)
@@ -83,10 +82,15 @@ bool Training::train_epoch() {
   progress_.begin(fmt::format("epoch {}/{}", at_.epoch + 1, *options_.epochs), steps_per_epoch_);
   progress_.skip(at_.step, static_cast<double>(at_.step * *options_.batch));
   for (auto [images, labels] : loader_) {
-    if (interrupt_) {
-      seconds_ += seconds_since(began);
-      progress_.end();
-      return false;
+    const bool due = seconds_since(saved_) >= 60 * options_.save_minutes;
+    if (interrupt_ || due) {
+      seconds_ += seconds_since(std::exchange(began, Clock::now()));
+      if (interrupt_) {
+        progress_.end();
+        return false;
+      }
+      save();
+      began = Clock::now();
     }
     const Tensor logits = logits_of(images);
     const Tensor loss = cross_entropy(logits, labels, {.label_smoothing = options_.label_smoothing});
@@ -110,6 +114,13 @@ bool Training::train_epoch() {
   progress_.end();
   seconds_ += seconds_since(began);
   return true;
+}
+
+/// The checkpoint, and what shows how the run went until there.
+void Training::save(std::optional<double> value) {
+  checkpoint_.save(at_, value);
+  write_curves();
+  saved_ = Clock::now();
 }
 
 /// A point of the curves: means over the steps since the one before.
@@ -173,45 +184,52 @@ train::Metrics Training::test(Index images) {
 void Training::resume() {
   const std::string& file = *options_.resume;
   at_ = train::Checkpoint::info(file).complete ? checkpoint_.resume(file) : checkpoint_.resume_weights(file);
-  if (at_.epoch >= *options_.epochs) {
+  if (at_.epoch > *options_.epochs || (at_.epoch == *options_.epochs && at_.step > 0)) {
     throw std::runtime_error(
-        fmt::format("{} was written after epoch {}; --epochs {} asks for no more", file, at_.epoch, *options_.epochs));
+        fmt::format("{} was written after epoch {}; --epochs {} asks for fewer", file, at_.epoch, *options_.epochs));
   }
-  schedule_.set_t(steps_done());                                                  // weights alone do not tell
-  if (options_.optimizer == "sgd") optimizer_->set_momentum(*options_.momentum);  // which may have been given anew
+  schedule_.set_t(steps_done());  // weights alone do not tell
+  write_curves();                 // a kill may have come between the checkpoint and these
   progress_.skip(0, static_cast<double>(at_.epoch) * work_per_epoch());
 }
 
 int Training::run() {
   if (options_.resume) resume();
   tell_start();
+  saved_ = Clock::now();
+  if (at_.epoch == *options_.epochs) {
+    // The run before ended, or was killed, behind its last checkpoint.
+    const train::Metrics result = test(static_cast<Index>(data_.test.size()));
+    if (epochs_.rows() > 0) tell_epoch();
+    return finish(result);
+  }
   while (true) {
     if (!train_epoch()) return stop();
     const Clock::time_point began = Clock::now();
     const train::Metrics result = test(static_cast<Index>(data_.test.size()));
     note_epoch(result, seconds_since(began));
-    checkpoint_.save(at_, result.top1());
-    write_curves();
+    save(result.top1());
     tell_epoch();
-    if (at_.epoch == *options_.epochs) {
-      write_mistakes();
-      tell_end(result);
-      return 0;
-    }
+    if (at_.epoch == *options_.epochs) return finish(result);
     if (interrupt_) return stop();
   }
 }
 
+int Training::finish(const train::Metrics& result) {
+  write_mistakes();
+  tell_end(result);
+  return 0;
+}
+
 /// After Ctrl-C: keeps what there is, and says how to go on.
 int Training::stop() {
-  if (at_.step > 0 || at_.epoch == 0) checkpoint_.save(at_);
+  if (at_.step > 0 || at_.epoch == 0) save();
   if (at_.step > 0) {
     tell("Stopped in epoch {}, after step {} of {}; the weights are saved, now the pictures\n", at_.epoch + 1, at_.step,
          steps_per_epoch_);
   } else {
     tell("Stopped after epoch {}\n", at_.epoch);
   }
-  write_curves();
   if (at_.step > 0 || sheet_.images() == 0) {
     const Index images = std::min<Index>(kImagesAfterInterrupt, static_cast<Index>(data_.test.size()));
     progress_.shorten(kTestWork * static_cast<double>(images));

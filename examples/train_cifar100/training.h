@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,8 @@ class Training {
  private:
   void resume();
   bool train_epoch();
+  void save(std::optional<double> value = {});
+  int finish(const train::Metrics& result);
   void note_point();
   void note_epoch(const train::Metrics& test, double test_seconds);
   train::Metrics test(Index images);
@@ -72,6 +76,7 @@ class Training {
   train::Position at_;
   train::Metrics epoch_, point_;  // since the epoch began, since the last point of the curves
   double seconds_ = 0;            // of this epoch, training alone
+  std::chrono::steady_clock::time_point saved_;
   train::Log epochs_, steps_;
   train::Curves curves_;
   train::ContactSheet sheet_;  // of the last test

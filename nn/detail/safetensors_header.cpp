@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <iterator>
 #include <limits>
 #include <set>
@@ -12,6 +13,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <tapestry/nn/detail/crc32c.h>
+
 namespace tapestry::nn::detail {
 namespace {
 
@@ -19,6 +22,18 @@ using nlohmann::json;
 
 constexpr std::pair<std::string_view, Dtype> kDtypes[] = {{"F32", f32}, {"F64", f64}, {"BF16", bf16},   {"I64", i64},
                                                           {"I32", i32}, {"U8", u8},   {"BOOL", boolean}};
+
+/// Of a header's length and text.
+std::uint32_t header_sum(std::string_view text) {
+  const std::uint64_t length = text.size();
+  return crc32c(std::as_bytes(std::span(text)), crc32c(std::as_bytes(std::span(&length, 1))));
+}
+
+/// The number in `digits`, which must be as crc_text() writes it.
+bool read_sum(std::string_view digits, std::uint32_t& sum) {
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), sum, 16);
+  return error == std::errc() && crc_text(sum) == digits;
+}
 
 /// The characters of a text; `*taken` counts those the parser has asked for. It tells its listener of no places: with
 /// this, the listener knows them.
@@ -56,8 +71,7 @@ std::string shortened(const std::string& text) {
 /// nothing nests deeper than the format does, and nothing is kept that was not asked for.
 class HeaderBuilder final : public nlohmann::json_sax<json> {
  public:
-  HeaderBuilder(std::string_view text, std::int64_t offset, const std::string& path)
-      : text_(text), offset_(offset), path_(path) {}
+  HeaderBuilder(std::string_view text, const std::string& path) : text_(text), path_(path) {}
 
   Header build() {
     json::sax_parse(Taken(text_.data(), &taken_), Taken(text_.data() + text_.size(), nullptr), this);
@@ -66,6 +80,7 @@ class HeaderBuilder final : public nlohmann::json_sax<json> {
     if (rest != text_.npos) {
       fail_at(rest, "nothing behind the header's object", fmt::format("{} bytes", text_.size() - rest));
     }
+    check_sums();
     return std::move(header_);
   }
 
@@ -75,7 +90,7 @@ class HeaderBuilder final : public nlohmann::json_sax<json> {
     if (place_ != Place::header) unexpected("an object");
     if (name_ == kMetadata) return enter(Place::metadata);
     fields_.clear();
-    entry_ = Entry{name_, f32, {}, 0, 0, offset_ + static_cast<std::int64_t>(begin_)};
+    entry_ = Entry{name_, f32, {}, 0, 0, kPrefix + static_cast<std::int64_t>(begin_)};
     return enter(Place::entry);
   }
 
@@ -89,7 +104,10 @@ class HeaderBuilder final : public nlohmann::json_sax<json> {
 
   bool string(std::string& value) override {
     token();
-    if (place_ == Place::metadata) return header_.metadata.emplace(field_, std::move(value)).second;
+    if (place_ == Place::metadata) {
+      if (field_ == kHeaderSum) digits_ = begin_ + 1;  // behind the quotation mark
+      return header_.metadata.emplace(field_, std::move(value)).second;
+    }
     if (place_ != Place::entry || field_ != "dtype") unexpected("a string");
     const auto* const known =
         std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const auto& d) { return d.first == value; });
@@ -197,11 +215,39 @@ class HeaderBuilder final : public nlohmann::json_sax<json> {
     field_ = key;
   }
 
+  /// Takes the checksums out of the metadata.
+  void check_sums() {
+    const auto own = header_.metadata.extract(std::string(kHeaderSum));
+    const auto tensors = header_.metadata.extract(std::string(kTensorSums));
+    if (own.empty() && tensors.empty()) return;
+    if (own.empty() || tensors.empty()) {
+      fail_at(0, fmt::format("both {} and {} in the metadata, or neither", kHeaderSum, kTensorSums), "one of them");
+    }
+    // With any escape in them the digits would be longer in the file than in memory.
+    std::string zeroed(text_);
+    zeroed.replace(digits_, std::min(kCrcDigits, zeroed.size() - digits_), kCrcDigits, '0');
+    const std::string right = crc_text(header_sum(zeroed));
+    if (own.mapped() != right || text_.substr(digits_, kCrcDigits) != right) {
+      fail_at(digits_, "a header with its checksum, " + own.mapped(), "one with " + right);
+    }
+    header_.checked = true;
+    for (std::string_view rest = tensors.mapped(); !rest.empty();) {
+      const std::size_t end = std::min(rest.find(' '), rest.size());
+      std::uint32_t& sum = header_.sums.emplace_back();
+      if (!read_sum(rest.substr(0, end), sum)) fail_at(0, "checksums of 8 digits", std::string(rest.substr(0, end)));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    if (header_.sums.size() != header_.entries.size()) {
+      fail_at(0, fmt::format("a checksum for each of {} tensors", header_.entries.size()),
+              std::to_string(header_.sums.size()));
+    }
+  }
+
   [[nodiscard]] Shape shape() const {
     try {
       return Shape(std::span<const Index>(numbers_));
     } catch (const std::invalid_argument&) {
-      fail(fmt::format("at most 2^62 elements in {}", name_), fmt::format("shape [{}]", fmt::join(numbers_, ", ")));
+      fail(fmt::format("at most 2^59 elements in {}", name_), fmt::format("shape [{}]", fmt::join(numbers_, ", ")));
     }
   }
 
@@ -232,14 +278,14 @@ class HeaderBuilder final : public nlohmann::json_sax<json> {
   [[noreturn]] bool unexpected(const std::string& got) const { fail(wanted(), got); }
   [[noreturn]] void fail(const std::string& expected, const std::string& got) const { fail_at(begin_, expected, got); }
   [[noreturn]] void fail_at(std::size_t at, const std::string& expected, const std::string& got) const {
-    throw FileError(path_, offset_ + static_cast<std::int64_t>(at), expected, shortened(got));
+    throw FileError(path_, kPrefix + static_cast<std::int64_t>(at), expected, shortened(got));
   }
 
   std::string_view text_;
-  std::int64_t offset_;  ///< of the text in the file
   const std::string& path_;
   std::size_t taken_ = 0;            ///< characters the parser has asked for
   std::size_t begin_ = 0, end_ = 0;  ///< the latest token in the text
+  std::size_t digits_ = 0;           ///< of the header's own checksum, if it has one
   Place place_ = Place::text;
   std::string name_;   ///< latest key of the header
   std::string field_;  ///< latest key of an entry or of the metadata
@@ -271,13 +317,18 @@ bool is_utf8(std::string_view text) {
   }
 }
 
-Header parse_header(std::string_view text, std::int64_t offset, const std::string& path) {
-  return HeaderBuilder(text, offset, path).build();
-}
+Header parse_header(std::string_view text, const std::string& path) { return HeaderBuilder(text, path).build(); }
 
 std::string header_text(const Header& header) {
-  // Member by member: an object would sort the tensors by name, and they lie in another order.
-  std::string out = "{" + json(kMetadata).dump() + ":" + json(header.metadata).dump();
+  // Member by member: an object would sort the tensors by name, and they lie in another order. The header's own sum
+  // comes first, so that its place is known.
+  std::string out = fmt::format(R"({{"{}":{{"{}":")", kMetadata, kHeaderSum);
+  const std::size_t digits = out.size();
+  std::vector<std::string> sums;
+  std::transform(header.sums.begin(), header.sums.end(), std::back_inserter(sums), crc_text);
+  Metadata rest = header.metadata;
+  rest[std::string(kTensorSums)] = fmt::format("{}", fmt::join(sums, " "));
+  out += std::string(kCrcDigits, '0') + "\"," + json(rest).dump().substr(1);
   for (const Entry& e : header.entries) {
     const nlohmann::ordered_json entry{{"dtype", code_of(e.dtype)},
                                        {"shape", std::vector<Index>(e.shape.begin(), e.shape.end())},
@@ -287,7 +338,7 @@ std::string header_text(const Header& header) {
   out += '}';
   constexpr std::size_t kAlignment = 8;  // bytes, of the data behind it
   out.resize((out.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
-  return out;
+  return out.replace(digits, kCrcDigits, crc_text(header_sum(out)));
 }
 
 }  // namespace tapestry::nn::detail

@@ -1,5 +1,7 @@
 #include <tapestry/nn/optim/adamw.h>
 
+#include <fmt/format.h>
+
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/nn/optim/detail/check.h>
 #include <tapestry/ops/optimizer_step.h>
@@ -25,6 +27,16 @@ void Adam::add_group(const Parameters& parameters, const AdamOptions& options) {
 void Adam::set_momentum(double beta1, std::size_t group) {
   detail::check_beta(name_, "the first beta", beta1);
   options_.at(group).betas[0] = beta1;
+}
+
+std::vector<std::pair<std::string, std::string>> Adam::settings(std::size_t group) const {
+  const AdamOptions& o = options_.at(group);
+  return {{"optimizer", name_},
+          {"beta2", fmt::format("{}", o.betas[1])},
+          {"eps", fmt::format("{}", o.eps)},
+          {"weight_decay", fmt::format("{}", o.weight_decay)},
+          {"amsgrad", o.amsgrad ? "yes" : "no"},
+          {"maximize", o.maximize ? "yes" : "no"}};
 }
 
 std::vector<std::string> Adam::slot_names(std::size_t group) const {

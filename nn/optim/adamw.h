@@ -42,6 +42,7 @@ class Adam : public Optimizer {
   [[nodiscard]] double lr(std::size_t group = 0) const override { return options_.at(group).lr; }
   [[nodiscard]] double momentum(std::size_t group = 0) const override { return options_.at(group).betas[0]; }
   void set_momentum(double beta1, std::size_t group = 0) override;
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> settings(std::size_t group = 0) const override;
 
  protected:
   explicit Adam(bool decoupled) : name_(decoupled ? "AdamW" : "Adam"), decoupled_(decoupled) {}

@@ -63,6 +63,8 @@ void Optimizer::make_slots(Entry& entry, std::size_t count) {
   while (entry.slots.size() < count) entry.slots.push_back(zeros_like(entry.parameter));
 }
 
+std::vector<std::pair<std::string, std::string>> Optimizer::settings(std::size_t) const { return {}; }
+
 std::map<std::string, Tensor> Optimizer::state() const {
   const NoGradGuard guard;
   std::map<std::string, Tensor> out;

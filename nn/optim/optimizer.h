@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <tapestry/nn/module.h>
@@ -51,6 +52,9 @@ class Optimizer {
   /// Momentum of SGD, the first beta of Adam: what OneCycleLR moves.
   [[nodiscard]] virtual double momentum(std::size_t group = 0) const = 0;
   virtual void set_momentum(double momentum, std::size_t group = 0) = 0;
+
+  /// What the group was made with besides, as names and values: {"weight_decay", "0.0005"}. A checkpoint compares it.
+  [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> settings(std::size_t group = 0) const;
 
   /// What step() remembers: "conv1.weight.momentum_buffer" and the like. Copies; parameters that had no gradient yet
   /// have none. With the parameters restored too, training goes on bit for bit.

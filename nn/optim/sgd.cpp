@@ -1,5 +1,7 @@
 #include <tapestry/nn/optim/sgd.h>
 
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include <tapestry/autograd/base/check.h>
@@ -31,6 +33,15 @@ void SGD::add_group(const Parameters& parameters, const SGDOptions& options) {
 void SGD::set_momentum(double momentum, std::size_t group) {
   detail::check_not_negative("SGD", "momentum", momentum);
   options_.at(group).momentum = momentum;
+}
+
+std::vector<std::pair<std::string, std::string>> SGD::settings(std::size_t group) const {
+  const SGDOptions& o = options_.at(group);
+  return {{"optimizer", "SGD"},
+          {"dampening", fmt::format("{}", o.dampening)},
+          {"weight_decay", fmt::format("{}", o.weight_decay)},
+          {"nesterov", o.nesterov ? "yes" : "no"},
+          {"maximize", o.maximize ? "yes" : "no"}};
 }
 
 std::vector<std::string> SGD::slot_names(std::size_t group) const {

@@ -33,6 +33,7 @@ class SGD final : public Optimizer {
   [[nodiscard]] double lr(std::size_t group = 0) const override { return options_.at(group).lr; }
   [[nodiscard]] double momentum(std::size_t group = 0) const override { return options_.at(group).momentum; }
   void set_momentum(double momentum, std::size_t group = 0) override;
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> settings(std::size_t group = 0) const override;
 
  private:
   void assign_lr(double lr, std::size_t group) override { options_.at(group).lr = lr; }

@@ -3,13 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cctype>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/file.h>
+#include <tapestry/nn/detail/value_faults.h>
 #include <tapestry/nn/serialize.h>
 #include <tapestry/nn/train/detail/checkpoint_file.h>
 
@@ -20,6 +23,10 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMostLines = 12;  // of differences per part: beyond that, it is another model altogether
 constexpr const char* kNothing = "nothing";
+constexpr Index kMostEpochs = std::numeric_limits<std::int32_t>::max();
+constexpr double kSameRate = 1e-9;  // relative: another machine's cosine may differ in its last bits
+/// Of a file whose model is another: beyond that many bytes, and so many times the model's, it is not read.
+constexpr std::int64_t kSmallFile = 64 << 20, kMostCopies = 4;
 
 using TensorMap = std::map<std::string, Tensor>;
 
@@ -61,15 +68,21 @@ std::string value_in(const Settings& settings, const std::string& name) {
   return found == settings.end() ? kNothing : found->second;
 }
 
-/// Settings of both sides that differ; what is on one side only differs from nothing.
-std::string setting_differences(const Settings& theirs, const Settings& ours) {
+bool is_among(const std::string& name, const std::vector<std::string>& names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Settings of both sides that differ and must not; what is on one side only differs from nothing.
+std::string setting_differences(const Settings& theirs, const Settings& ours,
+                                const std::vector<std::string>& may_differ = {}) {
   std::string out;
-  for (const auto& [name, value] : ours) {
-    if (value_in(theirs, name) != value)
-      out += fmt::format("\n  {}: {} there, {} here", name, value_in(theirs, name), value);
-  }
+  const auto tell = [&](const std::string& name, const std::string& there, const std::string& here) {
+    if (there != here && !is_among(name, may_differ))
+      out += fmt::format("\n  {}: {} there, {} here", name, there, here);
+  };
+  for (const auto& [name, value] : ours) tell(name, value_in(theirs, name), value);
   for (const auto& [name, value] : theirs) {
-    if (value_in(ours, name) == kNothing) out += fmt::format("\n  {}: {} there, {} here", name, value, kNothing);
+    if (value_in(ours, name) == kNothing) tell(name, value, kNothing);
   }
   return out;
 }
@@ -90,6 +103,7 @@ struct Checkpoint::Parts {
       return file_state_differences(module_, as_map(state));
     }
     void load(const State& state) override { load_file_state(module_, as_map(state)); }
+    [[nodiscard]] const Module& module() const { return module_; }
 
    private:
     Module module_;
@@ -97,10 +111,17 @@ struct Checkpoint::Parts {
 
   class OfOptimizer final : public Part {
    public:
-    explicit OfOptimizer(optim::Optimizer& optimizer) : optimizer_(optimizer) {}
+    explicit OfOptimizer(optim::Optimizer& optimizer) : optimizer_(optimizer) {
+      for (std::size_t g = 0; g < optimizer.groups(); ++g) {
+        const std::string group = optimizer.groups() > 1 ? fmt::format("group {} ", g) : "";
+        made_with_.emplace_back(group + "lr", text_of(optimizer.initial_lr(g)));
+        made_with_.emplace_back(group + "momentum", text_of(optimizer.momentum(g)));
+        for (const auto& [name, value] : optimizer.settings(g)) made_with_.emplace_back(group + name, value);
+      }
+    }
     [[nodiscard]] const char* kind() const override { return "optimizer"; }
     [[nodiscard]] State state() const override {
-      State state{as_list(optimizer_.state()), {}};
+      State state{as_list(optimizer_.state()), made_with_};
       std::vector<double> rates, momenta;
       for (std::size_t g = 0; g < optimizer_.groups(); ++g) {
         rates.push_back(optimizer_.lr(g));
@@ -112,12 +133,18 @@ struct Checkpoint::Parts {
       return state;
     }
     [[nodiscard]] std::string differences(const State& state) const override {
-      return optimizer_.state_differences(slots_of(state)) + refusal([&] {
+      std::string values;
+      for (const auto& [name, x] : slots_of(state)) {
+        const bool square = name.ends_with("exp_avg_sq");
+        values += nn::detail::value_faults(name, x, square ? nn::detail::Sign::not_negative : nn::detail::Sign::any);
+      }
+      return optimizer_.state_differences(slots_of(state)) + values + refusal([&] {
                // Put on and taken off again: what the optimizer refuses is its own matter.
                const auto groups = optimizer_.groups();
-               const auto &rates = numbers(state, "lr"), &momenta = numbers(state, "momentum");
+               const auto rates = numbers(state, "lr"), momenta = numbers(state, "momentum");
                for (std::size_t g = 0; g < groups; ++g) {
-                 if (!(rates[g] >= 0)) throw_invalid("lr: must be at least 0; got {}", rates[g]);
+                 if (!(rates[g] >= 0) || std::isinf(rates[g]))
+                   throw_invalid("lr: must be finite and at least 0; got {}", rates[g]);
                  const double before = optimizer_.momentum(g);
                  optimizer_.set_momentum(momenta[g], g);
                  optimizer_.set_momentum(before, g);
@@ -125,13 +152,17 @@ struct Checkpoint::Parts {
              });
     }
     void load(const State& state) override {
-      const auto &rates = numbers(state, "lr"), &momenta = numbers(state, "momentum");
+      const auto rates = numbers(state, "lr"), momenta = numbers(state, "momentum");
       optimizer_.load_state(slots_of(state));
       for (std::size_t g = 0; g < optimizer_.groups(); ++g) {
         optimizer_.set_lr(rates[g], g);
         optimizer_.set_momentum(momenta[g], g);
       }
     }
+    [[nodiscard]] std::string made_otherwise(const State& state) const override {
+      return setting_differences(state.texts, made_with_);
+    }
+    void load_otherwise(const State& state) override { optimizer_.load_state(slots_of(state)); }
 
    private:
     [[nodiscard]] static TensorMap slots_of(const State& state) {
@@ -146,13 +177,16 @@ struct Checkpoint::Parts {
     }
 
     optim::Optimizer& optimizer_;
+    Settings made_with_;  // as it was added: a schedule may move rates and momenta
   };
 
   class OfSchedule final : public Part {
    public:
     explicit OfSchedule(optim::Schedule& schedule) : schedule_(schedule) {}
     [[nodiscard]] const char* kind() const override { return "schedule"; }
-    [[nodiscard]] State state() const override { return {{{"t", list_of<Index>({schedule_.t()}, i64)}}, {}}; }
+    [[nodiscard]] State state() const override {
+      return {{{"t", list_of<Index>({schedule_.t()}, i64)}, {"rates", list_of(rates_until(schedule_.t()), f64)}}, {}};
+    }
     [[nodiscard]] std::string differences(const State& state) const override {
       return refusal([&] {
         if (t_in(state) < 0) throw_invalid("t: must be at least 0; got {}", t_in(state));
@@ -160,8 +194,27 @@ struct Checkpoint::Parts {
       });
     }
     void load(const State& state) override { schedule_.set_t(t_in(state)); }
+    [[nodiscard]] std::string made_otherwise(const State& state) const override {
+      return refusal([&] {
+        const std::vector<double> here = rates_until(t_in(state));
+        const auto there = state.tensor("rates", f64, {static_cast<Index>(here.size())}).span<double>();
+        for (std::size_t i = 0; i < here.size(); ++i) {
+          if (std::abs(there[i] - here[i]) <= kSameRate * std::abs(here[i])) continue;
+          throw_invalid("rate after {} of {} steps, for 1 at first: {} there, {} here", sample(i, t_in(state)),
+                        t_in(state), there[i], here[i]);
+        }
+      });
+    }
 
    private:
+    /// 0, 1, 3, 7, ... and t: what the run has seen of the schedule. What comes is asked for only when it has come.
+    [[nodiscard]] static Index sample(std::size_t i, Index t) { return std::min((Index{1} << i) - 1, t); }
+    [[nodiscard]] std::vector<double> rates_until(Index t) const {
+      std::vector<double> rates;
+      for (std::size_t i = 0; rates.empty() || sample(i - 1, t) < t; ++i)
+        rates.push_back(schedule_.lr_at(sample(i, t), 1));
+      return rates;
+    }
     [[nodiscard]] static Index t_in(const State& state) { return state.tensor("t", i64, {1}).data<Index>()[0]; }
 
     optim::Schedule& schedule_;
@@ -243,13 +296,19 @@ struct Checkpoint::Impl {
   }
 
   [[nodiscard]] std::string position_differences(const Position& position) const {
-    if (!loader || position.step == 0 || position.step < loader->batches()) return {};
-    return fmt::format("\n  step: {} there, an epoch has {} steps here", position.step, loader->batches());
+    std::string out;
+    if (position.epoch > kMostEpochs)
+      out = fmt::format("\n  epoch: {} there, at most {} here", position.epoch, kMostEpochs);
+    if (!loader || position.step == 0 || position.step < loader->batches()) return out;
+    return out + fmt::format("\n  step: {} there, an epoch has {} steps here", position.step, loader->batches());
   }
 
   void check(const Position& position) const {
     if (position.epoch < 0 || position.step < 0) {
       throw_invalid("checkpoint: a position must be at least 0; got epoch {}, step {}", position.epoch, position.step);
+    }
+    if (position.epoch > kMostEpochs) {
+      throw_invalid("checkpoint: an epoch must be at most {}; got {}", kMostEpochs, position.epoch);
     }
     if (!position_differences(position).empty()) {
       throw_invalid(
@@ -275,7 +334,7 @@ struct Checkpoint::Impl {
         out += fmt::format("\n  {}: {} there, a {} here", one.name, kNothing, one.part->kind());
       else if (!one.is(kind->second.c_str()))
         out += fmt::format("\n  {}: a {} there, a {} here", one.name, kind->second, one.part->kind());
-      else out += under_name(one.name, one.part->differences(state_of(file, one.name)));
+      else out += state_differences(file, one);
     }
     for (const auto& [name, kind] : entries_of(file.metadata, kKindPrefix)) {
       const auto same = [&wanted = name](const Named& one) { return one.name == wanted; };
@@ -283,6 +342,45 @@ struct Checkpoint::Impl {
         out += fmt::format("\n  {}: a {} there, {} here", name, kind, kNothing);
     }
     return out;
+  }
+
+  [[nodiscard]] std::string state_differences(const TensorFile& file, const Named& one) const {
+    const State state = state_of(file, one.name);
+    const std::string count = std::to_string(state.tensors.size());
+    const auto saved = file.metadata.find(kTensorsPrefix + one.name);
+    std::string lines;
+    if (saved == file.metadata.end() || saved->second != count)
+      lines = fmt::format("\n  {} tensors there, {} when it was saved", count,
+                          saved == file.metadata.end() ? kNothing : saved->second);
+    lines += one.part->differences(state);
+    if (!is_among(one.name, options.may_differ)) lines += one.part->made_otherwise(state);
+    return under_name(one.name, lines);
+  }
+
+  [[nodiscard]] std::string setting_differences_of(const Metadata& metadata) const {
+    return setting_differences(entries_of(metadata, kSettingPrefix), options.settings, options.may_differ);
+  }
+
+  /// Throws for a file of another model that is too large to be read for the sake of a longer list.
+  void judge(const TensorFileHeader& header, const std::string& path, bool complete) const {
+    std::string differences;
+    std::int64_t bytes = 0;
+    for (const Named& one : parts) {
+      if (!one.is("module")) continue;
+      const Module& module = static_cast<const Parts::OfModule&>(*one.part).module();
+      for (const Tensor& x : module.parameters()) bytes += x.numel() * item_bytes(x.dtype());
+      differences +=
+          under_name(one.name, file_state_differences(module, complete ? forms_of(header, one.name) : header.tensors));
+    }
+    if (differences.empty() || header.data_bytes <= std::max(kSmallFile, kMostCopies * bytes)) return;
+    throw_differences(path, setting_differences_of(header.metadata) + differences);
+  }
+
+  void make_folder() const {
+    std::error_code error;
+    fs::create_directories(folder, error);
+    if (!error && !fs::is_directory(folder)) error = std::make_error_code(std::errc::not_a_directory);
+    if (error) throw FileError(folder, FileError::nowhere, "a folder, or to make one", error.message());
   }
 
   std::string folder;
@@ -295,10 +393,8 @@ struct Checkpoint::Impl {
 Checkpoint::Checkpoint(std::string folder, CheckpointOptions options) : impl_(make_handle<Impl>()) {
   impl_->folder = folder.empty() ? "." : std::move(folder);
   impl_->options = std::move(options);
-  std::error_code error;
-  fs::create_directories(impl_->folder, error);
-  if (!error && !fs::is_directory(impl_->folder)) error = std::make_error_code(std::errc::not_a_directory);
-  if (error) throw FileError(impl_->folder, FileError::nowhere, "a folder, or to make one", error.message());
+  impl_->make_folder();
+  remove_stale_temporaries(impl_->folder);
 }
 
 Checkpoint::~Checkpoint() = default;
@@ -360,9 +456,8 @@ bool Checkpoint::save(const Position& position, std::optional<double> value) {
   }
   if (best) file.metadata[kBestKey] = text_of(*best);
   file.metadata[kVersionKey] = kVersion;
-  file.metadata["format"] = "pt";  // which save_tensors() would add after the sum was made
-  file.metadata[kChecksumKey] = checksum_of(file);
 
+  impl_->make_folder();
   // The best first: after a crash between the two, the run goes on from before it and finds the same best again.
   if (better) save_tensors(file.tensors, best_path(), file.metadata);
   save_tensors(file.tensors, last_path(), file.metadata);
@@ -374,22 +469,25 @@ bool Checkpoint::save(const Position& position, std::optional<double> value) {
 }
 
 Position Checkpoint::resume(const std::string& path) {
-  const TensorFile file = load_complete(path);
+  const TensorFile file =
+      load_complete(path, [&](const TensorFileHeader& header) { impl_->judge(header, path, true); });
   Position position;
   std::optional<double> best;
-  std::string differences =
-      setting_differences(entries_of(file.metadata, kSettingPrefix), impl_->options.settings) + refusal([&] {
-        position = position_in(file.metadata);
-        const auto found = file.metadata.find(kBestKey);
-        if (found != file.metadata.end()) best = number_in("best", found->second);
-      });
+  std::string differences = impl_->setting_differences_of(file.metadata) + refusal([&] {
+                              position = position_in(file.metadata);
+                              const auto found = file.metadata.find(kBestKey);
+                              if (found != file.metadata.end()) best = number_in("best", found->second);
+                            });
   differences += impl_->position_differences(position) + impl_->part_differences(file);
   if (!differences.empty()) throw_differences(path, differences);
 
   // Schedules last: they set the rates that optimizers have just been given.
   for (const bool schedules : {false, true}) {
     for (const Impl::Named& one : impl_->parts) {
-      if (one.is("schedule") == schedules) one.part->load(state_of(file, one.name));
+      if (one.is("schedule") != schedules) continue;
+      const State state = state_of(file, one.name);
+      if (is_among(one.name, impl_->options.may_differ)) one.part->load_otherwise(state);
+      else one.part->load(state);
     }
   }
   if (impl_->loader) impl_->loader->set_position(static_cast<std::uint64_t>(position.epoch), position.step);
@@ -398,20 +496,20 @@ Position Checkpoint::resume(const std::string& path) {
 }
 
 Position Checkpoint::resume_weights(const std::string& path) {
-  const bool complete = info(path).complete;
-  const TensorFile file = complete ? load_complete(path) : load_tensors(path);
+  const bool alone = std::count_if(impl_->parts.begin(), impl_->parts.end(),
+                                   [](const Impl::Named& one) { return one.is("module"); }) == 1;
+  bool complete = false;
+  const TensorFile file = load_tensors(path, [&](const TensorFileHeader& header) {
+    complete = header.metadata.contains(kVersionKey);
+    if (!complete && !alone) throw_logic("checkpoint: weights alone are of one module; this run has several, or none");
+    impl_->judge(header, path, complete);
+  });
   Position position;
   std::string differences;
-  const Settings theirs = entries_of(file.metadata, kSettingPrefix);
-  if (!theirs.empty()) differences = setting_differences(theirs, impl_->options.settings);
+  if (!entries_of(file.metadata, kSettingPrefix).empty()) differences = impl_->setting_differences_of(file.metadata);
   // Weights from elsewhere do not say how far their training had come: they are where this one begins.
   if (file.metadata.contains(kEpochKey)) differences += refusal([&] { position = position_in(file.metadata); });
   differences += impl_->position_differences(position);
-  const bool alone = std::count_if(impl_->parts.begin(), impl_->parts.end(),
-                                   [](const Impl::Named& one) { return one.is("module"); }) == 1;
-  if (!complete && !alone) {
-    throw_logic("checkpoint: weights alone are of one module; this run has several, or none");
-  }
   const auto weights_of = [&](const Impl::Named& one) {
     return complete ? state_of(file, one.name) : State{as_list(file.tensors), {}};
   };
@@ -435,9 +533,9 @@ std::string Checkpoint::best_path() const { return impl_->file("best"); }
 std::optional<double> Checkpoint::best() const noexcept { return impl_->best; }
 
 CheckpointInfo Checkpoint::info(const std::string& path) {
-  const TensorFile file = load_tensors(path);
+  const TensorFileHeader file = load_header(path);
   CheckpointInfo info;
-  info.complete = file.metadata.contains(kChecksumKey);
+  info.complete = file.metadata.contains(kVersionKey);
   const std::string differences = refusal([&] {
     if (file.metadata.contains(kEpochKey)) info.position = position_in(file.metadata);
     const auto best = file.metadata.find(kBestKey);
@@ -450,13 +548,18 @@ CheckpointInfo Checkpoint::info(const std::string& path) {
 }
 
 void load_weights(const Module& module, const std::string& path) {
-  const TensorFile file = load_tensors(path);
   std::string part;
-  for (const auto& [name, kind] : entries_of(file.metadata, kKindPrefix)) {
-    if (kind != "module") continue;
-    if (!part.empty()) throw FileError(path, FileError::nowhere, "one module", fmt::format("{} and {}", part, name));
-    part = name;
-  }
+  const TensorFile file = load_tensors(path, [&](const TensorFileHeader& header) {
+    for (const auto& [name, kind] : entries_of(header.metadata, kKindPrefix)) {
+      if (kind != "module") continue;
+      if (!part.empty()) throw FileError(path, FileError::nowhere, "one module", fmt::format("{} and {}", part, name));
+      part = name;
+    }
+    const auto forms = part.empty() ? header.tensors : forms_of(header, part);
+    const std::string differences = file_state_differences(module, forms);
+    if (!differences.empty())
+      throw FileError(path, FileError::nowhere, "the model's tensors", "differences:" + differences);
+  });
   load_file_state(module, part.empty() ? file.tensors : as_map(state_of(file, part)), {}, path);
 }
 

@@ -22,6 +22,9 @@ struct CheckpointOptions {
   Settings settings = {};        ///< must be the same in the run that goes on: model, seed, data set
   Settings notes = {};           ///< kept beside them and not compared
   bool lower_is_better = false;  ///< of the value given to save(): true for a loss
+  /// Names of settings, and of optimizers and schedules, in which the run that goes on may differ: what was changed on
+  /// purpose. Such an optimizer keeps the rates and momenta that it has here.
+  std::vector<std::string> may_differ = {};
 };
 
 /// What a file says of itself.
@@ -48,10 +51,11 @@ struct CheckpointInfo {
 ///     model.safetensors        weights alone of the last save(), under PyTorch's keys; with several modules one file
 ///                              each, under the name it was added with
 ///
-/// A complete file carries a checksum over all it holds; one that was damaged is refused.
+/// Every file carries checksums (nn/safetensors.h); one that was damaged is refused, and so is a complete one without.
 class Checkpoint {
  public:
-  /// Makes the folder, with its parents, if it is not there. Throws FileError when that fails.
+  /// Makes the folder, with its parents, if it is not there, and removes what writers left in it that were killed.
+  /// Throws FileError when the folder cannot be made.
   explicit Checkpoint(std::string folder, CheckpointOptions options = {});
   ~Checkpoint();
   Checkpoint(Checkpoint&&) noexcept;
@@ -61,10 +65,10 @@ class Checkpoint {
   /// this object. Throws std::invalid_argument for a name that is taken, is one of tapestry, setting, note, checkpoint
   /// and best, or is not of letters, digits, _ and -; std::logic_error for a second loader.
   ///
-  /// Of a module, parameters and buffers are kept; of an optimizer its state, learning rates and momenta (not
-  /// what else it was made with: that is the run's, and belongs into settings or notes); of a schedule
-  /// its t; of a loader the position given to save(), checked against its batch size, shuffling, seed and number of
-  /// samples; of a Stateful what state() gives (Metrics, Log, Curves).
+  /// Of a module, parameters and buffers are kept; of an optimizer its state, learning rates and momenta, checked
+  /// against what it is made with; of a schedule its t, checked against the rates up to there; of a loader the position
+  /// given to save(), checked against its batch size, shuffling, seed and number of samples; of a Stateful what state()
+  /// gives (Metrics, Log, Curves).
   Checkpoint& add(std::string_view name, const Module& module);
   Checkpoint& add(std::string_view name, optim::Optimizer& optimizer);
   Checkpoint& add(std::string_view name, optim::Schedule& schedule);
@@ -77,15 +81,16 @@ class Checkpoint {
     return add_part(name, make_handle<StatefulPart<T>>(piece));
   }
 
-  /// Writes the files; true when `value` is the best so far (NaN never is). The end of an epoch is the start of the
-  /// next one: {epoch + 1, 0}. Throws std::invalid_argument for a negative position and a step at or beyond the
-  /// loader's steps of an epoch, FileError when a file cannot be written.
+  /// Writes the files, and makes the folder again if it is gone; true when `value` is the best so far (NaN never is).
+  /// The end of an epoch is the start of the next one: {epoch + 1, 0}. Throws std::invalid_argument for a negative
+  /// position and a step at or beyond the loader's steps of an epoch, FileError when a file cannot be written.
   bool save(const Position& position, std::optional<double> value = {});
 
   /// Puts every part into the state that the file has kept, the loader at the position that is returned. Everything is
   /// checked before anything changes. Throws FileError for a file that is damaged or no checkpoint, and one that lists
-  /// every difference: settings, parts that are missing on one side, tensors of other shapes, a position outside the
-  /// epoch.
+  /// every difference: settings, parts that are missing on one side, tensors of other shapes, values that no training
+  /// leaves, a position outside the epoch. Of a file much larger than this run's and of another model, the header alone
+  /// is read.
   Position resume(const std::string& path);
   Position resume() { return resume(last_path()); }
   /// Position {} when there is no last_path().
@@ -114,6 +119,10 @@ class Checkpoint {
     /// What load() would object to, a line each, "\n  seed: 1 there, 2 here"; empty for nothing.
     [[nodiscard]] virtual std::string differences(const State& state) const = 0;
     virtual void load(const State& state) = 0;
+    /// Where it was made otherwise than this one; what differences() does not tell.
+    [[nodiscard]] virtual std::string made_otherwise(const State&) const { return {}; }
+    /// load() of a state that was made otherwise.
+    virtual void load_otherwise(const State& state) { load(state); }
   };
   template <class T>
   class StatefulPart final : public Part {

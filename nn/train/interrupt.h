@@ -5,8 +5,11 @@
 
 namespace tapestry::nn::train {
 
-/// While one lives, Ctrl-C (SIGINT) and SIGTERM are noted instead of ending the program; the second one does end it. A
-/// loop asks at the top of each step, where everything is whole:
+/// While one lives, Ctrl-C (SIGINT), SIGTERM and SIGHUP (the terminal is gone; not under nohup) are noted instead of
+/// ending the program, and standard error says at once that it will stop. Within the next half second further ones
+/// change nothing: fingers bounce, and shells send a signal twice. After it the next one ends the program at once.
+/// SIGPIPE is ignored: a reader of the output that has gone must not end a training. A loop asks at the top of each
+/// step, where everything is whole:
 ///
 ///     if (interrupt) { checkpoint.save(position); return interrupt.exit_status(); }
 ///

@@ -143,9 +143,13 @@ void Metrics::load_state(const State& state) {
   const auto labels = state.tensor("labels", i64, {classes_}).span<std::int64_t>();
   const auto confusion = state.tensor("confusion", i64, {classes_, classes_}).span<std::int64_t>();
   const double loss = state.tensor("loss", f64, {1}).data<double>()[0];
+  // None above the number of images, so that no sum overflows.
+  constexpr std::int64_t kMostImages = std::int64_t{1} << 40;
+  if (counts[0] > kMostImages) throw_invalid("counts: must be of at most {} images; got {}", kMostImages, counts[0]);
   for (const auto& numbers : {counts, labels, confusion}) {
     for (const std::int64_t number : numbers) {
       if (number < 0) throw_invalid("counts: must be at least 0; got {}", number);
+      if (number > counts[0]) throw_invalid("counts: must be at most {}, all images; got {}", counts[0], number);
     }
   }
   const auto sum = [](std::span<const std::int64_t> numbers) {

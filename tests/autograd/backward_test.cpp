@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <functional>
+#include <memory>
 #include <stdexcept>
 
 #include <tapestry/autograd/backward.h>
@@ -537,6 +538,82 @@ BOOST_AUTO_TEST_CASE(recording_never_gives_somebody_elses_tensor_a_history) {
   const Tensor y = record("alias", result, wrt(x, [](const Tensor& dy) { return dy; }));
   BOOST_TEST(y.requires_grad());
   BOOST_TEST(!result.requires_grad());
+}
+
+// --- nested and cyclic
+
+namespace {
+
+/// A graph whose rule plays another of its kind, and so on.
+Tensor nested(const Tensor& x, int levels) {
+  return identity("nested", x, [=](const Tensor& dy) {
+    if (levels > 1) {
+      const EnableGradGuard on;
+      const Tensor inner = leaf(1);
+      nested(inner, levels - 1).backward();
+    }
+    return dy;
+  });
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(sweeps_within_sweeps_have_room_and_end_before_the_stack_does) {
+  const Live before;
+  on_a_small_stack([] {
+    const Tensor x = leaf(3);
+    nested(x, 100).backward();
+    BOOST_TEST(x.grad().item() == 1);
+  });
+  const Tensor x = leaf(3);
+  BOOST_TEST(error<std::logic_error>([&] { nested(x, 20'000).backward(); }) ==
+             "backward: sweeps may be 100 deep within one another; a rule that calls backward() or grad() goes on for "
+             "more");
+  BOOST_TEST(!x.grad().defined());
+  nested(x, 100).backward();
+  BOOST_TEST(x.grad().item() == 1);
+  x.zero_grad();
+  BOOST_TEST(memory_stats().live_nodes == before.nodes + 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_rule_that_captures_its_output_is_no_cycle) {
+  const Live before;
+  {
+    const Tensor x = leaf(3);
+    Tensor y = scalar(9, {.dtype = f64});
+    y = record("square", y, wrt(x, [x = saved(x), y](const Tensor& dy) { return 2 * dy * x() + 0 * y; }));
+    BOOST_TEST(y.requires_grad());
+  }
+  BOOST_TEST(Live() == before);
+}
+
+BOOST_AUTO_TEST_CASE(a_rule_that_gets_hold_of_its_output_later_is_a_cycle_that_playing_ends) {
+  const Live before;
+  const auto make = [](const Tensor& x) {
+    const auto output = std::make_shared<Tensor>();
+    Tensor y = identity("cyclic", x, [output](const Tensor& dy) { return dy; });
+    *output = y;
+    return y;
+  };
+  make(leaf(3)).backward();
+  BOOST_TEST(Live() == before);
+}
+
+BOOST_AUTO_TEST_CASE(a_gradient_with_a_graph_in_grad_is_a_cycle_that_zero_grad_ends_and_grad_never_makes) {
+  const Live before;
+  {
+    const Tensor x = leaf(3);
+    (x * x * x).backward({.create_graph = true});
+    BOOST_TEST(grad(x.grad(), x).item() == 18);
+    x.zero_grad();
+  }
+  BOOST_TEST(Live() == before);
+  {
+    const Tensor x = leaf(3);
+    const Tensor g = grad(x * x * x, x, {.create_graph = true});
+    BOOST_TEST(grad(g, x).item() == 18);
+  }
+  BOOST_TEST(Live() == before);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

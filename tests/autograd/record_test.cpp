@@ -10,6 +10,7 @@
 #include <tapestry/autograd/record.h>
 #include <tapestry/autograd/tape.h>
 #include <tapestry/ops/binary.h>
+#include <tapestry/ops/unary.h>
 
 BOOST_AUTO_TEST_SUITE(record_test)
 
@@ -92,6 +93,48 @@ BOOST_AUTO_TEST_CASE(a_leaf_says_which_module_it_belongs_to_also_in_another_dtyp
   const Tensor constant = ones({2});
   set_module(constant, "nobody looks");
   BOOST_TEST(!constant.requires_grad());
+}
+
+// --- what was saved is the storage it had
+
+BOOST_AUTO_TEST_CASE(a_tensor_that_was_given_other_elements_since_it_was_saved_is_refused) {
+  const auto after = [](const auto& change) {
+    const Tensor x = scalar(3, {.requires_grad = true});
+    Tensor w = scalar(2, {.requires_grad = true});
+    const Tensor y = x * w;
+    change(w);
+    return error<std::logic_error>([&] { y.backward(); });
+  };
+  const std::string text = "mul: an input saved for backward was given other elements by set_data or Module::to";
+  BOOST_TEST(after([](Tensor& w) { w.set_data(scalar(10)); }) == text);
+  BOOST_TEST(after([](Tensor& w) { w.set_data(scalar(10, {.dtype = f64})); }) == text);
+  BOOST_TEST(after([](Tensor& w) { w.set_data(w.detach()); }) == text);
+  // The second takes the memory that the first gives back: addresses alone would not tell.
+  BOOST_TEST(after([](Tensor& w) {
+               w.set_data(scalar(10));
+               w.set_data(scalar(11));
+             }) == text);
+}
+
+BOOST_AUTO_TEST_CASE(an_output_that_was_given_other_elements_does_not_change_what_its_rule_sees) {
+  const Tensor x = scalar(0, {.requires_grad = true});
+  const Tensor y = exp(x);
+  Tensor handle = y.detach();
+  handle.set_data(scalar(7));
+  BOOST_CHECK_THROW(y.backward(), std::logic_error);  // by the version of the storage that the handle left
+}
+
+BOOST_AUTO_TEST_CASE(a_leaf_that_was_given_other_elements_does_not_lose_its_gradient_silently) {
+  const Tensor x = scalar(3, {.requires_grad = true});
+  Tensor w = scalar(2, {.requires_grad = true});
+  const Tensor y = x + w;  // saves nothing
+  w.set_data(scalar(10));
+  BOOST_TEST(error<std::logic_error>([&] { y.backward(); }) ==
+             "backward: a leaf that requires grad was given other elements by set_data or Module::to since this was "
+             "recorded; its gradient belongs to none that is left");
+  BOOST_TEST(!w.grad().defined());
+  (x + w).backward();
+  BOOST_TEST(w.grad().item() == 1);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

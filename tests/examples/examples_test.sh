@@ -253,7 +253,27 @@ case $case in
     says "going on after epoch 1"
     refuses 1 "seed: 1 there, 5 here" $small --epochs 2 --seed 5 --out no --resume first/checkpoint.safetensors
     refuses 1 "model: lecture_cnn_bn there, resnet20 here" $small --model resnet20 --out no --resume first/model.safetensors
-    refuses 1 "after epoch 2; --epochs 2 asks for no more" $small --epochs 2 --out no --resume second/checkpoint.safetensors
+    refuses 1 "after epoch 2; --epochs 1 asks for fewer" $small --epochs 1 --out no --resume second/checkpoint.safetensors
+    # What is finished prints its results again, and writes them: a kill may have come before it did.
+    rm second/metrics.csv second/wrong_predictions.png second/curves.svg
+    expect 0 train_cifar100 $small --epochs 2 --schedule constant --resume second/checkpoint.safetensors
+    says "Test accuracy after 2 epochs"
+    says "    2/2 "
+    for file in $results; do has second/$file; done
+    same_epochs whole second
+    expect 0 train_cifar100 --json --quiet --resume second/checkpoint.safetensors
+    says '{"epoch": 2, "step": 16, '
+    # Another rate and the like are refused, all in one error, unless they are asked for.
+    cp -r first again
+    refuses 1 "lr: 0.2 there, 0.01 here" $small --epochs 2 --lr 0.01 --momentum 0.5 --weight-decay 0 \
+      --label-smoothing 0.1 --schedule cosine --out no --resume first/checkpoint.safetensors
+    for text in "momentum: 0.9 there, 0.5 here" "weight-decay: 0.0005 there, 0 here" "label-smoothing: 0 there, 0.1 here" \
+      "schedule: constant there, cosine here"; do complains "$text"; done
+    expect 0 train_cifar100 $small --epochs 2 --lr 0.01 --momentum 0.5 --weight-decay 0 --label-smoothing 0.1 \
+      --schedule cosine --change --resume again/checkpoint.safetensors
+    says "rate 0.01, cosine"
+    [ "$(awk -F , '$2 == 9 { print ($3 <= 0.01) }' again/steps.csv)" = 1 ] || fail "not the new rate: $(cat again/steps.csv)"
+    refuses 2 "--change is for --resume" --change --out no
     refuses 1 "missing.safetensors" $small --out no --resume missing.safetensors
     head -c 1000 first/checkpoint.safetensors >cut.safetensors
     refuses 1 "cut.safetensors" $small --out no --resume cut.safetensors
@@ -283,6 +303,83 @@ case $case in
     cmp -s whole/model.safetensors result/model.safetensors || fail "the interrupted run ended elsewhere"
     cmp -s whole/steps.csv result/steps.csv || fail "the interrupted run took other steps"
     same_epochs whole result
+    ;;
+
+  train_kill)
+    # Killed again and again, mid-epoch saves and all, a run ends where the whole one does and leaves no temporaries.
+    expect 0 train_cifar100 $small --epochs 3 --quiet --out whole
+    "$bin/train_cifar100" $small --epochs 3 --quiet --save-minutes 0.0001 --out result >out 2>err &
+    pid=$!
+    kills=0
+    while [ $kills -lt 4 ]; do
+      tries=0
+      before=$(cat result/steps.csv 2>/dev/null | wc -l)
+      until [ "$(cat result/steps.csv 2>/dev/null | wc -l)" -gt "$before" ] || ! kill -0 $pid 2>/dev/null; do
+        tries=$((tries + 1))
+        [ $tries -lt 1200 ] || { kill -9 $pid; fail "no save after two minutes"; }
+        sleep 0.05
+      done
+      kill -9 $pid 2>/dev/null
+      wait $pid
+      : >result/.tapestry-1-1.tmp
+      kills=$((kills + 1))
+      "$bin/train_cifar100" --resume result/checkpoint.safetensors --quiet --save-minutes 0.0001 >out 2>err &
+      pid=$!
+    done
+    status=0
+    wait $pid || status=$?
+    [ "$status" = 0 ] || fail "exit status 0 expected, got $status"
+    [ "$(find result -type f | wc -l)" = 7 ] || fail "unexpected files: $(ls -a result)"
+    cmp -s whole/model.safetensors result/model.safetensors || fail "the killed run ended elsewhere"
+    cmp -s whole/steps.csv result/steps.csv || fail "the killed run took other steps"
+    same_epochs whole result
+    ;;
+
+  train_trouble)
+    # The terminal goes, signals bounce, the folder is removed: nothing is lost.
+    for signals in "HUP" "TERM" "INT INT INT"; do
+      rm -rf result
+      "$bin/train_cifar100" $small --epochs 60 --quiet --save-minutes 0.0001 --out result >out 2>err &
+      pid=$!
+      tries=0
+      until [ -s result/steps.csv ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 1200 ] || { kill -9 $pid; fail "no checkpoint after two minutes"; }
+        sleep 0.1
+      done
+      [ "$signals" != TERM ] || rm -rf result
+      for signal in $signals; do kill -$signal $pid; done
+      status=0
+      wait $pid || status=$?
+      case $signals in HUP) wanted=129 ;; TERM) wanted=143 ;; *) wanted=130 ;; esac
+      [ "$status" = $wanted ] || fail "exit status $wanted expected after $signals, got $status"
+      complains "stopping after this step"
+      for file in checkpoint.safetensors metrics.csv wrong_predictions.png; do [ -e result/$file ] || fail "no $file after $signals"; done
+    done
+    # Output that nobody takes ends no training.
+    tiny="--epochs 1 --train-size 64 --test-size 16 --batch 32"
+    status=0
+    "$bin/train_cifar100" $tiny --out full --json 2>/dev/full >out || status=$?
+    [ "$status" = 0 ] || fail "status 0 expected where standard error is full, got $status"
+    says '{"epoch": 1, '
+    rm -rf full
+    "$bin/train_cifar100" $tiny --out full 2>&- >out </dev/null || fail "a closed standard error ended it"
+    has full/model.safetensors
+    rm -rf full
+    for stream in full closed pipe; do
+      status=0
+      case $stream in
+        full) "$bin/train_cifar100" $tiny --out full >/dev/full 2>err || status=$? ;;
+        closed) "$bin/train_cifar100" $tiny --out full >&- 2>err <&- || status=$? ;;
+        pipe) { "$bin/train_cifar100" $tiny --out full 2>err; echo $? >status; } | true; status=$(cat status) ;;
+      esac
+      [ "$status" = 1 ] || fail "status 1 expected where standard output is $stream, got $status"
+      complains "could not be written"
+      has full/model.safetensors
+      rm -rf full
+    done
+    "$bin/train_cifar100" --bogus 2>&- >&- <&-
+    [ $? = 2 ] || fail "status 2 expected for a wrong flag with every stream closed"
     ;;
 
   bad_flags)

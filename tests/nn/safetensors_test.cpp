@@ -56,14 +56,64 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 BOOST_AUTO_TEST_CASE(the_golden_file_is_written_byte_for_byte_and_read) {
   const TemporaryFolder folder;
   nn::save_tensors({{"a", tensor({1.0, 2.0})}}, folder / "a.safetensors");
-  std::string expected =
-      with_length(R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}   )",
-                  std::string("\x00\x00\x80\x3f\x00\x00\x00\x40", 8));
-  BOOST_TEST(expected.size() == 104U);
+  std::string expected = with_length(
+      R"({"__metadata__":{"tapestry.crc32c":"703b0abd","format":"pt","tapestry.crc32c.tensors":"28c0c9b1"},)"
+      R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}} )",
+      std::string("\x00\x00\x80\x3f\x00\x00\x00\x40", 8));
   BOOST_TEST(read_text(folder / "a.safetensors") == expected);
   const nn::TensorFile file = nn::load_tensors(folder / "a.safetensors");
   BOOST_TEST(values(file.tensors.at("a")) == (std::vector<double>{1, 2}), boost::test_tools::per_element());
-  BOOST_TEST(file.metadata.at("format") == "pt");
+  BOOST_TEST((file.metadata == nn::Metadata{{"format", "pt"}}));
+  BOOST_TEST(file.checked);
+}
+
+BOOST_AUTO_TEST_CASE(a_header_is_read_alone_and_judged_before_the_data) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a";
+  nn::save_tensors({{"a", ones({2, 3})}, {"b", zeros({4}, {.dtype = i64})}}, path, {{"k", "v"}});
+  const nn::TensorFileHeader header = nn::load_header(path);
+  BOOST_TEST((header.tensors.at("a").dtype == f32 && header.tensors.at("a").shape == Shape{2, 3}));
+  BOOST_TEST((header.metadata == nn::Metadata{{"format", "pt"}, {"k", "v"}}));
+  BOOST_TEST((header.checked && header.data_bytes == 24 + 32));
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
+  BOOST_CHECK_THROW((void)nn::load_header(path), FileError);
+  const auto refuse = [](const nn::TensorFileHeader&) { throw std::runtime_error("not this one"); };
+  nn::save_tensors({{"a", ones({2})}}, path);
+  BOOST_TEST(error<std::runtime_error>([&] { (void)nn::load_tensors(path, refuse); }) == "not this one");
+}
+
+BOOST_AUTO_TEST_CASE(checksums_are_both_there_right_and_one_for_each_tensor_or_absent) {
+  const TemporaryFolder folder;
+  nn::save_tensors({{"a", ones({2})}, {"b", zeros({0})}, {"c", ones({1}, {.dtype = i64})}}, folder / "a");
+  const std::string good = read_text(folder / "a");
+  BOOST_TEST(refusal(good) == "no error");
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    text.replace(text.find(from), from.size(), to);
+    return refusal(text);
+  };
+  BOOST_TEST(
+      contains(with("tapestry.crc32c\"", "tapestry.crc32d\""),
+               ", byte 8: expected both tapestry.crc32c and tapestry.crc32c.tensors in the metadata, or neither"));
+  BOOST_TEST(contains(with("tapestry.crc32c.tensors", "tapestry.crc32c.tensorx"), "or neither; got one of them"));
+  const std::size_t digits = good.find("crc32c\":\"") + 9;
+  BOOST_TEST(with("[2]", "[1]")
+                 .starts_with(", byte " + std::to_string(digits) + ": expected a header with its checksum, " +
+                              good.substr(digits, 8) + "; got one with "));
+  std::string data = good;
+  data.back() = '\x7f';
+  BOOST_TEST(contains(refusal(data), ": expected a with its checksum, "));
+  data = good;
+  data[good.size() - 16] = '\x7f';
+  BOOST_TEST(contains(refusal(data), ": expected c with its checksum, "));
+  // A file without them is read, and says that nothing was checked.
+  const std::string foreign = with_length(one(), kEight);
+  BOOST_TEST(!nn::parse_tensors(bytes(foreign), "x").checked);
+  for (const char* key : {"tapestry.crc32c", "tapestry.crc32c.tensors"}) {
+    BOOST_TEST(error<std::invalid_argument>([&] {
+                 nn::save_tensors({}, folder / "b", {{key, "00000000"}});
+               }) == "save_tensors: metadata must not have the key of a checksum; got " + std::string(key));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(every_dtype_scalars_and_empty_tensors_survive_and_saving_again_gives_the_same_bytes) {
@@ -205,7 +255,7 @@ BOOST_AUTO_TEST_CASE(k6_shapes_that_cannot_be) {
   BOOST_TEST(refused("[9223372036854775808]") ==
              ", byte 37: expected integers below 2^63 in the shape of a; got 9223372036854775808");
   BOOST_TEST(refused("[4294967296,4294967296]") ==
-             ", byte 58: expected at most 2^62 elements in a; got shape [4294967296, 4294967296]");
+             ", byte 58: expected at most 2^59 elements in a; got shape [4294967296, 4294967296]");
   BOOST_TEST(contains(refused("[4611686018427387904]"), "that span the bytes of F32"));
   BOOST_TEST(contains(refused("[1,1,1,1,1,1,2]"), "at most 6 numbers in the shape of a; got more"));
 }

@@ -141,6 +141,37 @@ BOOST_AUTO_TEST_CASE(every_pair_of_shapes_broadcasts_as_a_naive_loop_or_names_bo
   }
 }
 
+/// Against the same op on operands that have been spread out before, whose gradients are added up by a loop.
+BOOST_AUTO_TEST_CASE(gradients_of_every_op_and_pair_of_shapes_come_back_in_the_shape_of_their_operand) {
+  using Op = Tensor (*)(const Operand&, const Operand&);
+  for (const Op op : {Op(add), Op(sub), Op(mul), Op(div), Op(maximum), Op(minimum)}) {
+    Generator generator(7);
+    for (const Shape& sa : kShapes) {
+      for (const Shape& sb : kShapes) {
+        const auto shape = joined(sa, sb);
+        if (!shape) continue;
+        const Tensor a = sample_signed(generator, sa, 0.5, 2).requires_grad(true),
+                     b = sample_signed(generator, sb, 0.5, 2).requires_grad(true);
+        const Shape both{std::span<const Index>(*shape)};
+        const Tensor wide_a = clone(broadcast_to(a.detach(), both)).requires_grad(true),
+                     wide_b = clone(broadcast_to(b.detach(), both)).requires_grad(true);
+        const Tensor dy = sample(generator, both);
+        const auto g = grad({op(a, b)}, {a, b}, {.grad_outputs = {dy}});
+        const auto wide = grad({op(wide_a, wide_b)}, {wide_a, wide_b}, {.grad_outputs = {dy}});
+        std::vector<double> ga(static_cast<std::size_t>(a.numel())), gb(static_cast<std::size_t>(b.numel()));
+        for (Index i = 0; i < dy.numel(); ++i) {
+          ga[position(i, *shape, sa)] += wide[0].data<double>()[i];
+          gb[position(i, *shape, sb)] += wide[1].data<double>()[i];
+        }
+        BOOST_TEST(g[0].shape() == sa);
+        BOOST_TEST(g[1].shape() == sb);
+        BOOST_TEST(all_close(g[0], ga, 1e-12, 1e-12), to_string(sa) << to_string(sb));
+        BOOST_TEST(all_close(g[1], gb, 1e-12, 1e-12), to_string(sa) << to_string(sb));
+      }
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(broadcasts_larger_than_a_chunk_of_work_are_the_same_as_repeating_the_operand) {
   Generator generator(4);
   const std::vector<std::pair<Shape, Shape>> pairs{

@@ -76,6 +76,12 @@ BOOST_AUTO_TEST_CASE(equal_shapes_are_handed_through_without_a_copy) {
   BOOST_TEST(sum_to(x, {2, 3}).is_same(x));
 }
 
+BOOST_AUTO_TEST_CASE(a_row_longer_than_a_task_is_copied_whole) {
+  const Tensor x = to(arange(100'001), f32);
+  BOOST_TEST(all_close(broadcast_to(x, {1, 100'001}), values(x), 0));
+  BOOST_TEST(all_close(broadcast_to(tensor({7}), {100'001}), std::vector<double>(100'001, 7), 0));
+}
+
 BOOST_AUTO_TEST_CASE(extents_of_zero_take_part) {
   BOOST_TEST(broadcast_to(ones({1}), {0}).shape() == Shape({0}));
   BOOST_TEST(all_close(sum_to(zeros({0}), {1}), {0}, 0));

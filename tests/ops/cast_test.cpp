@@ -69,8 +69,31 @@ BOOST_AUTO_TEST_CASE(the_gradient_returns_in_the_source_dtype_and_integers_end_t
   BOOST_TEST(to(x, f64).is_same(x));
 }
 
+/// What a gradient goes through is its own dtype and that of the source, nothing less.
+BOOST_AUTO_TEST_CASE(a_gradient_is_rounded_once_and_to_the_source_dtype_only) {
+  const auto rounded = [](double v, Dtype dtype) {
+    const auto f = static_cast<float>(v);
+    return dtype == f64 ? v : dtype == f32 ? f : static_cast<double>(static_cast<float>(BFloat16(f)));
+  };
+  for (const Dtype from : {f32, f64, bf16}) {
+    for (const Dtype target : {f32, f64, bf16}) {
+      if (from == target) continue;
+      for (const Index n : {1, 100, 32 * 1024 + 1, 3 * 32 * 1024 + 5}) {
+        Generator g(n);
+        const Tensor x = zeros({n}, {.dtype = from, .requires_grad = true});
+        const Tensor dy = to(uniform({n}, -2, 2, {.dtype = f64, .generator = &g}), target);
+        std::vector<double> expected = values(dy);
+        for (double& v : expected) v = rounded(v, from);
+        const Tensor dx = grad(to(x, target), x, {.grad_outputs = {dy}});
+        BOOST_TEST(dx.dtype() == from);
+        BOOST_TEST(all_close(dx, expected, 0), from << " to " << target << ", " << n << " elements");
+      }
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_clone_has_storage_of_its_own_and_is_recorded) {
-  const Tensor x = full({100'001}, 2, {.requires_grad = true});
+  const Tensor x = to(arange(100'001), f32).requires_grad(true);
   const Tensor y = clone(x);
   BOOST_TEST(y.requires_grad());
   BOOST_TEST(y.impl().bytes() != x.impl().bytes());

@@ -158,6 +158,31 @@ BOOST_AUTO_TEST_CASE(convolutions_and_gradients_equal_naive_loops_bit_by_bit) {
     check({{2, 5, 5, 19}, {19, 3, 3, 1}, {.padding = 1, .groups = 19}}, 1, {2, 5, 5, 19}, dtype);
     check({{1, 4, 4, 3}, {6, 3, 3, 1}, {.padding = 1, .groups = 3}}, 1, {1, 4, 4, 6}, dtype);
     check({{2, 4, 4, 16}, {8, 1, 1, 16}, {.stride = 2}}, 0, {2, 2, 2, 8}, dtype);
+    check({{2, 4, 4, 6}, {6, 1, 1, 6}, {}}, 0, {2, 4, 4, 6}, dtype);  // a square weight, that could be turned round
+  }
+}
+
+/// Sizes beyond every bound at which the kernels cut their work (ops/kernels/conv2d/tuning.h), by as little as shows.
+BOOST_AUTO_TEST_CASE(convolutions_cut_into_segments_blocks_and_splits_equal_naive_loops_bit_by_bit) {
+  const Conv2dOptions padded{.padding = 1};
+  const auto groups = [](Index n) { return Conv2dOptions{.padding = 1, .groups = n}; };
+  // one channel per group: the most segments of images, and two of unequal size
+  check({{64, 16, 16, 64}, {64, 3, 3, 1}, groups(64)}, 1, {64, 16, 16, 64}, f32);
+  for (const Dtype dtype : {f32, f64}) {
+    check({{3, 24, 24, 40}, {40, 3, 3, 1}, groups(40)}, 1, {3, 24, 24, 40}, dtype);
+    // a weight gradient of four segments, each of two blocks of rows
+    check({{8, 16, 16, 16}, {32, 3, 3, 16}, padded}, 1, {8, 16, 16, 32}, dtype);
+    // two blocks of channels and two panels of filters, of one group and of two
+    check({{2, 9, 9, 80}, {72, 3, 3, 80}, padded}, 1, {2, 9, 9, 72}, dtype);
+    check({{1, 7, 7, 160}, {144, 3, 3, 80}, groups(2)}, 1, {1, 7, 7, 144}, dtype);
+    // sums cut in their depth, forward and of the input gradient
+    check({{1, 5, 5, 240}, {8, 3, 3, 240}, padded}, 1, {1, 5, 5, 8}, dtype);
+    check({{1, 5, 5, 8}, {240, 3, 3, 8}, padded}, 1, {1, 5, 5, 240}, dtype);
+    // weights that do not stay in the cache: tasks take one panel each
+    check({{2, 5, 5, 128}, {128, 3, 3, 128}, padded}, 1, {2, 5, 5, 128}, dtype);
+    // few channels, whose taps are merged, with columns on both sides that lack some
+    check({{9, 17, 19, 3}, {20, 5, 5, 3}, {.stride = 2, .padding = 2}}, 2, {9, 9, 10, 20}, dtype);
+    check({{9, 17, 19, 3}, {20, 3, 5, 3}, {.padding = {1, 4}, .dilation = {1, 2}}}, {1, 4}, {9, 17, 19, 20}, dtype);
   }
 }
 

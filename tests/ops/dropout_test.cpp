@@ -8,6 +8,7 @@
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/random.h>
+#include <tapestry/ops/cast.h>
 #include <tapestry/ops/dropout.h>
 #include <tapestry/ops/reduce.h>
 
@@ -86,6 +87,39 @@ BOOST_AUTO_TEST_CASE(every_length_is_masked_to_its_end) {
   }
 }
 
+/// Around the grain of tasks, 32,768 elements: each has its own part of the mask, forward and backward.
+BOOST_AUTO_TEST_CASE(every_task_has_its_own_part_of_the_mask) {
+  constexpr Index grain = 32 * 1024;
+  for (const Dtype dtype : {f32, f64, bf16}) {
+    for (const Index n : {grain - 1, grain, grain + 1, 3 * grain + 17}) {
+      Generator g(n), same(n);
+      Generator of_x(1);
+      const Tensor x = to(randint(1, 100, {n}, {.generator = &of_x}), dtype).requires_grad(true);
+      const Tensor y = dropout(x, {.p = 0.5, .generator = &g});
+      std::vector<double> scaled = values(x), slope = values(bernoulli({n}, 0.5, {.generator = &same}));
+      for (std::size_t i = 0; i < slope.size(); ++i) scaled[i] *= slope[i] *= 2;
+      BOOST_TEST(all_close(y, scaled, 0), n << " elements of " << dtype);
+      const Tensor dx = grad(y, x, {.grad_outputs = {ones({n}, {.dtype = dtype})}});
+      BOOST_TEST(all_close(dx, slope, 0), "the gradient of " << n << " elements of " << dtype);
+    }
+  }
+}
+
+/// Tasks of whole pixels: those of an image share its mask, those of another do not.
+BOOST_AUTO_TEST_CASE(every_task_of_dropout2d_has_the_mask_of_its_images) {
+  constexpr Index n = 5, pixels = 64 * 64, channels = 33;  // 992 pixels to a task
+  Generator g(6), same(6);
+  Tensor x = ones({n, 64, 64, channels}, {.requires_grad = true});
+  const Tensor y = dropout2d(x, {.p = 0.5, .generator = &g});
+  const std::vector<double> kept = values(bernoulli({n, 1, 1, channels}, 0.5, {.generator = &same}));
+  std::vector<double> expected;
+  for (Index i = 0; i < n * pixels * channels; ++i) {
+    expected.push_back(2 * kept[static_cast<std::size_t>(i / (pixels * channels) * channels + i % channels)]);
+  }
+  BOOST_TEST(all_close(y, expected, 0));
+  BOOST_TEST(all_close(grad(y, x, {.grad_outputs = {ones(x.shape())}}), expected, 0));
+}
+
 BOOST_AUTO_TEST_CASE(dropped_values_are_zero_even_from_infinity) {
   Generator generator(1);
   const Tensor dropped = dropout(full({64}, inf), {.generator = &generator});
@@ -149,6 +183,17 @@ BOOST_AUTO_TEST_CASE(drop_path_draws_once_per_sample) {
     for (Index i = 1; i < 7; ++i) BOOST_REQUIRE_EQUAL(v[n * 7 + i], v[n * 7]);
   }
   BOOST_TEST((dropped > 12 && dropped < 52));
+}
+
+BOOST_AUTO_TEST_CASE(samples_that_stay_and_their_gradients_are_scaled) {
+  Generator generator(2), same(2);
+  const Tensor x = ones({64, 3}, {.requires_grad = true});
+  const Tensor y = drop_path(x, {.p = 0.75, .generator = &generator});
+  const std::vector<double> kept = values(bernoulli({64, 1}, 0.25, {.generator = &same}));
+  std::vector<double> expected;
+  for (const double k : kept) expected.insert(expected.end(), 3, 4 * k);
+  BOOST_TEST(all_close(y, expected, 0));
+  BOOST_TEST(all_close(grad(sum(y), x), expected, 0));
 }
 
 BOOST_AUTO_TEST_CASE(masks_repeat_with_the_seed_and_do_not_depend_on_threads) {

@@ -257,6 +257,41 @@ BOOST_AUTO_TEST_CASE(linear_is_a_product_with_the_transposed_weight_plus_bias) {
   BOOST_TEST(linear(ones({2, 5, 4}), ones({3, 4})).shape() == (Shape{2, 5, 3}));
 }
 
+/// Of a square weight no shape tells whether it was turned round.
+BOOST_AUTO_TEST_CASE(gradients_of_square_operands_equal_naive_loops) {
+  constexpr Index n = 5;
+  for (const Dtype dtype : {f32, f64}) {
+    Generator g(8);
+    const auto square = [&] { return to(randint(-4, 5, {n, n}, {.generator = &g}), dtype); };
+    const Tensor a = square().requires_grad(true), b = square().requires_grad(true), dy = square();
+    const std::vector<double> va = values(a), vb = values(b), v = values(dy);
+    const auto at = [](Index i, Index j, bool turned) {
+      return static_cast<std::size_t>(turned ? j * n + i : i * n + j);
+    };
+    for (const bool turn_a : {false, true}) {
+      for (const bool turn_b : {false, true}) {
+        std::vector<double> da(n * n), db(n * n);
+        for (Index i = 0; i < n; ++i) {
+          for (Index j = 0; j < n; ++j) {
+            for (Index k = 0; k < n; ++k) {
+              da[at(i, k, turn_a)] += v[at(i, j, false)] * vb[at(k, j, turn_b)];
+              db[at(k, j, turn_b)] += v[at(i, j, false)] * va[at(i, k, turn_a)];
+            }
+          }
+        }
+        const Tensor y = matmul(a, b, {.transpose_a = turn_a, .transpose_b = turn_b});
+        const auto got = grad({y}, {a, b}, {.grad_outputs = {dy}});
+        BOOST_TEST(all_close(got[0], da, 0), turn_a << turn_b);
+        BOOST_TEST(all_close(got[1], db, 0), turn_a << turn_b);
+        if (turn_a || !turn_b) continue;
+        const auto of_linear = grad({linear(a, b, {})}, {a, b}, {.grad_outputs = {dy}});
+        BOOST_TEST(all_close(of_linear[0], da, 0));
+        BOOST_TEST(all_close(of_linear[1], db, 0));
+      }
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(linear_over_nothing_gives_the_bias_and_zero_gradients) {
   BOOST_TEST(all_close(linear(empty({2, 0}), empty({3, 0}), tensor<float>({1, 2, 3})), {1, 2, 3, 1, 2, 3}, 0));
   Tensor w = ones({3, 4}), b = ones({3});

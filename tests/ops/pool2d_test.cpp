@@ -225,6 +225,34 @@ BOOST_AUTO_TEST_CASE(dilated_max_pooling_equals_a_naive_loop) {
   }
 }
 
+/// Windows that overlap along one axis alone, or lie apart with gaps between their taps: what is not a tap's must
+/// become 0, whatever the memory held before.
+BOOST_AUTO_TEST_CASE(windows_that_overlap_along_one_axis_or_have_gaps_equal_a_naive_loop) {
+  Generator g(4);
+  const auto check = [&](const Shape& shape, const Naive& p, Dtype dtype) {
+    const Tensor x = to(randint(-9, 10, shape, {.generator = &g}), dtype);
+    const Expected expected = naive_max(x, p);
+    const Expected got = observe(
+        [&](const Tensor& t) {
+          const Tensor y =
+              max_pool2d(t, {.kernel = p.kernel, .stride = p.stride, .padding = p.padding, .dilation = p.dilation});
+          static_cast<void>(full(shape, 99, {.dtype = dtype}));  // its memory is what the gradient gets
+          return y;
+        },
+        x);
+    BOOST_TEST_CONTEXT("x " << shape << " kernel " << p.kernel << ' ' << dtype) {
+      BOOST_TEST(all_close(got.y, expected.y, 0));
+      BOOST_TEST(all_close(got.dx, expected.dx, 0));
+    }
+  };
+  for (const Dtype dtype : {f32, f64}) {
+    check({2, 3, 10, 5}, {.kernel = 3, .stride = 2, .padding = 0, .dilation = 1}, dtype);
+    check({2, 10, 3, 5}, {.kernel = 3, .stride = 2, .padding = 0, .dilation = 1}, dtype);
+    check({2, 9, 10, 5}, {.kernel = 2, .stride = 3, .padding = 0, .dilation = 2}, dtype);
+    check({2, 9, 10, 5}, {.kernel = 2, .stride = 4, .padding = 0, .dilation = 3}, dtype);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_kernel_with_more_taps_than_a_byte_numbers_equals_a_naive_loop) {
   Generator g(3);
   for (const Dtype dtype : {f32, f64}) {

@@ -159,6 +159,9 @@ BOOST_AUTO_TEST_CASE(sums_over_every_set_of_dims_agree_with_a_naive_loop) {
     BOOST_TEST(all_close(sum(x, {.dim = Dims(list)}), naive_sum(x, dims), 1e-13), "set " << dims);
     BOOST_TEST(all_close(sum(to(x, f32), {.dim = Dims(list)}), naive_sum(x, dims), 1e-5, 1e-5), "set " << dims);
     BOOST_TEST(sum(x, {.dim = Dims(list), .keepdim = true}).dim() == 4);
+    std::vector<double> average = naive_sum(x, dims);
+    for (double& v : average) v /= static_cast<double>(x.numel()) / static_cast<double>(average.size());
+    BOOST_TEST(all_close(mean(x, {.dim = Dims(list)}), average, 1e-13, 1e-15), "mean over set " << dims);
   }
 }
 

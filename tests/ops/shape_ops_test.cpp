@@ -3,6 +3,8 @@
 #include <support/expect.h>
 #include <support/op_table.h>
 
+#include <algorithm>
+#include <numeric>
 #include <stdexcept>
 
 #include <tapestry/autograd/backward.h>
@@ -315,6 +317,30 @@ BOOST_AUTO_TEST_CASE(permute_back_gives_the_same_bits) {
   BOOST_TEST(permute(empty({0, 3}), {1, 0}).shape() == (Shape{3, 0}));
   BOOST_TEST(permute(scalar(2), {}).item() == 2);
   BOOST_TEST(transpose(x, 2, -2).is_same(x));
+}
+
+/// Of a cube all orders have the same shape, so that only values tell one from its inverse: d/dx of the sum of
+/// permute(x) * permute(x), the second one a constant, is x.
+BOOST_AUTO_TEST_CASE(the_gradient_of_every_order_of_a_cube_is_turned_back) {
+  for (const Index rank : {2, 3, 4}) {
+    const std::vector<Index> cube(static_cast<std::size_t>(rank), 3);
+    const Tensor x = leaf(Shape(std::span<const Index>(cube)));
+    std::vector<Index> order(static_cast<std::size_t>(rank));
+    std::iota(order.begin(), order.end(), 0);
+    int orders = 0;
+    do {
+      const Tensor y = permute(x, order), expected = x.detach(), dy = y.detach();
+      const Tensor again = grad(y, x, {.grad_outputs = {dy}, .retain_graph = true});
+      const Tensor recorded = grad(y, x, {.grad_outputs = {clone(dy).requires_grad(true)}, .create_graph = true});
+      std::string name;
+      for (const Index d : order) name += std::to_string(d) + ' ';
+      BOOST_TEST(same_bits(again, expected), "order " << name);
+      BOOST_TEST(same_bits(recorded.detach(), expected), "order " << name << "recorded");
+      BOOST_TEST(all_close(y, permuted(values(x), x.shape(), order), 0), "order " << name);
+      ++orders;
+    } while (std::next_permutation(order.begin(), order.end()));
+    BOOST_TEST(orders == (rank == 4 ? 24 : rank == 3 ? 6 : 2));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(permute_refuses_an_order_that_is_none) {

@@ -194,6 +194,15 @@ BOOST_AUTO_TEST_CASE(clamp_passes_gradients_on_its_bounds_and_prefers_the_maximu
   BOOST_TEST(error<std::invalid_argument>([&] { (void)clamp(x, {}); }) == "clamp: .min or .max must be given");
 }
 
+BOOST_AUTO_TEST_CASE(clamp_passes_gradients_at_infinity_but_not_at_nan) {
+  const Tensor x = tensor({inf, -inf, not_a_number}, {.dtype = f64, .requires_grad = true});
+  const auto slope = [&](const ClampOptions& options) {
+    return grad(clamp(x, options), x, {.grad_outputs = {ones({3}, {.dtype = f64})}});
+  };
+  BOOST_TEST(all_close(slope({.min = 0}), {1, 0, 0}, 0));
+  BOOST_TEST(all_close(slope({.max = 0}), {0, 1, 0}, 0));
+}
+
 BOOST_AUTO_TEST_CASE(integers_are_negated_squared_and_made_positive_but_not_taken_the_root_of) {
   BOOST_TEST(all_close(neg(tensor({1, -2})), {-1, 2}, 0));
   BOOST_TEST(all_close(abs(tensor({1, -2})), {1, 2}, 0));

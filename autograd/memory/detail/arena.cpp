@@ -8,6 +8,8 @@
 #include <new>
 #include <numeric>
 
+#include <tapestry/autograd/base/fork.h>
+
 namespace tapestry::detail {
 namespace {
 
@@ -70,6 +72,8 @@ std::size_t FreeRanges::bytes() const noexcept {
   return std::accumulate(ranges_.begin(), ranges_.end(), std::size_t{0},
                          [](std::size_t sum, const Range& range) { return sum + range.bytes; });
 }
+
+Arena::Arena() { hold_during_fork(mutex_); }
 
 Arena& Arena::instance() {
   static Arena* const arena = new Arena;

@@ -49,7 +49,7 @@ class Arena {
   [[nodiscard]] std::size_t kept_bytes() noexcept;
 
  private:
-  Arena() = default;
+  Arena();
   bool reserve(std::size_t bytes) noexcept;
   bool grow(std::size_t bytes) noexcept;
 

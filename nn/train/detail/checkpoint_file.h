@@ -6,23 +6,18 @@
 #include <tapestry/nn/safetensors.h>
 #include <tapestry/nn/train/checkpoint.h>
 
-/// The form of a checkpoint's file: which keys its metadata has and what its checksum covers.
+/// The form of a checkpoint's file: which keys its metadata has.
 namespace tapestry::nn::train {
 
 // Keys of the metadata. Parts have keys "part.name", and none of them is named as one of these begins.
 inline constexpr const char *kVersionKey = "tapestry.version", *kEpochKey = "tapestry.epoch",
-                            *kStepKey = "tapestry.step", *kBestKey = "tapestry.best",
-                            *kChecksumKey = "tapestry.checksum", *kKindPrefix = "tapestry.part.",
-                            *kSettingPrefix = "setting.", *kNotePrefix = "note.";
+                            *kStepKey = "tapestry.step", *kBestKey = "tapestry.best", *kKindPrefix = "tapestry.part.",
+                            *kTensorsPrefix = "tapestry.tensors.", *kSettingPrefix = "setting.", *kNotePrefix = "note.";
 
-inline constexpr const char* kVersion = "1";  // of this form; a reader refuses others
+inline constexpr const char* kVersion = "2";  // of this form; a reader refuses others
 
-/// 16 hexadecimal digits over names, dtypes, shapes and elements of all tensors and over the metadata but the checksum
-/// itself. Two files that differ in one word of 8 bytes never have the same.
-[[nodiscard]] std::string checksum_of(const TensorFile& file);
-
-/// A file that must be complete and undamaged. Throws FileError.
-[[nodiscard]] TensorFile load_complete(const std::string& path);
+/// A file that must be complete and carry checksums. `judge` sees its header first. Throws FileError.
+[[nodiscard]] TensorFile load_complete(const std::string& path, const JudgeHeader& judge);
 
 /// Where the run was. Throws std::invalid_argument "step: ..." for what is no position.
 [[nodiscard]] Position position_in(const Metadata& metadata);
@@ -36,6 +31,7 @@ inline constexpr const char* kVersion = "1";  // of this form; a reader refuses 
 
 /// What a part has kept in the file.
 [[nodiscard]] State state_of(const TensorFile& file, const std::string& part);
+[[nodiscard]] std::map<std::string, TensorForm> forms_of(const TensorFileHeader& header, const std::string& part);
 void put_state(TensorFile& file, const std::string& part, const State& state);
 
 }  // namespace tapestry::nn::train

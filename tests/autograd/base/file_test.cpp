@@ -310,6 +310,63 @@ BOOST_AUTO_TEST_CASE(a_path_without_a_folder_is_written_where_the_program_stands
   BOOST_TEST(contents(folder / "a") == "new");
 }
 
+BOOST_AUTO_TEST_CASE(what_killed_writers_left_is_removed_and_what_is_being_written_stays) {
+  const TemporaryFolder folder;
+  // A writer that was killed, and one that lives, in another process each.
+  int ready[2] = {};
+  BOOST_REQUIRE(::pipe(ready) == 0);
+  const auto begin_to_write = [&](const char* name) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      AtomicFile file(folder / name);
+      file.write("half a file");
+      if (::write(ready[1], "x", 1) != 1) ::_exit(1);
+      for (;;) ::pause();
+    }
+    char byte = 0;
+    BOOST_REQUIRE(::read(ready[0], &byte, 1) == 1);
+    return child;
+  };
+  const auto end = [](pid_t child) {
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+  };
+  end(begin_to_write("killed"));
+  const pid_t living = begin_to_write("living");
+  AtomicFile mine(folder / "mine");  // of this process
+  mine.write("whole");
+  // What only looks like one of ours stays, too.
+  put(folder / "tapestry-1-1.tmp", "x");
+  put(folder / ".tapestry-1-1.txt", "x");
+  fs::create_symlink("tapestry-1-1.tmp", folder / ".tapestry-2-2.tmp");
+  fs::create_directory(folder / ".tapestry-3-3.tmp");
+  BOOST_TEST(folder.files() == 7U);
+  BOOST_TEST(remove_stale_temporaries(folder.path()) == 1U);
+  BOOST_TEST(folder.files() == 6U);
+  end(living);
+  BOOST_TEST(remove_stale_temporaries(folder.path()) == 1U);
+  mine.commit();
+  BOOST_TEST(contents(folder / "mine") == "whole");
+  BOOST_TEST(remove_stale_temporaries(folder.path()) == 0U);
+  BOOST_TEST(remove_stale_temporaries(folder / "none") == 0U);
+  ::close(ready[0]);
+  ::close(ready[1]);
+}
+
+BOOST_AUTO_TEST_CASE(removing_beside_writers_costs_none_of_them_its_file) {
+  const TemporaryFolder folder;
+  std::atomic<bool> done = false;
+  std::thread remover([&] {
+    while (!done) (void)remove_stale_temporaries(folder.path());
+  });
+  for (int i = 0; i < 200; ++i) write_file(folder / "a", std::to_string(i));
+  done = true;
+  remover.join();
+  BOOST_TEST(contents(folder / "a") == "199");
+  BOOST_TEST(folder.files() == 1U);
+}
+
 BOOST_AUTO_TEST_CASE(short_writes_and_interrupts_are_gone_on_after) {
   std::string written;
   bool interrupted = false;

@@ -8,10 +8,13 @@
 
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/base/background_task.h>
+#include <tapestry/autograd/base/call_site.h>
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/random.h>
+#include <tapestry/ops/autocast.h>
 #include <tapestry/ops/binary.h>
+#include <tapestry/ops/precision.h>
 #include <tapestry/ops/reduce.h>
 
 /// Loops on several threads, and several threads that record and play. Workers write into buffers and atomics; only the
@@ -180,6 +183,62 @@ BOOST_AUTO_TEST_CASE(gradients_of_large_tensors_are_the_same_bits_on_any_number_
     gradients.push_back(x.grad());
   });
   for (const Tensor& g : gradients) BOOST_TEST(same_bits(g, gradients[0]));
+}
+
+// --- modes in tasks
+
+BOOST_AUTO_TEST_CASE(tasks_run_in_the_modes_that_hold_where_the_loop_was_called) {
+  with_threads([](int threads) {
+    const Tensor x = ones({3}, {.requires_grad = true});
+    std::atomic<int> recorded{0}, inferred{0}, narrow{0}, precise{0}, lost{0}, tasks{0};
+    const auto loop = [&] {
+      recorded = inferred = narrow = precise = lost = tasks = 0;
+      const ModuleScope scope(intern("tower.3"));
+      std::atomic<int> arrived{0};
+      parallel_for(8 * threads, 1, [&](Index, Index) {
+        ++arrived;
+        // Tasks that end at once are all run by the thread that called: wait for one of the others, but not for ever.
+        for (int i = 0; i < 1000 && arrived < 2; ++i) std::this_thread::yield();
+        ++tasks;
+        if ((x * 2).requires_grad()) ++recorded;
+        if (is_inference_mode()) ++inferred;
+        if (is_autocast_enabled()) ++narrow;
+        if (float32_matmul_precision() == MatmulPrecision::medium) ++precise;
+        if (CallSite::current().module == nullptr) ++lost;
+        parallel_for(4, 1, [&](Index, Index) {
+          if ((x * 2).requires_grad()) ++recorded;
+        });
+      });
+    };
+    loop();
+    BOOST_TEST(recorded == 5 * tasks, threads << " threads");
+    BOOST_TEST(inferred + narrow + precise + lost == 0, threads << " threads");
+    {
+      const InferenceMode inference;
+      const Autocast autocast(bf16);
+      const MatmulPrecisionGuard precision(MatmulPrecision::medium);
+      loop();
+    }
+    BOOST_TEST(recorded + lost == 0, threads << " threads");
+    BOOST_TEST((inferred == tasks && narrow == tasks && precise == tasks), threads << " threads");
+    loop();  // the workers are as they were
+    BOOST_TEST(recorded == 5 * tasks, threads << " threads");
+    BOOST_TEST(inferred + narrow + precise + lost == 0, threads << " threads");
+  });
+}
+
+BOOST_AUTO_TEST_CASE(a_task_that_waits_keeps_its_modes_whatever_its_thread_does_meanwhile) {
+  with_threads([](int threads) {
+    std::atomic<int> wrong{0};
+    parallel_for(64, 1, [&](Index i, Index) {
+      const GradModeGuard mode(i % 2 == 0);
+      parallel_for(8, 1, [&](Index, Index) {
+        if (is_grad_enabled() != (i % 2 == 0)) ++wrong;
+      });
+      if (is_grad_enabled() != (i % 2 == 0)) ++wrong;
+    });
+    BOOST_TEST(wrong == 0, threads << " threads");
+  });
 }
 
 BOOST_AUTO_TEST_SUITE_END()

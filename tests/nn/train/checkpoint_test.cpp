@@ -4,6 +4,7 @@
 #include <cmath>
 #include <fstream>
 #include <functional>
+#include <limits>
 
 #include <tapestry/autograd/base/file.h>
 #include <tapestry/autograd/grad_mode.h>
@@ -44,7 +45,7 @@ bool same(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
 
 std::string path_in(const TemporaryFolder& folder, const char* name) { return (folder / name).string(); }
 
-/// Changes a checkpoint's file; its checksum stays as it was.
+/// Changes a checkpoint's file, which gets the checksums of what it is then.
 void rewrite(const std::string& path, const std::function<void(nn::TensorFile&)>& change) {
   nn::TensorFile file = nn::load_tensors(path);
   change(file);
@@ -174,8 +175,166 @@ BOOST_AUTO_TEST_CASE(what_is_no_checkpoint_is_told_so) {
                            "a run's state") != std::string::npos,
              text("model.safetensors"));
   BOOST_TEST(text("missing.safetensors").find("missing.safetensors") != std::string::npos);
-  rewrite(run.checkpoint.last_path(), [](nn::TensorFile& file) { file.metadata["tapestry.version"] = "2"; });
-  BOOST_TEST(text("checkpoint.safetensors").find("expected a checkpoint of form 1; got 2") != std::string::npos);
+  rewrite(run.checkpoint.last_path(), [](nn::TensorFile& file) { file.metadata["tapestry.version"] = "9"; });
+  BOOST_TEST(text("checkpoint.safetensors").find("expected a checkpoint of form 2; got 9") != std::string::npos);
+}
+
+// Another program that opens the file and writes it again keeps the metadata that it knows nothing of, or it does not.
+BOOST_AUTO_TEST_CASE(a_checkpoint_without_checksums_is_refused_though_its_weights_can_be_loaded) {
+  const TemporaryFolder folder;
+  Run run(folder.path());
+  run.train(3);
+  const std::string path = run.checkpoint.last_path();
+  std::string text = read_text_file(path);
+  for (const char* key : {"\"tapestry.crc32c\"", "\"tapestry.crc32c.tensors\""}) text[text.find(key) + 1] = 'T';
+  std::ofstream(path, std::ios::binary) << text;
+  BOOST_TEST(error<FileError>([&] { run.checkpoint.resume(); }) ==
+             path + ": expected a checkpoint with checksums; got one without");
+  Net other;
+  train::load_weights(other, path);
+  BOOST_TEST(same_bits(other.parameters()[0], run.model.parameters()[0]));
+}
+
+BOOST_AUTO_TEST_CASE(every_field_of_a_file_is_checked_before_anything_changes) {
+  const TemporaryFolder folder;
+  Run first(folder.path(), {.adamw = true});
+  first.train(7);
+  const std::string path = first.checkpoint.last_path(), good = read_text_file(path);
+  const auto number = [](double x) { return tensor({x}, {.dtype = f64}); };
+  const auto whole = [](std::int64_t x) { return tensor({x}); };
+  using Change = std::function<void(nn::TensorFile&)>;
+  const auto metadata = [](const char* key, const char* value) -> Change {
+    return [=](nn::TensorFile& file) { file.metadata[key] = value; };
+  };
+  const auto value = [](const char* key, Tensor x) -> Change {
+    return [=](nn::TensorFile& file) { file.tensors[key] = x; };
+  };
+  const auto spoilt = [](const char* key, double to) -> Change {
+    return [=](nn::TensorFile& file) {
+      Tensor x = file.tensors.at(key);
+      x.mutable_data<float>()[1] = static_cast<float>(to);
+    };
+  };
+  const std::vector<std::pair<std::string, Change>> faults = {
+      {"step: 5 there, an epoch has 5 steps here", metadata("tapestry.step", "5")},
+      {"step: 9223372036854775807 there, an epoch has 5 steps", metadata("tapestry.step", "9223372036854775807")},
+      {"step: must be a whole number of at least 0; got -1", metadata("tapestry.step", "-1")},
+      {"epoch: must be a whole number of at least 0; got 1x", metadata("tapestry.epoch", "1x")},
+      {"epoch: 4611686018427387904 there, at most 2147483647 here", metadata("tapestry.epoch", "4611686018427387904")},
+      {"best: must be a number; got x", metadata("tapestry.best", "x")},
+      {"best: must be a number; got nan", metadata("tapestry.best", "nan")},
+      {"model: nothing there, net here", [](nn::TensorFile& file) { file.metadata.erase("setting.model"); }},
+      {"model: conv.weight: 1 of 72 values are not finite", spoilt("model.conv.weight", std::nan(""))},
+      {"model: norm.running_var: 1 of 8 values are negative", spoilt("model.norm.running_var", -1)},
+      {"optimizer: conv.weight.exp_avg: 1 of 72 values are not finite",
+       spoilt("optimizer.conv.weight.exp_avg", std::numeric_limits<double>::infinity())},
+      {"optimizer: conv.weight.exp_avg_sq: 1 of 72 values are negative",
+       spoilt("optimizer.conv.weight.exp_avg_sq", -1)},
+      {"optimizer: lr: must be finite and at least 0; got nan", value("optimizer.lr", number(std::nan("")))},
+      {"optimizer: lr: must be finite and at least 0; got inf", value("optimizer.lr", number(1 / 0.))},
+      {"optimizer: 2 tensors there, 17 when it was saved",
+       [](nn::TensorFile& file) {
+         std::erase_if(file.tensors, [](const auto& x) {
+           return x.first.starts_with("optimizer.") && x.first != "optimizer.lr" && x.first != "optimizer.momentum";
+         });
+       }},
+      {"rate: t: must be at least 0; got -1", value("rate.t", whole(-1))},
+      {"random: state: i64 [2] there, i64 [3] here", value("random.state", tensor({std::int64_t{1}, std::int64_t{2}}))},
+      {"metrics: counts: must be at most 32, all images; got 9223372036854775807",
+       [](nn::TensorFile& file) { file.tensors.at("metrics.labels").mutable_data<std::int64_t>()[0] = INT64_MAX; }},
+      {"metrics: counts: must be of at most",
+       [](nn::TensorFile& file) { file.tensors.at("metrics.counts").mutable_data<std::int64_t>()[0] = INT64_MAX; }},
+      {"log: rows: ", value("log.rows", zeros({1, 2}, {.dtype = f64}))},
+      {"curves: 0.panel: missing", [](nn::TensorFile& file) { file.metadata.erase("curves.0.panel"); }},
+      {"mean: value: i64 [1] there, f64 [1] here", value("mean.value", whole(1))}};
+  Run run(folder.path(), {.adamw = true});
+  const auto before = run.everything();
+  for (const auto& [text, change] : faults) {
+    write_file(path, good);
+    rewrite(path, change);
+    const std::string all = differences([&] { run.checkpoint.resume(); });
+    BOOST_TEST(all.find("\n  " + text) != all.npos, text << " is not in" << all);
+    BOOST_TEST(same(run.everything(), before), text);
+  }
+  // And all at once, in one error.
+  write_file(path, good);
+  for (const auto& [text, change] : faults) {
+    if (text.find("metrics") == text.npos) rewrite(path, change);
+  }
+  const std::string all = differences([&] { run.checkpoint.resume(); });
+  for (const char* name : {"model: nothing there", "model: conv.weight", "norm.running_var", "optimizer: lr",
+                           "tensors there", "rate: t", "log: rows", "curves: ", "mean: "}) {
+    BOOST_TEST(all.find(name) != all.npos, name << " is not in" << all);
+  }
+  write_file(path, good);
+  BOOST_TEST((run.checkpoint.resume() == train::Position{1, 2}));
+}
+
+BOOST_AUTO_TEST_CASE(what_an_optimizer_and_a_schedule_were_made_with_must_be_the_same_unless_it_may_differ) {
+  struct Made {
+    optim::SGDOptions sgd = {.lr = .5, .momentum = .9, .weight_decay = .01};
+    Index warmup = 4;
+    std::vector<std::string> may_differ = {};
+  };
+  const TemporaryFolder folder;
+  nn::Linear model(2, 3);
+  const auto text = [&](const Made& made, Index steps, bool save) {
+    optim::SGD sgd(model.named_parameters(), made.sgd);
+    optim::WarmupCosineLR rate(sgd, {.warmup = made.warmup, .total = 20, .start_factor = .25});
+    Checkpoint checkpoint(folder.path(), {.may_differ = made.may_differ});
+    checkpoint.add("sgd", sgd).add("rate", rate);
+    for (Index i = 0; i < steps; ++i) rate.step();
+    if (save) checkpoint.save({});
+    else checkpoint.resume();
+    return std::to_string(sgd.lr()) + ' ' + std::to_string(sgd.momentum());
+  };
+  const std::string saved = text({}, 3, true);
+  BOOST_TEST(text({}, 0, false) == saved);
+  const std::vector<std::pair<std::string, Made>> others = {
+      {"\n  sgd: lr: 0.5 there, 0.25 here", {.sgd = {.lr = .25, .momentum = .9, .weight_decay = .01}}},
+      {"\n  sgd: momentum: 0.9 there, 0.8 here", {.sgd = {.lr = .5, .momentum = .8, .weight_decay = .01}}},
+      {"\n  sgd: weight_decay: 0.01 there, 0 here", {.sgd = {.lr = .5, .momentum = .9}}},
+      {"\n  sgd: nesterov: no there, yes here",
+       {.sgd = {.lr = .5, .momentum = .9, .weight_decay = .01, .nesterov = true}}},
+      {"\n  rate: rate after 1 of 3 steps, for 1 at first: 0.4375 there, 0.625 here", {.warmup = 2}}};
+  for (const auto& [expected, made] : others) {
+    BOOST_TEST(differences([&, &other = made] { (void)text(other, 0, false); }) == expected);
+  }
+  Made changed{.sgd = {.lr = .25, .momentum = .8}, .may_differ = {"sgd"}};
+  BOOST_TEST(text(changed, 0, false) == "0.203125 0.800000");  // this run's, where the schedule has come to
+  changed.warmup = 2;
+  BOOST_TEST(differences([&] { (void)text(changed, 0, false); }).starts_with("\n  rate: rate after 1"));
+  changed.may_differ.emplace_back("rate");
+  (void)text(changed, 0, false);
+}
+
+BOOST_AUTO_TEST_CASE(settings_that_may_differ_do) {
+  const TemporaryFolder folder;
+  Small(folder.path().string(), {.settings = {{"a", "1"}, {"b", "2"}}}).checkpoint.save({});
+  Small other(folder.path().string(), {.settings = {{"a", "1"}, {"b", "3"}, {"c", "4"}}, .may_differ = {"b", "c"}});
+  other.number = 5;
+  other.checkpoint.resume();
+  BOOST_TEST(other.number == 1);
+  Small strict(folder.path().string(), {.settings = {{"a", "2"}, {"b", "3"}}, .may_differ = {"b"}});
+  BOOST_TEST(differences([&] { strict.checkpoint.resume(); }) == "\n  a: 1 there, 2 here");
+}
+
+BOOST_AUTO_TEST_CASE(the_folder_is_made_again_when_it_was_removed) {
+  const TemporaryFolder folder;
+  const std::filesystem::path place = folder.path() / "deep" / "run";
+  Small run(place.string());
+  run.checkpoint.save({0, 1});
+  std::filesystem::remove_all(folder.path() / "deep");
+  run.checkpoint.save({0, 2});
+  BOOST_TEST((run.checkpoint.resume() == train::Position{0, 2}));
+}
+
+BOOST_AUTO_TEST_CASE(what_a_killed_run_left_is_removed_at_the_start) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / ".tapestry-1-0.tmp") << "half a checkpoint";
+  std::ofstream(folder / "mine.tmp") << "mine";
+  const Checkpoint checkpoint(folder.path());
+  BOOST_TEST(folder.files() == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(names_of_parts_are_checked) {

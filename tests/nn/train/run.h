@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,7 +30,8 @@ inline constexpr Index kSteps = 5;  // of an epoch: four full batches and one of
 /// Images of noise with a bright corner that tells the class; each visit adds other noise.
 class Corners final : public datasets::Dataset {
  public:
-  [[nodiscard]] std::size_t size() const override { return static_cast<std::size_t>(kSamples); }
+  explicit Corners(Index samples = kSamples) : samples_(samples) {}
+  [[nodiscard]] std::size_t size() const override { return static_cast<std::size_t>(samples_); }
   [[nodiscard]] datasets::Sample get(std::size_t index, const datasets::SampleKey& key) const override {
     Generator noise = key.generator();
     const auto label = static_cast<std::int64_t>(index) % kClasses;
@@ -37,6 +39,9 @@ class Corners final : public datasets::Dataset {
     image.mutable_data<float>()[label % 2 * 5 + label / 2 * 30] += 3;
     return {image, label};
   }
+
+ private:
+  Index samples_;
 };
 
 class Net : public nn::Module {
@@ -59,6 +64,10 @@ struct RunOptions {
   bool adamw = false;
   Index prefetch = 2;
   std::uint64_t seed = 3;
+  Index samples = kSamples, batch = kBatch;
+  Index drop = 0;        ///< step at which the rate falls to a fifth; 0: along a cosine instead
+  Index save_every = 0;  ///< steps; 0: at the end of epochs only
+  Callable<void()> saved = [] {};
 };
 
 /// All that a run consists of, and its loop.
@@ -70,10 +79,14 @@ struct Run {
                             std::make_unique<optim::AdamW>(model.named_parameters(), optim::AdamWOptions{.lr = .01}))
                       : std::make_unique<optim::SGD>(model.named_parameters(),
                                                      optim::SGDOptions{.lr = .1, .momentum = .9, .nesterov = true})),
-        schedule(*optimizer, {.warmup = 4, .total = kEpochs * kSteps, .start_factor = .25}),
-        loader(Corners(), {.batch = kBatch, .shuffle = true, .seed = options.seed, .prefetch = options.prefetch}),
+        loader(Corners(options.samples),
+               {.batch = options.batch, .shuffle = true, .seed = options.seed, .prefetch = options.prefetch}),
+        steps(loader.batches()),
+        schedule(schedule_of(*optimizer, options, steps)),
         checkpoint(folder,
-                   {.settings = {{"model", "net"}, {"seed", std::to_string(options.seed)}}, .notes = {{"lr", "0.1"}}}) {
+                   {.settings = {{"model", "net"}, {"seed", std::to_string(options.seed)}}, .notes = {{"lr", "0.1"}}}),
+        save_every(options.save_every),
+        saved(options.saved) {
     checkpoint.add("model", model)
         .add("optimizer", *optimizer)
         .add("rate", schedule)
@@ -86,12 +99,16 @@ struct Run {
   }
 
   /// Trains until the end, or until that many steps of all have been done; saves where it stops.
-  void train(Index until = kEpochs * kSteps) {
+  void train(Index until = INT64_MAX) {
     while (at.epoch < kEpochs) {
       for (auto [images, labels] : loader) {
-        if (at.epoch * kSteps + at.step >= until) {
+        if (done() >= until) {
           checkpoint.save(at);
           return;
+        }
+        if (save_every > 0 && at.step > 0 && done() % save_every == 0) {
+          checkpoint.save(at);
+          saved();
         }
         const Tensor logits = model(images);
         const Tensor loss = cross_entropy(logits, labels);
@@ -101,7 +118,7 @@ struct Run {
         losses.push_back(loss.item());
         mean += .1 * (loss.item() - mean);
         metrics.add(logits, labels, loss.item());
-        curves.add("Loss", "training", static_cast<double>(at.epoch * kSteps + at.step), loss.item());
+        curves.add("Loss", "training", static_cast<double>(done()), loss.item());
         schedule.step();
         ++at.step;
       }
@@ -109,8 +126,12 @@ struct Run {
       log.add({{"epoch", at.epoch}, {"lr", optimizer->lr()}, {"loss", metrics.loss()}, {"top1", metrics.top1()}});
       metrics.reset();
       checkpoint.save(at, log.at(log.rows() - 1, "top1"));
+      saved();
     }
   }
+
+  /// Steps of all.
+  [[nodiscard]] Index done() const { return at.epoch * steps + at.step; }
 
   /// Everything that the run is, in one list of tensors.
   [[nodiscard]] std::vector<Tensor> everything() const {
@@ -127,16 +148,28 @@ struct Run {
     return out;
   }
 
+  [[nodiscard]] static optim::Schedule schedule_of(optim::Optimizer& optimizer, const RunOptions& options,
+                                                   Index steps) {
+    if (options.drop == 0)
+      return optim::WarmupCosineLR(optimizer, {.warmup = 4, .total = kEpochs * steps, .start_factor = .25});
+    const optim::LinearLR rise(optimizer, {.start_factor = .25, .total_iters = 4});
+    const optim::MultiStepLR fall(optimizer, {.milestones = {options.drop - 4}, .gamma = .2});
+    return optim::SequentialLR(optimizer, {rise, fall}, {4});
+  }
+
   bool seeded;  // before the model draws its weights
   Net model;
   std::unique_ptr<optim::Optimizer> optimizer;
-  optim::WarmupCosineLR schedule;
   datasets::Loader loader;
+  Index steps;  // of an epoch
+  optim::Schedule schedule;
   train::Metrics metrics{kClasses};
   train::Log log;
   train::Curves curves;
   double mean = 0;
   train::Checkpoint checkpoint;
+  Index save_every;
+  Callable<void()> saved;
   train::Position at;
   std::vector<double> losses;  // of the steps that this object has done
 };

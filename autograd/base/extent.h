@@ -1,0 +1,19 @@
+#pragma once
+
+#include <tapestry/autograd/base/shape.h>
+
+/// Arithmetic of extents, paddings, strides and dilations, which may be any numbers: what goes beyond 2^60 in either
+/// direction throws std::invalid_argument, whose message begins with `op`, instead of wrapping around. Elements are
+/// counted, and bytes with them, where a Shape is made: it has at most 2^59.
+namespace tapestry {
+
+[[nodiscard]] Index checked_sum(const char* op, Index a, Index b);      ///< a + b
+[[nodiscard]] Index checked_product(const char* op, Index a, Index b);  ///< a * b
+
+/// What a window of `kernel` taps, `dilation` apart, spans.
+[[nodiscard]] Index checked_reach(const char* op, Index kernel, Index dilation);
+
+/// a / b for a >= 0 and b > 0, rounded up, for any such numbers.
+[[nodiscard]] constexpr Index divide_up(Index a, Index b) noexcept { return a == 0 ? 0 : (a - 1) / b + 1; }
+
+}  // namespace tapestry

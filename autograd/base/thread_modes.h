@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+
+namespace tapestry::detail {
+
+/// What guards switch on and off for a scope on one thread. They stand together because they travel together: the tasks
+/// of a parallel loop run with what holds where the loop was called, on whichever thread.
+struct ThreadModes {
+  bool grad_enabled = true;           ///< grad_mode.h
+  bool inference_mode = false;        ///< grad_mode.h
+  bool autocast_enabled = false;      ///< ops/autocast.h
+  std::int8_t matmul_precision = -1;  ///< ops/precision.h; -1: what holds for all threads
+};
+
+inline constinit thread_local ThreadModes thread_modes;
+
+}  // namespace tapestry::detail
