@@ -320,20 +320,21 @@ bool is_utf8(std::string_view text) {
 Header parse_header(std::string_view text, const std::string& path) { return HeaderBuilder(text, path).build(); }
 
 std::string header_text(const Header& header) {
-  // Member by member: an object would sort the tensors by name, and they lie in another order. The header's own sum
-  // comes first, so that its place is known.
+  // Only texts are made by the library: the destructor of its objects allocates, and ends the program when it cannot.
+  const auto quoted = [](const std::string& text) { return json(text).dump(); };
+  // The header's own sum comes first, so that its place is known.
   std::string out = fmt::format(R"({{"{}":{{"{}":")", kMetadata, kHeaderSum);
   const std::size_t digits = out.size();
   std::vector<std::string> sums;
   std::transform(header.sums.begin(), header.sums.end(), std::back_inserter(sums), crc_text);
   Metadata rest = header.metadata;
   rest[std::string(kTensorSums)] = fmt::format("{}", fmt::join(sums, " "));
-  out += std::string(kCrcDigits, '0') + "\"," + json(rest).dump().substr(1);
+  out += std::string(kCrcDigits, '0') + '"';
+  for (const auto& [key, value] : rest) out += fmt::format(",{}:{}", quoted(key), quoted(value));
+  out += '}';
   for (const Entry& e : header.entries) {
-    const nlohmann::ordered_json entry{{"dtype", code_of(e.dtype)},
-                                       {"shape", std::vector<Index>(e.shape.begin(), e.shape.end())},
-                                       {"data_offsets", {e.begin, e.end}}};
-    out += "," + json(e.name).dump() + ":" + entry.dump();
+    out += fmt::format(R"(,{}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})", quoted(e.name), code_of(e.dtype),
+                       fmt::join(e.shape.begin(), e.shape.end(), ","), e.begin, e.end);
   }
   out += '}';
   constexpr std::size_t kAlignment = 8;  // bytes, of the data behind it
