@@ -33,12 +33,12 @@ namespace {
 
 constexpr std::int64_t kLargestFile = 1 << 30;  // bytes
 
-Tensor decode(const pictures::PictureFile& file) {
+Tensor decode(const detail::PictureFile& file) {
   const auto begins_with = [&](const auto& signature) {
     return file.bytes.size() >= signature.size() && std::ranges::equal(file.bytes.first(signature.size()), signature);
   };
-  if (begins_with(pictures::png_signature)) return decode_png(file);
-  if (begins_with(pictures::jpeg_signature)) return decode_jpeg(file);
+  if (begins_with(detail::png_signature)) return decode_png(file);
+  if (begins_with(detail::jpeg_signature)) return decode_jpeg(file);
   const std::string kind = file_kind(std::as_bytes(file.bytes));
   file.reader.fail(FileError::nowhere, "a PNG or JPEG picture", kind.empty() ? "neither" : kind);
 }

@@ -16,8 +16,6 @@
 namespace tapestry {
 namespace {
 
-constexpr Index kMostPixels = Index{1} << 40;  // of one dimension: kernels multiply positions with rows and channels
-
 /// One spatial dimension: padding before, output extent.
 struct Extent {
   Index before, out;
@@ -26,7 +24,7 @@ struct Extent {
 Extent extent_of(const char* op, Index size, Index kernel, Index stride, Index padding, bool same, Index dilation) {
   const Index reach = checked_reach(op, kernel, dilation);
   const Index padded = same ? size : checked_sum(op, size, checked_product(op, 2, padding));
-  if (std::max(reach, padded) > kMostPixels) {
+  if (std::max(reach, padded) > kLongestSide) {
     throw_invalid("{}: the kernel and the padded input must span at most 2^40; got {} and {}", op, reach, padded);
   }
   if (same) return {(reach - 1) / 2, size};
@@ -71,8 +69,8 @@ kernels::Conv2dShape plan(const char* op, const Shape& x, const Shape& w, const 
           .s = w[2],
           .oh = h.out,
           .ow = v.out,
-          .stride_h = std::min(o.stride.h, kMostPixels),  // a longer one leads to no second window either
-          .stride_w = std::min(o.stride.w, kMostPixels),
+          .stride_h = std::min(o.stride.h, kLongestSide),  // a longer one leads to no second window either
+          .stride_w = std::min(o.stride.w, kLongestSide),
           .pad_top = h.before,
           .pad_left = v.before,
           .dilation_h = o.dilation.h,

@@ -19,8 +19,7 @@ using kernels::Pool2dShape;
 using kernels::PoolWindow;
 
 constexpr Index kByteTaps = 256;  // taps that a byte can number
-constexpr Index kMostTaps = std::numeric_limits<std::int32_t>::max();
-constexpr Index kMostPixels = Index{1} << 40;  // of one dimension: kernels multiply positions with rows and channels
+constexpr Index kLastTap = std::numeric_limits<std::int32_t>::max();
 
 using Windows = CountedVector<PoolWindow>;  // of one axis
 
@@ -62,7 +61,7 @@ void check_option(const char* op, const char* what, const Pair2& value, Index le
 
 /// Windows number their taps with 32 bits at most.
 void check_taps(const char* op, const Pair2& kernel) {
-  if (kernel.h > kMostTaps / kernel.w) {
+  if (kernel.h > kLastTap / kernel.w) {
     throw_invalid("{}: a window must have fewer than 2^31 taps; got {{{}, {}}}", op, kernel.h, kernel.w);
   }
 }
@@ -97,7 +96,7 @@ struct Axis {
         dilation(dilation_of),
         reach(checked_reach(op, kernel_of, dilation_of)),
         padded(checked_sum(op, size_of, checked_product(op, 2, padding_of))) {
-    if (std::max(reach, padded) > kMostPixels) {
+    if (std::max(reach, padded) > kLongestSide) {
       throw_invalid("{}: the kernel and the padded input must span at most 2^40; got {} and {}", op, reach, padded);
     }
     stride = std::min(stride_of, padded + reach);  // a longer one leads to no second window either

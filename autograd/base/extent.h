@@ -7,6 +7,10 @@
 /// counted, and bytes with them, where a Shape is made: it has at most 2^59.
 namespace tapestry {
 
+/// The longest side, in pixels and with padding, over which windows move: positions times rows and channels stay
+/// countable.
+inline constexpr Index kLongestSide = Index{1} << 40;
+
 [[nodiscard]] Index checked_sum(const char* op, Index a, Index b);      ///< a + b
 [[nodiscard]] Index checked_product(const char* op, Index a, Index b);  ///< a * b
 

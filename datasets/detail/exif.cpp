@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 
 int exif_orientation(Bytes tiff) {
   constexpr int kNone = 1;
@@ -54,4 +54,4 @@ Tensor upright(const Tensor& image, int orientation) {
   return turned;
 }
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

@@ -5,7 +5,7 @@
 
 #include <tapestry/autograd/base/check.h>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 namespace {
 
 constexpr int kLongestCode = 15;
@@ -278,4 +278,4 @@ class Inflater {
 
 void inflate(std::span<const std::uint8_t> stream, std::span<std::uint8_t> to) { Inflater(stream, to).run(); }
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

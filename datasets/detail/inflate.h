@@ -5,7 +5,7 @@
 #include <string>
 
 /// Decompression for PNG: zlib's frame (RFC 1950) around deflate (RFC 1951).
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 
 /// What is wrong with a compressed stream, and at which of its bytes.
 struct StreamFault {
@@ -18,4 +18,4 @@ struct StreamFault {
 /// after it.
 void inflate(std::span<const std::uint8_t> stream, std::span<std::uint8_t> to);
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

@@ -11,7 +11,7 @@
 #include <tapestry/datasets/detail/jpeg_pixels.h>
 #include <tapestry/datasets/detail/jpeg_scan.h>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 namespace {
 
 enum Marker : std::uint32_t {
@@ -406,4 +406,4 @@ class Decoder {
 
 Tensor decode_jpeg(const PictureFile& file) { return Decoder(file).run(); }
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

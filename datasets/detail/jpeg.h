@@ -6,7 +6,7 @@
 #include <tapestry/autograd/tensor.h>
 #include <tapestry/datasets/detail/picture_file.h>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 
 inline constexpr std::array<std::uint8_t, 3> jpeg_signature{0xFF, 0xD8, 0xFF};
 
@@ -16,4 +16,4 @@ inline constexpr std::array<std::uint8_t, 3> jpeg_signature{0xFF, 0xD8, 0xFF};
 /// in the file, once. What may follow the end marker is zeros.
 [[nodiscard]] Tensor decode_jpeg(const PictureFile& file);
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

@@ -9,7 +9,7 @@
 #include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/datasets/detail/picture_file.h>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 
 inline constexpr int kBlock = 64;  // coefficients of a block of 8 x 8 samples
 
@@ -48,4 +48,4 @@ struct Frame {
   std::vector<Component> components;
 };
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

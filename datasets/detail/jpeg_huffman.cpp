@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 
 HuffmanTable::HuffmanTable(Bytes counts, Bytes symbols) : defined_(true) {
   std::ranges::copy(symbols, symbols_.begin());
@@ -32,4 +32,4 @@ std::uint32_t HuffmanTable::next_of_long(ScanBits& in, std::uint32_t bits) const
   in.fail("a code of the scan's Huffman table", "bits that are none");
 }
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

@@ -6,7 +6,7 @@
 
 #include <tapestry/datasets/detail/picture_file.h>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 
 /// The bits of a scan between two markers. A zero byte after 0xFF is none of them.
 class ScanBits {
@@ -101,4 +101,4 @@ class HuffmanTable {
   bool defined_ = false;
 };
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 namespace {
 
 constexpr std::uint8_t clamp(int value) { return static_cast<std::uint8_t>(value < 0 ? 0 : value > 255 ? 255 : value); }
@@ -166,4 +166,4 @@ Tensor pixels_of(const Frame& frame, Colours colours) {
   return image;
 }
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

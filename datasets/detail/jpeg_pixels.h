@@ -5,7 +5,7 @@
 #include <tapestry/autograd/tensor.h>
 #include <tapestry/datasets/detail/jpeg_frame.h>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 
 // Transform, interpolation and colours round as libjpeg and libjpeg-turbo do, in integers: pixels are the ones that
 // most other programs see, on every machine.
@@ -19,4 +19,4 @@ enum class Colours { grey, ycbcr, rgb, cmyk, ycck };
 /// interpolated linearly, others repeated.
 [[nodiscard]] Tensor pixels_of(const Frame& frame, Colours colours);
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

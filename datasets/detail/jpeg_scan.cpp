@@ -4,7 +4,7 @@
 
 #include <tapestry/datasets/detail/jpeg_pixels.h>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 namespace {
 
 class ScanDecoder {
@@ -198,4 +198,4 @@ std::size_t decode_scan(const PictureFile& file, const Frame& frame, const Scan&
   return ScanDecoder(file, frame, scan, at).run();
 }
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

@@ -6,7 +6,7 @@
 #include <tapestry/datasets/detail/jpeg_frame.h>
 #include <tapestry/datasets/detail/jpeg_huffman.h>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 
 /// A scan header, checked.
 struct Scan {
@@ -28,4 +28,4 @@ struct Scan {
 /// restart markers that are not where they should be.
 std::size_t decode_scan(const PictureFile& file, const Frame& frame, const Scan& scan, std::size_t at);
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

@@ -8,7 +8,7 @@
 #include <tapestry/autograd/base/file.h>
 
 /// What the decoders of pictures read from.
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 
 using Bytes = std::span<const std::uint8_t>;
 
@@ -38,4 +38,4 @@ struct PictureFile {
   }
 };
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

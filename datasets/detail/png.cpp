@@ -6,7 +6,7 @@
 #include <tapestry/datasets/detail/inflate.h>
 #include <tapestry/datasets/detail/png_chunks.h>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 namespace {
 
 std::uint8_t paeth(int left, int above, int corner) {
@@ -126,4 +126,4 @@ Tensor decode_png(const PictureFile& file) {
   return image;
 }
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

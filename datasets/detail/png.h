@@ -6,7 +6,7 @@
 #include <tapestry/autograd/tensor.h>
 #include <tapestry/datasets/detail/picture_file.h>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 
 inline constexpr std::array<std::uint8_t, 8> png_signature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
 
@@ -15,4 +15,4 @@ inline constexpr std::array<std::uint8_t, 8> png_signature{0x89, 'P', 'N', 'G', 
 /// are spread over 0 to 255. Every byte of the file is checked: throws FileError for whatever the standard forbids.
 [[nodiscard]] Tensor decode_png(const PictureFile& file);
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

@@ -4,7 +4,7 @@
 #include <array>
 #include <string>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 namespace {
 
 /// CRC-32 of PNG (polynomial 0xEDB88320, reflected).
@@ -206,4 +206,4 @@ std::size_t PngChunks::place_in_file(std::size_t at) const {
 
 PngChunks read_png_chunks(const PictureFile& file) { return Walk(file).run(); }
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

@@ -7,7 +7,7 @@
 #include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/datasets/detail/picture_file.h>
 
-namespace tapestry::datasets::pictures {
+namespace tapestry::datasets::detail {
 
 struct PngHeader {
   enum Type : std::uint32_t { grey = 0, rgb = 2, palette = 3, grey_alpha = 4, rgb_alpha = 6 };
@@ -54,4 +54,4 @@ struct PngChunks {
 /// Walks all chunks: their order, lengths, checksums, and what they say. Throws FileError.
 [[nodiscard]] PngChunks read_png_chunks(const PictureFile& file);
 
-}  // namespace tapestry::datasets::pictures
+}  // namespace tapestry::datasets::detail

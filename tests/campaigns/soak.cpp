@@ -46,6 +46,18 @@ Counts counts() {
           entries("/proc/self/fd")};
 }
 
+/// The counts, once they are those: the system takes a moment to forget a thread that has ended.
+Counts settled(const Counts& expected) {
+  constexpr int kMostTries = 200;
+  constexpr std::chrono::milliseconds kPause{5};
+  Counts now = counts();
+  for (int tries = 0; now != expected && tries < kMostTries; ++tries) {
+    std::this_thread::sleep_for(kPause);
+    now = counts();
+  }
+  return now;
+}
+
 /// Runs rounds of one kind for so long.
 void soak(campaign::Campaign& campaign, const std::string& what, double seconds, bool is_control,
           const std::function<void()>& round) {
@@ -58,7 +70,7 @@ void soak(campaign::Campaign& campaign, const std::string& what, double seconds,
   while (passed() < seconds || rounds < 10) {
     round();
     ++rounds;
-    if (const Counts now = counts(); now != first && !is_control) {
+    if (const Counts now = is_control ? first : settled(first); now != first) {
       if (failures++ == 0) {
         campaign.failure(fmt::format(
             "{}, round {}: {} live bytes, {} nodes, {} storages, {} threads, {} files; at first {}, {}, {}, "

@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (bytes.size() < 3) return;
     fuzz::Memory none({});
     const FileReader reader("input", static_cast<std::int64_t>(bytes.size()), none);
-    (void)datasets::pictures::decode_jpeg({reader, bytes});
+    (void)datasets::detail::decode_jpeg({reader, bytes});
   });
 }
 

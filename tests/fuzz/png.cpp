@@ -14,11 +14,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (input.empty()) return;
     const bool mended = input[0] != 0;
     std::vector<std::uint8_t> bytes(input.begin() + 1, input.end());
-    const auto& signature = datasets::pictures::png_signature;
+    const auto& signature = datasets::detail::png_signature;
     if (bytes.size() < signature.size()) return;
     std::ranges::copy(signature, bytes.begin());
     for (std::size_t at = 8; mended && bytes.size() - at >= 12;) {
-      const std::size_t length = datasets::pictures::big_endian(bytes, at, 4);
+      const std::size_t length = datasets::detail::big_endian(bytes, at, 4);
       if (length > bytes.size() - at - 12) break;
       const std::uint32_t crc = test::png_crc(std::span(bytes).subspan(at + 4, length + 4));
       for (std::size_t i = 0; i < 4; ++i) bytes[at + 8 + length + i] = static_cast<std::uint8_t>(crc >> (24 - 8 * i));
@@ -26,7 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     fuzz::Memory none({});
     const FileReader reader("input", static_cast<std::int64_t>(bytes.size()), none);
-    (void)datasets::pictures::decode_png({reader, bytes});
+    (void)datasets::detail::decode_png({reader, bytes});
   });
 }
 
