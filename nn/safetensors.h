@@ -33,17 +33,18 @@ struct TensorFile {
 /// A tensor as the header tells of it.
 struct TensorForm {
   Dtype dtype = f32;
-  Shape shape;
+  Shape shape = {};  ///< as it lies in the file
 };
 
 /// What a file says of itself at its beginning, whatever size it has.
 struct TensorFileHeader {
-  std::map<std::string, TensorForm> tensors;
-  Metadata metadata;
-  bool checked = false;         ///< the header carries its checksum, and it is right
-  std::int64_t data_bytes = 0;  ///< of all tensors
+  std::map<std::string, TensorForm> tensors;  ///< by name
+  Metadata metadata;                          ///< without the checksums
+  bool checked = false;                       ///< the header carries its checksum, and it is right
+  std::int64_t data_bytes = 0;                ///< of all tensors
 };
 
+/// Sees a header before memory is taken for what it tells of, and throws what it has against it.
 using JudgeHeader = Callable<void(const TensorFileHeader&)>;
 
 /// Writes tensors as they are, whole or not at all (AtomicFile), without a second copy of them in memory. The metadata
