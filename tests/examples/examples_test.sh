@@ -31,6 +31,15 @@ expect() {
 # says TEXT, complains TEXT: the last program wrote it to standard output, to standard error.
 says() { grep -qF -e "$1" out || fail "not on standard output: $1"; }
 complains() { grep -qF -e "$1" err || fail "not on standard error: $1"; }
+# wait_for_file FILE: until the program $pid, in the background, has written it.
+wait_for_file() {
+  tries=0
+  until [ -s "$1" ]; do
+    tries=$((tries + 1))
+    [ $tries -lt 1200 ] || { kill -9 "$pid"; fail "no $1 after two minutes"; }
+    sleep 0.1
+  done
+}
 has() { [ -s "$1" ] || fail "missing or empty: $1"; }
 is_png() { [ "$(head -c 4 "$1" | od -An -tx1 | tr -d ' \n')" = 89504e47 ] || fail "no PNG file: $1"; }
 # same_epochs DIR DIR: the rows of metrics.csv are equal but for the times.
@@ -104,12 +113,7 @@ case $case in
     # Stopped in the middle of the second epoch and started again, it ends with the same bits.
     "$bin/example_04_training_loop" parts 3 >out 2>err &
     pid=$!
-    tries=0
-    until [ -e parts/metrics.csv ]; do
-      tries=$((tries + 1))
-      [ $tries -lt 1200 ] || { kill -9 $pid; fail "no epoch ended within two minutes"; }
-      sleep 0.1
-    done
+    wait_for_file parts/metrics.csv
     kill -INT $pid
     status=0
     wait $pid || status=$?
@@ -284,12 +288,7 @@ case $case in
     expect 0 train_cifar100 $small --epochs 6 --quiet --out whole
     "$bin/train_cifar100" $small --epochs 6 --out result >out 2>err &
     pid=$!
-    tries=0
-    until [ -s result/model.safetensors ]; do
-      tries=$((tries + 1))
-      [ $tries -lt 1200 ] || { kill -9 $pid; fail "no checkpoint after two minutes"; }
-      sleep 0.1
-    done
+    wait_for_file result/model.safetensors
     kill -INT $pid
     status=0
     wait $pid || status=$?
@@ -341,12 +340,7 @@ case $case in
       rm -rf result
       "$bin/train_cifar100" $small --epochs 60 --quiet --save-minutes 0.0001 --out result >out 2>err &
       pid=$!
-      tries=0
-      until [ -s result/steps.csv ]; do
-        tries=$((tries + 1))
-        [ $tries -lt 1200 ] || { kill -9 $pid; fail "no checkpoint after two minutes"; }
-        sleep 0.1
-      done
+      wait_for_file result/steps.csv
       [ "$signals" != TERM ] || rm -rf result
       for signal in $signals; do kill -$signal $pid; done
       status=0
