@@ -1,8 +1,8 @@
 #include <boost/test/unit_test.hpp>
 
 #include "support/expect.h"
-#include "support/png_files.h"
 #include "support/malformed_pictures.h"
+#include "support/png_files.h"
 #include "support/read_picture.h"
 
 using namespace tapestry;
@@ -163,9 +163,7 @@ BOOST_AUTO_TEST_CASE(all_kinds_of_compression_are_read) {
   BOOST_TEST(bytes_of(picture_of(bytes)) == c.expected, boost::test_tools::per_element());
 
   Png zeros{.width = 258, .height = 1};  // 259 zeros: one, and a copy of 258
-  DeflateBits bits;
-  bits.put(1, 1);
-  bits.put(1, 2);
+  DeflateBits bits = fixed_block();
   bits.put_fixed(0);
   bits.put_fixed(285);
   bits.put_code(0, 5);

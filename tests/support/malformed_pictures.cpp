@@ -67,9 +67,7 @@ std::vector<NamedFile> malformed_pngs() {
   add("P10 bytes after Adler-32", grey.with_stream(joined({stream, {0}})));
   add("P11 a byte too many", grey.with_stream(zlib_frame(deflate_stored(ByteVector(73)), ByteVector(73))));
   add("P11 a byte too few", grey.with_stream(zlib_frame(deflate_stored(ByteVector(71)), ByteVector(71))));
-  DeflateBits bomb;  // 8 x 8 pixels that become 2.58 MB
-  bomb.put(1, 1);
-  bomb.put(1, 2);
+  DeflateBits bomb = fixed_block();  // 8 x 8 pixels that become 2.58 MB
   bomb.put_fixed(0);
   for (int i = 0; i < 10000; ++i) {
     bomb.put_fixed(285);
@@ -78,27 +76,21 @@ std::vector<NamedFile> malformed_pngs() {
   bomb.put_fixed(256);
   add("P11 a bomb", grey.with_stream(zlib_frame(bomb.bytes(), raw)));
   for (const std::uint32_t code : {30U, 31U}) {
-    DeflateBits bits;
-    bits.put(1, 1);
-    bits.put(1, 2);
+    DeflateBits bits = fixed_block();
     bits.put_fixed(0);
     bits.put_fixed(257);
     bits.put_code(code, 5);
     bits.put_fixed(256);
     add("P12 distance code " + std::to_string(code), grey.with_stream(zlib_frame(bits.bytes(), raw)));
   }
-  DeflateBits before;
-  before.put(1, 1);
-  before.put(1, 2);
+  DeflateBits before = fixed_block();
   before.put_fixed(0);
   before.put_fixed(257);
   before.put_code(3, 5);
   before.put_fixed(256);
   add("P12 a copy from before the beginning", grey.with_stream(zlib_frame(before.bytes(), raw)));
   for (const std::uint32_t symbol : {286U, 287U}) {
-    DeflateBits bits;
-    bits.put(1, 1);
-    bits.put(1, 2);
+    DeflateBits bits = fixed_block();
     bits.put_fixed(symbol);
     add("P12 length code " + std::to_string(symbol), grey.with_stream(zlib_frame(bits.bytes(), raw)));
   }

@@ -73,6 +73,14 @@ class DeflateBits {
   std::size_t bits_ = 0;
 };
 
+/// The beginning of a last block under the fixed codes.
+inline DeflateBits fixed_block() {
+  DeflateBits bits;
+  bits.put(1, 1);
+  bits.put(1, 2);
+  return bits;
+}
+
 /// zlib's frame around deflated bytes.
 inline ByteVector zlib_frame(const ByteVector& deflated, std::span<const std::uint8_t> raw) {
   ByteVector bytes{0x78, 0x01};
@@ -103,9 +111,7 @@ inline ByteVector deflate_stored(std::span<const std::uint8_t> raw) {
 
 /// One block of literals under the fixed codes.
 inline ByteVector deflate_fixed(std::span<const std::uint8_t> raw) {
-  DeflateBits bits;
-  bits.put(1, 1);
-  bits.put(1, 2);
+  DeflateBits bits = fixed_block();
   for (const std::uint8_t byte : raw) bits.put_fixed(byte);
   bits.put_fixed(256);
   return bits.bytes();
