@@ -22,11 +22,7 @@ struct Extent {
 };
 
 Extent extent_of(const char* op, Index size, Index kernel, Index stride, Index padding, bool same, Index dilation) {
-  const Index reach = checked_reach(op, kernel, dilation);
-  const Index padded = same ? size : checked_sum(op, size, checked_product(op, 2, padding));
-  if (std::max(reach, padded) > kLongestSide) {
-    throw_invalid("{}: the kernel and the padded input must span at most 2^40; got {} and {}", op, reach, padded);
-  }
+  const auto [reach, padded] = checked_span(op, size, kernel, same ? 0 : padding, dilation);
   if (same) return {(reach - 1) / 2, size};
   if (reach > padded) {
     throw_invalid("{}: the kernel must fit into the padded input; it spans {}, the input {}", op, reach, padded);

@@ -87,23 +87,20 @@ struct Window {
 
 /// One axis of sliding windows, none of whose positions is anywhere near what an Index can hold.
 struct Axis {
-  Index size, kernel, stride, padding, dilation, reach, padded;
+  Index size, kernel, stride, padding, dilation;
+  WindowSpan span;
 
   Axis(const char* op, Index size_of, Index kernel_of, Index stride_of, Index padding_of, Index dilation_of)
       : size(size_of),
         kernel(kernel_of),
         padding(padding_of),
         dilation(dilation_of),
-        reach(checked_reach(op, kernel_of, dilation_of)),
-        padded(checked_sum(op, size_of, checked_product(op, 2, padding_of))) {
-    if (std::max(reach, padded) > kLongestSide) {
-      throw_invalid("{}: the kernel and the padded input must span at most 2^40; got {} and {}", op, reach, padded);
-    }
-    stride = std::min(stride_of, padded + reach);  // a longer one leads to no second window either
+        span(checked_span(op, size_of, kernel_of, padding_of, dilation_of)) {
+    stride = std::min(stride_of, span.padded + span.reach);  // a longer one leads to no second window either
   }
 
   [[nodiscard]] Index output_extent(bool ceil_mode) const {
-    const Index room = padded - reach;  // how far the first window can move
+    const Index room = span.padded - span.reach;  // how far the first window can move
     if (!ceil_mode) return room < 0 ? 0 : room / stride + 1;
     if (room <= -stride) return 0;
     const Index out = divide_up(std::max<Index>(room, 0), stride) + 1;
@@ -149,7 +146,7 @@ Plan plan_windows(const char* op, const Shape& x, const Window& o) {
   const Index oh = h.output_extent(o.ceil_mode), ow = w.output_extent(o.ceil_mode);
   if (oh < 1 || ow < 1) {
     throw_invalid("{}: the kernel must fit into the padded input; it spans {{{}, {}}}, the input {{{}, {}}}", op,
-                  h.reach, w.reach, h.padded, w.padded);
+                  h.span.reach, w.span.reach, h.span.padded, w.span.padded);
   }
   return {.input = x,
           .output = {x[0], oh, ow, x[3]},

@@ -27,8 +27,13 @@ Index checked_product(const char* op, Index a, Index b) {
   return product;
 }
 
-Index checked_reach(const char* op, Index kernel, Index dilation) {
-  return checked_sum(op, checked_product(op, dilation, kernel - 1), 1);
+WindowSpan checked_span(const char* op, Index size, Index kernel, Index padding, Index dilation) {
+  const Index reach = checked_sum(op, checked_product(op, dilation, kernel - 1), 1);
+  const Index padded = checked_sum(op, size, checked_product(op, 2, padding));
+  if (reach > kLongestSide || padded > kLongestSide) {
+    throw_invalid("{}: the kernel and the padded input must span at most 2^40; got {} and {}", op, reach, padded);
+  }
+  return {reach, padded};
 }
 
 }  // namespace tapestry

@@ -14,8 +14,13 @@ inline constexpr Index kLongestSide = Index{1} << 40;
 [[nodiscard]] Index checked_sum(const char* op, Index a, Index b);      ///< a + b
 [[nodiscard]] Index checked_product(const char* op, Index a, Index b);  ///< a * b
 
-/// What a window of `kernel` taps, `dilation` apart, spans.
-[[nodiscard]] Index checked_reach(const char* op, Index kernel, Index dilation);
+/// Windows along one side of a picture: what one of `kernel` taps, `dilation` apart, spans, and the side that they move
+/// over, with `padding` at both ends. Neither may be longer than kLongestSide.
+struct WindowSpan {
+  Index reach;   ///< of a window, in pixels
+  Index padded;  ///< the side
+};
+[[nodiscard]] WindowSpan checked_span(const char* op, Index size, Index kernel, Index padding, Index dilation);
 
 /// a / b for a >= 0 and b > 0, rounded up, for any such numbers.
 [[nodiscard]] constexpr Index divide_up(Index a, Index b) noexcept { return a == 0 ? 0 : (a - 1) / b + 1; }

@@ -169,14 +169,18 @@ BOOST_AUTO_TEST_CASE(sums_and_products_of_extents_are_exact_or_refused) {
   BOOST_TEST(checked_sum("op", k59, k59) == 2 * k59);
   BOOST_TEST(checked_product("op", k32, 1 << 28) == 2 * k59);
   BOOST_TEST(checked_product("op", -k32, 1 << 28) == -2 * k59);
-  BOOST_TEST(checked_reach("op", 3, 5) == 11);
+  BOOST_TEST(checked_span("op", 8, 3, 2, 5).reach == 11);
+  BOOST_TEST(checked_span("op", 8, 3, 2, 5).padded == 12);
+  BOOST_TEST(checked_span("op", kLongestSide, 1, 0, 1).padded == kLongestSide);
+  BOOST_TEST(error<std::invalid_argument>([] { (void)checked_span("op", kLongestSide - 1, 1, 1, 1); }) ==
+             "op: the kernel and the padded input must span at most 2^40; got 1 and 1099511627777");
   BOOST_TEST(error<std::invalid_argument>([] { (void)checked_sum("op", 2 * k59, 1); }) ==
              "op: extents must add up to at most 2^60; got 1152921504606846976 and 1");
   BOOST_TEST(error<std::invalid_argument>([] { (void)checked_product("op", kMin, -1); }) ==
              "op: extents must multiply to at most 2^60; got -9223372036854775808 and -1");
   BOOST_CHECK_THROW((void)checked_sum("op", kMax, kMax), std::invalid_argument);
   BOOST_CHECK_THROW((void)checked_sum("op", kMin, kMin), std::invalid_argument);
-  BOOST_CHECK_THROW((void)checked_reach("op", kMax, kMax), std::invalid_argument);
+  BOOST_CHECK_THROW((void)checked_span("op", 1, kMax, 0, kMax), std::invalid_argument);
   BOOST_TEST(divide_up(kMax, kMax) == 1);
   BOOST_TEST(divide_up(0, kMax) == 0);
   BOOST_TEST(divide_up(7, 3) == 3);
