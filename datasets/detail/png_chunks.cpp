@@ -4,36 +4,12 @@
 #include <array>
 #include <string>
 
+#include <tapestry/autograd/base/crc.h>
+
 namespace tapestry::datasets::detail {
 namespace {
 
-/// CRC-32 of PNG (polynomial 0xEDB88320, reflected).
-std::uint32_t crc32(Bytes bytes) {
-  constexpr std::size_t kAtOnce = 8;
-  using Tables = std::array<std::array<std::uint32_t, 256>, kAtOnce>;
-  static const Tables tables = [] {  // of a byte, and of a byte that 1 to 7 bytes follow
-    Tables t{};
-    for (std::uint32_t i = 0; i < 256; ++i) {
-      t[0][i] = i;
-      for (int bit = 0; bit < 8; ++bit) t[0][i] = (t[0][i] >> 1) ^ ((t[0][i] & 1U) != 0 ? 0xEDB88320U : 0U);
-    }
-    for (std::size_t k = 1; k < kAtOnce; ++k) {
-      for (std::size_t i = 0; i < 256; ++i) t[k][i] = t[0][t[k - 1][i] & 255U] ^ (t[k - 1][i] >> 8);
-    }
-    return t;
-  }();
-  std::uint32_t crc = ~0U;
-  for (; bytes.size() >= kAtOnce; bytes = bytes.subspan(kAtOnce)) {
-    std::uint32_t next = 0;
-    for (std::size_t i = 0; i < kAtOnce; ++i) {
-      const std::uint32_t byte = bytes[i] ^ (i < 4 ? crc >> (8 * i) & 255U : 0U);
-      next ^= tables[kAtOnce - 1 - i][byte];
-    }
-    crc = next;
-  }
-  for (const std::uint8_t byte : bytes) crc = tables[0][(crc ^ byte) & 255U] ^ (crc >> 8);
-  return ~crc;
-}
+constexpr std::uint32_t kCrc32 = 0xEDB88320;  // PNG's polynomial, bits reversed
 
 constexpr bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
 constexpr bool is_letter(char c) { return is_upper(c) || (c >= 'a' && c <= 'z'); }
@@ -75,7 +51,8 @@ class Walk {
     const std::string name(reinterpret_cast<const char*>(bytes_.data()) + at + 4, 4);
     if (!std::ranges::all_of(name, is_letter)) file_.fail(at, "a chunk name of four letters", "other bytes");
     const std::uint32_t wanted = big_endian(bytes_, at + 8 + length, 4);
-    const std::uint32_t found = crc32(bytes_.subspan(at + 4, length + 4));
+    const std::uint32_t found =
+        tapestry::detail::crc_by_table<kCrc32>(std::as_bytes(bytes_.subspan(at + 4, length + 4)));
     if (wanted != found) {
       file_.fail(at, "a chunk " + name + " with the right checksum", format_message("{} instead of {}", found, wanted));
     }
