@@ -1,6 +1,7 @@
 #include <tapestry/autograd/backward.h>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/detail/dual.h>
 #include <tapestry/autograd/detail/sweep.h>
 
 namespace tapestry {
@@ -9,7 +10,13 @@ namespace {
 
 /// The gradient a sweep starts from: what the user gave, checked, or 1.
 Tensor seed_of(const char* op, const Tensor& y, Tensor gradient, bool create_graph) {
-  if (!y.requires_grad()) {
+  if (!detail::has_reverse_node(y)) {
+    if (y.requires_grad()) {
+      throw_invalid(
+          "{}: the tensor must require grad; within a jvp only tangents are computed, unless .create_graph = true is "
+          "given to it",
+          op);
+    }
     throw_invalid("{}: the tensor must require grad; it was computed from none that does, or under no_grad", op);
   }
   if (!gradient.defined()) {
@@ -23,8 +30,7 @@ Tensor seed_of(const char* op, const Tensor& y, Tensor gradient, bool create_gra
                   y.shape(), gradient.dtype(), gradient.shape());
   }
   // While a graph is created every gradient has a node: one that comes back without has fallen out of the graph.
-  if (create_graph && !gradient.requires_grad()) gradient = gradient.detach().requires_grad(true);
-  return gradient;
+  return create_graph ? detail::as_leaf(gradient) : gradient;
 }
 
 }  // namespace
@@ -32,7 +38,7 @@ Tensor seed_of(const char* op, const Tensor& y, Tensor gradient, bool create_gra
 void backward(const Tensor& y, const BackwardOptions& options) {
   Sweep sweep({.retain_graph = options.retain_graph || options.create_graph, .create_graph = options.create_graph});
   Tensor seed = seed_of("backward", y, options.gradient, options.create_graph);
-  sweep.send(y.impl().node, std::move(seed));
+  sweep.send(detail::reverse_node(y.impl().node), std::move(seed));
   sweep.run();
 }
 
@@ -47,14 +53,17 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
                .deposit = false});
   std::vector<Tensor> results(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (!inputs[i].requires_grad()) throw_invalid("grad: every input must require grad; input {} does not", i);
-    sweep.capture(inputs[i].impl().node.get(), &results[i]);
+    if (!detail::has_reverse_node(inputs[i])) {
+      throw_invalid("grad: every input must require grad; input {} does not{}", i,
+                    inputs[i].requires_grad() ? ", it has a tangent only" : "");
+    }
+    sweep.capture(detail::reverse_node(inputs[i].impl().node).get(), &results[i]);
   }
   bool sent = false;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     // An output that depends on nothing adds nothing, as long as another one does.
-    if (!outputs[i].requires_grad() && (sent || i + 1 < outputs.size())) continue;
-    sweep.send(outputs[i].impl().node,
+    if (!detail::has_reverse_node(outputs[i]) && (sent || i + 1 < outputs.size())) continue;
+    sweep.send(detail::reverse_node(outputs[i].impl().node),
                seed_of("grad", outputs[i], seeds.empty() ? Tensor() : seeds[i], options.create_graph));
     sent = true;
   }

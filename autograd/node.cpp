@@ -34,6 +34,9 @@ void Node::destroy(Node* node) noexcept {
   busy = false;
 }
 
+std::vector<Tensor> Node::gradients(const Tensor&, const Tensor&, const std::vector<bool>&) { return {}; }
+bool Node::is_self_adjoint(std::size_t) const noexcept { return false; }
+
 void set_module(const Tensor& leaf, const char* path) {
   if (Node* node = leaf.impl().node.get()) node->where_.module = path;
 }

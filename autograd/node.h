@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include <tapestry/autograd/base/call_site.h>
 #include <tapestry/autograd/memory/allocator.h>
@@ -31,6 +32,19 @@ class Node : public RefCounted {
   /// Bytes of the tensors that the rules saved.
   [[nodiscard]] virtual std::int64_t bytes_kept() const noexcept { return 0; }
 
+  // --- for forward mode, while the op is being recorded; see detail/dual.h
+
+  /// What the rules make of dy for the inputs that are wanted, without sending it anywhere; undefined: zero. y is the
+  /// output as the rules shall see it.
+  [[nodiscard]] virtual std::vector<Tensor> gradients(const Tensor& dy, const Tensor& y,
+                                                      const std::vector<bool>& wanted);
+  /// The derivative by this input equals its own transpose: the gradient rule is the tangent rule too.
+  [[nodiscard]] virtual bool is_self_adjoint(std::size_t input) const noexcept;
+  /// Keeps of every input the node that reverse mode plays, and no rule for an input that has none.
+  virtual void keep_reverse_only() noexcept {}
+  /// Carries a tangent (detail/dual.h), beside what reverse mode plays.
+  [[nodiscard]] bool is_dual() const noexcept { return is_dual_; }
+
   const char* const name;
   const std::uint64_t seq;
   const Shape shape;
@@ -47,12 +61,16 @@ class Node : public RefCounted {
   static void* operator new(std::size_t bytes) { return detail::allocate_block(bytes); }
   static void operator delete(void* block, std::size_t bytes) noexcept { detail::free_block(block, bytes); }
 
+ protected:
+  void set_dual() noexcept { is_dual_ = true; }
+
  private:
   friend class Sweep;
   friend void set_module(const Tensor& leaf, const char* path);
 
   bool released_ = false;
   bool playing_ = false;
+  bool is_dual_ = false;
   Location where_;
   Node* next_doomed_ = nullptr;
 };
@@ -65,6 +83,14 @@ void set_module(const Tensor& leaf, const char* path);
 /// std::logic_error when shape or dtype are not those of the node, or - while a graph is being created - when the
 /// gradient has lost its node: some rule is not differentiable, and a second derivative would be silently wrong.
 void send(Sweep& sweep, Ref<Node> to, Tensor gradient);
+
+namespace detail {
+/// The node that reverse mode plays: under what carries tangents. May be null.
+[[nodiscard]] const Ref<Node>& reverse_node(const Ref<Node>& node) noexcept;
+
+/// x takes part in reverse mode.
+[[nodiscard]] bool has_reverse_node(const Tensor& x) noexcept;
+}  // namespace detail
 
 /// Whether nodes stay as they are when they have been played, for another time.
 [[nodiscard]] bool keeps_graph(const Sweep& sweep) noexcept;

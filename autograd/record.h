@@ -24,6 +24,16 @@
 /// that would be a cycle - but may ask for it: `[](const Tensor& dy, const Tensor& y) { ... }`. Nor need it keep the
 /// shape that its result must have: `[](const Tensor& dy, const Shape& shape_of_x) { ... }`. Returning an undefined
 /// tensor means zero.
+///
+/// For forward mode (jvp) an input may have a tangent rule too, which makes of a tangent of x its share in that of y.
+/// It is called before record() returns, so it may refer to everything around it, and keeps nothing:
+///
+///     record("scale", y, wrt(x, [w = saved(w)](const Tensor& dy) { return dy * w(); },
+///                            [&](const Tensor& t) { return t * w; }));
+///
+/// Where the derivative equals its own transpose - as in every elementwise op of one shape - the gradient rule serves
+/// as both: `wrt(x, rule, self_adjoint)`. Where neither is given, the tangent follows from the gradient rule, at the
+/// price of transposing it twice.
 namespace tapestry {
 
 /// A tensor kept for backward, with the elements it had. Using it after they were modified, or others were put in their
@@ -53,6 +63,9 @@ class Saved {
 };
 
 namespace detail {
+/// Throws std::logic_error while derivatives of gradients are wanted.
+void check_once();
+
 [[nodiscard]] inline std::int64_t bytes_of(const Tensor& x) {
   return x.defined() ? x.numel() * item_bytes(x.dtype()) : 0;
 }
@@ -67,19 +80,49 @@ namespace detail {
   return Saved(x);
 }
 
-/// An input and the rule for its gradient; see wrt().
-template <class Rule>
+/// In a tangent rule's place: the gradient rule is the tangent rule too.
+struct SelfAdjoint {};
+inline constexpr SelfAdjoint self_adjoint;
+
+namespace detail {
+/// In a tangent rule's place: it follows from the gradient rule.
+struct Transposed {};
+}  // namespace detail
+
+/// An input and the rules for its gradient and its tangent; see wrt().
+template <class Rule, class Tangent = detail::Transposed>
 struct Wrt {
+  using RuleType = Rule;
+  using TangentType = Tangent;
+
   const Tensor& x;
   Rule rule;
   std::int64_t bytes;
   Here here;
+  Tangent tangent;
 };
 
 /// "With respect to x, the gradient is rule(dy)". x may be undefined: an optional input that was not given.
 template <class Rule>
 [[nodiscard]] Wrt<Rule> wrt(const Tensor& x, Rule rule, Here here = {}) {
-  return {x, std::move(rule), std::exchange(detail::bytes_saved, 0), here};
+  return {x, std::move(rule), std::exchange(detail::bytes_saved, 0), here, {}};
+}
+
+/// The same with a tangent rule, tangent(t) or tangent(t, y), or `self_adjoint`.
+template <class Rule, class Tangent>
+requires(!std::same_as<Tangent, Here>)
+    [[nodiscard]] Wrt<Rule, Tangent> wrt(const Tensor& x, Rule rule, Tangent tangent, Here here = {}) {
+  return {x, std::move(rule), std::exchange(detail::bytes_saved, 0), here, std::move(tangent)};
+}
+
+/// A gradient rule that cannot be differentiated again, because it speaks in loops of its own instead of ops: who asks
+/// for a second derivative gets a std::logic_error that names the op and its line.
+template <class Rule>
+[[nodiscard]] auto once(Rule rule) {
+  return [rule = std::move(rule)](const Tensor& dy) -> Tensor {
+    detail::check_once();
+    return rule(dy);
+  };
 }
 
 namespace detail {
@@ -104,30 +147,98 @@ inline constexpr bool wants_output = std::invocable<const Rule&, const Tensor&, 
 template <class Rule>
 inline constexpr bool wants_shape = std::invocable<const Rule&, const Tensor&, const Shape&>;
 
-/// The node of an op with one rule per input.
-template <class... Rules>
+/// Two tangents of one tensor, of which the first may be undefined.
+void add_tangent(Tensor& sum, Tensor part);
+
+/// The sum of what the tangent rules at `rules` make of those inputs' tangents, or undefined; marks in `left` which
+/// inputs it has seen to. Inputs that are not left have none.
+using StatedTangents = Tensor (*)(const void* rules, const std::vector<Tensor>& tangents, const Tensor& y,
+                                  std::vector<bool>& left);
+
+/// What record() does while a jvp is going on: y gets its tangents, and `node` if reverse mode may want to play it.
+[[nodiscard]] Tensor record_tangents(Tensor y, const Ref<Node>& node, StatedTangents stated, const void* rules);
+
+/// y, whose node is `node`, with the tangents that follow from those of the inputs.
+[[nodiscard]] Tensor with_own_tangents(Tensor y, Node& node, std::span<const Ref<Node>> inputs);
+
+/// Reads the tangent rules of record(): `rules` is a tuple of references to them.
+template <class... Tangents>
+Tensor stated_tangents(const void* rules, const std::vector<Tensor>& tangents, const Tensor& y,
+                       std::vector<bool>& left) {
+  Tensor sum;
+  std::size_t input = 0;
+  const auto apply = [&]<class Tangent>(const Tangent& tangent) {
+    const std::size_t i = input++;
+    if constexpr (!std::same_as<Tangent, Transposed> && !std::same_as<Tangent, SelfAdjoint>) {
+      if (!left[i]) return;
+      if constexpr (wants_output<Tangent>) add_tangent(sum, tangent(tangents[i], y));
+      else add_tangent(sum, tangent(tangents[i]));
+      left[i] = false;
+    }
+  };
+  std::apply([&](const Tangents&... each) { (apply(each), ...); },
+             *static_cast<const std::tuple<const Tangents&...>*>(rules));
+  return sum;
+}
+
+/// The same for record_joint(): `rules` is the one tangent rule.
+template <class Tangent>
+Tensor stated_joint_tangent(const void* rules, const std::vector<Tensor>& tangents, const Tensor& y,
+                            std::vector<bool>& left) {
+  left.assign(left.size(), false);
+  const auto& tangent = *static_cast<const Tangent*>(rules);
+  if constexpr (std::invocable<const Tangent&, const std::vector<Tensor>&, const Tensor&>) return tangent(tangents, y);
+  else return tangent(tangents);
+}
+
+/// The node of an op with one rule per input. Inputs are Wrts.
+template <class... Inputs>
 class RuleNode final : public Node {
  public:
-  RuleNode(const char* name_of, const Tensor& y, const Location& location, Wrt<Rules>&&... inputs)
+  RuleNode(const char* name_of, const Tensor& y, const Location& location, Inputs&... inputs)
       : Node(name_of, y.shape(), y.dtype(), location),
         inputs_{(has_node(inputs.x) ? inputs.x.impl().node : Ref<Node>())...},
-        rules_{(has_node(inputs.x) ? std::optional<Rules>(std::move(inputs.rule)) : std::nullopt)...},
+        rules_{
+            (has_node(inputs.x) ? std::optional<typename Inputs::RuleType>(std::move(inputs.rule)) : std::nullopt)...},
         bytes_(((has_node(inputs.x) ? inputs.bytes : 0) + ...)) {
     // The rules' own handle has no node: a node that owned itself would never die.
-    if constexpr ((wants_output<Rules> || ...)) {
-      if (((wants_output<Rules> && has_node(inputs.x)) || ...)) {
+    if constexpr (kWantsOutput) {
+      if (((wants_output<typename Inputs::RuleType> && has_node(inputs.x)) || ...)) {
         output_ = Saved(y.detach());
         bytes_ += bytes_of(y);
       }
     }
   }
 
-  void backward(const Tensor& dy, Sweep& sweep) override { play(dy, sweep, std::index_sequence_for<Rules...>{}); }
+  void backward(const Tensor& dy, Sweep& sweep) override { play(dy, sweep, std::index_sequence_for<Inputs...>{}); }
 
   void release() noexcept override {
     inputs_ = {};
     std::apply([](auto&... rule) { (rule.reset(), ...); }, rules_);
     output_ = {};
+    if constexpr (kWantsOutput) duals_ = {};
+  }
+
+  [[nodiscard]] std::vector<Tensor> gradients(const Tensor& dy, const Tensor& y,
+                                              const std::vector<bool>& wanted) override {
+    std::vector<Tensor> all(sizeof...(Inputs));
+    const auto each = [&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
+      if (wanted[I] && std::get<I>(rules_)) all[I] = gradient<I>(dy, [&] { return y; });
+    };
+    [&]<std::size_t... I>(std::index_sequence<I...>) { (each(std::integral_constant<std::size_t, I>{}), ...); }
+    (std::index_sequence_for<Inputs...>{});
+    return all;
+  }
+
+  [[nodiscard]] bool is_self_adjoint(std::size_t input) const noexcept override {
+    constexpr std::array all{std::same_as<typename Inputs::TangentType, SelfAdjoint>...};
+    return all[input];
+  }
+
+  void keep_reverse_only() noexcept override {
+    if constexpr (kWantsOutput) duals_ = inputs_;  // rules may want the output with its tangents
+    [&]<std::size_t... I>(std::index_sequence<I...>) { (keep_reverse<I>(), ...); }
+    (std::index_sequence_for<Inputs...>{});
   }
 
   [[nodiscard]] std::span<const Ref<Node>> inputs() const noexcept override { return inputs_; }
@@ -141,16 +252,27 @@ class RuleNode final : public Node {
 
   template <std::size_t I>
   void play_one(const Tensor& dy, Sweep& sweep) {
-    const auto& rule = std::get<I>(rules_);
-    if (!rule) return;
-    using Rule = std::tuple_element_t<I, std::tuple<Rules...>>;
-    Tensor gradient = [&] {
-      if constexpr (wants_output<Rule>) return (*rule)(dy, output());
-      else if constexpr (wants_shape<Rule>) return (*rule)(dy, inputs_[I]->shape);
-      else return (*rule)(dy);
-    }();
+    if (!std::get<I>(rules_)) return;
+    Tensor to_send = gradient<I>(dy, [this] { return output(); });
     // The reference itself goes along when this node will not be played again.
-    send(sweep, keeps_graph(sweep) ? inputs_[I] : std::move(inputs_[I]), std::move(gradient));
+    send(sweep, keeps_graph(sweep) ? inputs_[I] : std::move(inputs_[I]), std::move(to_send));
+  }
+
+  /// What rule I makes of dy; y() is the output as it shall see it.
+  template <std::size_t I, class Output>
+  [[nodiscard]] Tensor gradient(const Tensor& dy, const Output& y) const {
+    const auto& rule = *std::get<I>(rules_);
+    using Rule = typename std::tuple_element_t<I, std::tuple<Inputs...>>::RuleType;
+    if constexpr (wants_output<Rule>) return rule(dy, y());
+    else if constexpr (wants_shape<Rule>) return rule(dy, inputs_[I]->shape);
+    else return rule(dy);
+  }
+
+  template <std::size_t I>
+  void keep_reverse() noexcept {
+    Ref<Node> kept = reverse_node(inputs_[I]);
+    if (!kept && !kWantsOutput) std::get<I>(rules_).reset();
+    inputs_[I] = std::move(kept);
   }
 
   /// y as rules see it: with its node while a graph is being created, so that its own dependence on x counts.
@@ -158,12 +280,20 @@ class RuleNode final : public Node {
     if (!is_grad_enabled()) return output_();
     Tensor y = output_().detach();
     y.impl().node = Ref<Node>(this);
+    if constexpr (kWantsOutput) {
+      if (thread_modes.tangent_level != 0) return with_own_tangents(std::move(y), *this, duals_);
+    }
     return y;
   }
 
-  std::array<Ref<Node>, sizeof...(Rules)> inputs_;
-  std::tuple<std::optional<Rules>...> rules_;
+  static constexpr bool kWantsOutput = (wants_output<typename Inputs::RuleType> || ...);
+  struct Nothing {};
+  using Nodes = std::array<Ref<Node>, sizeof...(Inputs)>;
+
+  Nodes inputs_;
+  std::tuple<std::optional<typename Inputs::RuleType>...> rules_;
   Saved output_;
+  [[no_unique_address]] std::conditional_t<kWantsOutput, Nodes, Nothing> duals_;  // inputs that had tangents
   std::int64_t bytes_;
 };
 
@@ -193,6 +323,19 @@ class JointNode final : public Node {
     rule_.reset();
   }
 
+  [[nodiscard]] std::vector<Tensor> gradients(const Tensor& dy, const Tensor&,
+                                              const std::vector<bool>& wanted) override {
+    return (*rule_)(dy, wanted);
+  }
+
+  void keep_reverse_only() noexcept override {
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      Ref<Node> kept = reverse_node(inputs_[i]);
+      wanted_[i] = static_cast<bool>(kept);
+      inputs_[i] = std::move(kept);
+    }
+  }
+
   [[nodiscard]] std::span<const Ref<Node>> inputs() const noexcept override { return inputs_; }
   [[nodiscard]] std::int64_t bytes_kept() const noexcept override { return released() ? 0 : bytes_; }
 
@@ -207,27 +350,54 @@ class JointNode final : public Node {
 
 /// Gives y a node if recording is on and some input has one, and returns it. Rules of inputs without a node are
 /// dropped, together with whatever they saved. `name` must outlive the tape: a literal.
-template <class... Rules>
-Tensor record(const char* name, Tensor y, Wrt<Rules>... inputs) {
+template <class... Rules, class... Tangents>
+Tensor record(const char* name, Tensor y, Wrt<Rules, Tangents>... inputs) {
   if (!is_grad_enabled() || !(detail::has_node(inputs.x) || ...)) return y;
   y = detail::fresh(std::move(y));
   const Location location = detail::location_or(std::get<0>(std::tie(inputs...)).here);
-  y.impl().node = Ref<Node>::adopt(new detail::RuleNode<Rules...>(name, y, location, std::move(inputs)...));
+  auto node = Ref<Node>::adopt(new detail::RuleNode<Wrt<Rules, Tangents>...>(name, y, location, inputs...));
+  if (detail::thread_modes.tangent_level != 0) [[unlikely]] {
+    const std::tuple<const Tangents&...> tangents(inputs.tangent...);
+    return detail::record_tangents(std::move(y), node, detail::stated_tangents<Tangents...>, &tangents);
+  }
+  y.impl().node = std::move(node);
   return y;
 }
+
+namespace detail {
+
+template <class Rule>
+Tensor record_joint(const char* name, Tensor y, const std::vector<Tensor>& inputs, Rule rule, StatedTangents stated,
+                    const void* tangent, const Here& here) {
+  const std::int64_t bytes = std::exchange(bytes_saved, 0);
+  bool wanted = false;
+  for (const Tensor& x : inputs) wanted = wanted || has_node(x);
+  if (!is_grad_enabled() || !wanted) return y;
+  y = fresh(std::move(y));
+  auto node = Ref<Node>::adopt(new JointNode<Rule>(name, y, location_or(here), inputs, std::move(rule), bytes));
+  if (thread_modes.tangent_level != 0) [[unlikely]]
+    return record_tangents(std::move(y), node, stated, tangent);
+  y.impl().node = std::move(node);
+  return y;
+}
+
+}  // namespace detail
 
 /// record() for gradients that share work, and for lists of inputs: rule(dy, wanted) returns one gradient per input,
 /// where wanted[i] tells whether input i needs one; the others are ignored. Inputs may be undefined.
 template <class Rule>
 Tensor record_joint(const char* name, Tensor y, const std::vector<Tensor>& inputs, Rule rule, Here here = {}) {
-  const std::int64_t bytes = std::exchange(detail::bytes_saved, 0);
-  bool wanted = false;
-  for (const Tensor& x : inputs) wanted = wanted || detail::has_node(x);
-  if (!is_grad_enabled() || !wanted) return y;
-  y = detail::fresh(std::move(y));
-  const Location location = detail::location_or(here);
-  y.impl().node = Ref<Node>::adopt(new detail::JointNode<Rule>(name, y, location, inputs, std::move(rule), bytes));
-  return y;
+  return detail::record_joint(name, std::move(y), inputs, std::move(rule), nullptr, nullptr, here);
+}
+
+/// The same with a tangent rule: tangent(ts) returns the tangent of y, where ts are those of the inputs, undefined
+/// where an input has none. It is called before this returns.
+template <class Rule, class Tangent>
+requires(!std::same_as<Tangent, Here>) Tensor
+    record_joint(const char* name, Tensor y, const std::vector<Tensor>& inputs, Rule rule, const Tangent& tangent,
+                 Here here = {}) {
+  return detail::record_joint(name, std::move(y), inputs, std::move(rule), detail::stated_joint_tangent<Tangent>,
+                              &tangent, here);
 }
 
 }  // namespace tapestry

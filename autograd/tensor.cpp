@@ -12,6 +12,7 @@
 #include <tapestry/autograd/detail/leaf.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/memory/allocator.h>
+#include <tapestry/autograd/node.h>
 
 namespace tapestry {
 
@@ -25,7 +26,7 @@ Tensor make(const Shape& shape, Dtype dtype, Ref<Storage> storage, std::byte* da
 }
 
 Leaf* leaf_of(const Tensor& x) {
-  Node* node = x.impl().node.get();
+  Node* node = detail::reverse_node(x.impl().node).get();
   return node && node->is_leaf() ? static_cast<Leaf*>(node) : nullptr;
 }
 

@@ -6,9 +6,11 @@
 #include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
+#include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/detail/common.h>
+#include <tapestry/ops/detail/elementwise.h>
 #include <tapestry/ops/detail/norm_checks.h>
 #include <tapestry/ops/kernels/batch_norm.h>
 #include <tapestry/ops/kernels/elementwise.h>
@@ -58,8 +60,17 @@ struct BatchNormContext {
 
   [[nodiscard]] std::vector<Tensor> fused(const Tensor& dy, const std::vector<bool>& wanted) const;
   [[nodiscard]] std::vector<Tensor> composed(const Tensor& dy) const;
+  /// (x - mean) * rstd, in the dtype of the statistics.
+  [[nodiscard]] Tensor normalized() const { return normalized_and_scale(widened(x())).first; }
 
  private:
+  /// The same of `at`, and rstd [C] as a function of it.
+  [[nodiscard]] std::pair<Tensor, Tensor> normalized_and_scale(const Tensor& at) const {
+    const Tensor centred = training ? at - mean_per_channel(at) : at - mean();
+    Tensor deviation = training ? rsqrt(mean_per_channel(square(centred)) + eps) : rstd();
+    return {centred * deviation, deviation};
+  }
+
   template <class S>
   [[nodiscard]] kernels::ReluMask<S> relu_mask() const {
     if (y().defined()) return {.y = y().data<S>()};
@@ -141,9 +152,7 @@ std::vector<Tensor> BatchNormContext::fused(const Tensor& dy, const std::vector<
 std::vector<Tensor> BatchNormContext::composed(const Tensor& given) const {
   const Tensor dresidual = counted(given);
   const Tensor dy = widened(dresidual), at = widened(x());
-  const Tensor centred = training ? at - mean_per_channel(at) : at - mean();
-  const Tensor deviation = training ? rsqrt(mean_per_channel(square(centred)) + eps) : rstd();
-  const Tensor u = centred * deviation;
+  const auto [u, deviation] = normalized_and_scale(at);
   const Tensor g = weight().defined() ? dy * weight() : dy;
   const Tensor dx = training ? deviation * (g - mean_per_channel(g) - u * mean_per_channel(g * u)) : deviation * g;
   return {to(dx, given.dtype()), sum_per_channel(dy * u), sum_per_channel(dy), dresidual};
@@ -256,6 +265,34 @@ void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
   }
 }
 
+/// The tangent of (x - mean) * rstd * weight + bias + residual. The derivative by x equals its own transpose: it scales
+/// every channel and takes its mean and its share in x away.
+Tensor tangent_before_relu(const Tensor& x, const Tensor& weight, const BatchStatistics& s,
+                           const BatchNormOptions& options, const std::vector<Tensor>& ts) {
+  const BatchNormContext context{.x = Saved(x),
+                                 .weight = Saved(weight),
+                                 .mean = Saved(s.mean),
+                                 .rstd = Saved(s.rstd),
+                                 .scale = {},
+                                 .shift = {},
+                                 .y = {},
+                                 .eps = options.eps,
+                                 .training = options.training};
+  Tensor t;
+  if (ts[kX].defined()) {
+    t = is_grad_enabled() ? context.composed(ts[kX])[kX] : context.fused(ts[kX], {true, false, false, false})[kX];
+  }
+  if (ts[kWeight].defined()) detail::add_tangent(t, to(context.normalized() * ts[kWeight], x.dtype()));
+  if (ts[kBias].defined()) detail::add_tangent(t, to(broadcast_to(ts[kBias], x.shape()), x.dtype()));
+  if (ts[kResidual].defined()) detail::add_tangent(t, ts[kResidual]);
+  return t;
+}
+
+/// t where the relu let something through; linear in t.
+Tensor relu_tangent(const Tensor& t, const Tensor& y) {
+  return is_grad_enabled() ? where(le(y.detach(), 0), 0.0, t) : fused_gradient(kernels::Binary::relu_grad, t, y);
+}
+
 /// scale and shift, [C], of y = (x - mean) * scale + shift.
 std::pair<Tensor, Tensor> affine_of(const BatchStatistics& s, const Tensor& weight, const Tensor& bias) {
   Tensor scale = empty(s.rstd.shape(), s.rstd.dtype());
@@ -296,10 +333,16 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                            .y = y_tells ? saved(y.detach()) : Saved(),
                            .eps = options.eps,
                            .training = options.training};
-  return record_joint("batch_norm", std::move(y), {x, weight, bias, options.residual},
-                      [context = std::move(context)](const Tensor& dy, const std::vector<bool>& wanted) {
-                        return is_grad_enabled() ? context.composed(dy) : context.fused(dy, wanted);
-                      });
+  const auto tangent = [&](const std::vector<Tensor>& ts, const Tensor& out) {
+    const Tensor t = tangent_before_relu(x, weight, s, options, ts);
+    return options.relu && t.defined() ? relu_tangent(t, out) : t;
+  };
+  return record_joint(
+      "batch_norm", std::move(y), {x, weight, bias, options.residual},
+      [context = std::move(context)](const Tensor& dy, const std::vector<bool>& wanted) {
+        return is_grad_enabled() ? context.composed(dy) : context.fused(dy, wanted);
+      },
+      tangent);
 }
 
 }  // namespace tapestry

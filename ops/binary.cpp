@@ -76,8 +76,10 @@ Tensor extreme(const char* op, Binary kernel, const Operand& a, const Operand& b
       return sum_to(dy * share(chosen, mine(), other()), shape);
     };
   };
-  auto for_a = wrt(tensor_or_none(a), rule(a, b, shape_of(a)));
-  auto for_b = wrt(tensor_or_none(b), rule(b, a, shape_of(b)));
+  auto for_a = wrt(tensor_or_none(a), rule(a, b, shape_of(a)),
+                   [&](const Tensor& t, const Tensor& chosen) { return t * share(chosen, a, b); });
+  auto for_b = wrt(tensor_or_none(b), rule(b, a, shape_of(b)),
+                   [&](const Tensor& t, const Tensor& chosen) { return t * share(chosen, b, a); });
   return record(op, std::move(y), std::move(for_a), std::move(for_b));
 }
 
@@ -85,16 +87,23 @@ Tensor extreme(const char* op, Binary kernel, const Operand& a, const Operand& b
 
 Tensor add(const Operand& a, const Operand& b) {
   const CallSite site(a.here);
+  const auto spread = [](const Tensor& t, const Tensor& y) { return broadcast_to(t, y.shape()); };
   return record("add", compute("add", Binary::add, a, b),
-                wrt(tensor_or_none(a), [](const Tensor& dy, const Shape& shape) { return sum_to(dy, shape); }),
-                wrt(tensor_or_none(b), [](const Tensor& dy, const Shape& shape) { return sum_to(dy, shape); }));
+                wrt(
+                    tensor_or_none(a), [](const Tensor& dy, const Shape& shape) { return sum_to(dy, shape); }, spread),
+                wrt(
+                    tensor_or_none(b), [](const Tensor& dy, const Shape& shape) { return sum_to(dy, shape); }, spread));
 }
 
 Tensor sub(const Operand& a, const Operand& b) {
   const CallSite site(a.here);
   return record("sub", compute("sub", Binary::sub, a, b),
-                wrt(tensor_or_none(a), [](const Tensor& dy, const Shape& shape) { return sum_to(dy, shape); }),
-                wrt(tensor_or_none(b), [](const Tensor& dy, const Shape& shape) { return neg(sum_to(dy, shape)); }));
+                wrt(
+                    tensor_or_none(a), [](const Tensor& dy, const Shape& shape) { return sum_to(dy, shape); },
+                    [](const Tensor& t, const Tensor& y) { return broadcast_to(t, y.shape()); }),
+                wrt(
+                    tensor_or_none(b), [](const Tensor& dy, const Shape& shape) { return neg(sum_to(dy, shape)); },
+                    [](const Tensor& t, const Tensor& y) { return broadcast_to(neg(t), y.shape()); }));
 }
 
 Tensor mul(const Operand& a, const Operand& b) {
@@ -104,10 +113,14 @@ Tensor mul(const Operand& a, const Operand& b) {
   const bool for_a = wants_gradient(a), for_b = wants_gradient(b);
   if (!for_a && !for_b) return y;
   return record("mul", std::move(y),
-                wrt(tensor_or_none(a),
-                    [b = Kept(b, for_a)](const Tensor& dy, const Shape& shape) { return sum_to(dy * b(), shape); }),
-                wrt(tensor_or_none(b),
-                    [a = Kept(a, for_b)](const Tensor& dy, const Shape& shape) { return sum_to(dy * a(), shape); }));
+                wrt(
+                    tensor_or_none(a),
+                    [b = Kept(b, for_a)](const Tensor& dy, const Shape& shape) { return sum_to(dy * b(), shape); },
+                    [&](const Tensor& t) { return t * b; }),
+                wrt(
+                    tensor_or_none(b),
+                    [a = Kept(a, for_b)](const Tensor& dy, const Shape& shape) { return sum_to(dy * a(), shape); },
+                    [&](const Tensor& t) { return t * a; }));
 }
 
 Tensor div(const Operand& a, const Operand& b) {
@@ -122,19 +135,24 @@ Tensor div(const Operand& a, const Operand& b) {
   const bool for_a = wants_gradient(a), for_b = wants_gradient(b);
   if (!for_a && !for_b) return y;
   return record("div", std::move(y),
-                wrt(tensor_or_none(a),
-                    [b = Kept(b, for_a)](const Tensor& dy, const Shape& shape) { return sum_to(dy / b(), shape); }),
-                wrt(tensor_or_none(b), [a = Kept(a, for_b), b = Kept(b, for_b)](const Tensor& dy, const Shape& shape) {
-                  return neg(sum_to(dy * (a() / b() / b()), shape));  // b^2 might overflow
-                }));
+                wrt(
+                    tensor_or_none(a),
+                    [b = Kept(b, for_a)](const Tensor& dy, const Shape& shape) { return sum_to(dy / b(), shape); },
+                    [&](const Tensor& t) { return t / b; }),
+                wrt(
+                    tensor_or_none(b),
+                    [a = Kept(a, for_b), b = Kept(b, for_b)](const Tensor& dy, const Shape& shape) {
+                      return neg(sum_to(dy * (a() / b() / b()), shape));  // b^2 might overflow
+                    },
+                    [&](const Tensor& t, const Tensor& quotient) { return neg(t * (quotient / b)); }));
 }
 
 Tensor floor_divide(const Operand& a, const Operand& b) {
   const CallSite site(a.here);
   if (!is_float(common_dtype("floor_divide", a, b))) check_divisor(b);
   const auto constant = [](const Tensor&) { return Tensor(); };
-  return record("floor_divide", compute("floor_divide", Binary::floor_divide, a, b), wrt(tensor_or_none(a), constant),
-                wrt(tensor_or_none(b), constant));
+  return record("floor_divide", compute("floor_divide", Binary::floor_divide, a, b),
+                wrt(tensor_or_none(a), constant, self_adjoint), wrt(tensor_or_none(b), constant, self_adjoint));
 }
 
 Tensor maximum(const Operand& a, const Operand& b) { return extreme("maximum", Binary::maximum, a, b); }

@@ -46,7 +46,9 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape, Here here) {
     kernels::broadcast_copy(plan, x.impl().bytes(), y.impl().bytes(), item_bytes(x.dtype()));
   }
   return record("broadcast_to", std::move(y),
-                wrt(x, [](const Tensor& dy, const Shape& before) { return sum_to(dy, before); }));
+                wrt(
+                    x, [](const Tensor& dy, const Shape& before) { return sum_to(dy, before); },
+                    [&](const Tensor& t) { return broadcast_to(t, shape); }));
 }
 
 Tensor sum_to(Tensor x, const Shape& shape, Here here) {
@@ -73,7 +75,9 @@ Tensor sum_to(Tensor x, const Shape& shape, Here here) {
   }
   y = detail::alias(y, shape);
   return record("sum_to", std::move(y),
-                wrt(x, [](const Tensor& dy, const Shape& before) { return broadcast_to(dy, before); }));
+                wrt(
+                    x, [](const Tensor& dy, const Shape& before) { return broadcast_to(dy, before); },
+                    [&](const Tensor& t) { return sum_to(t, shape); }));
 }
 
 }  // namespace tapestry

@@ -13,14 +13,19 @@ Tensor to(const Tensor& x, Dtype dtype, Here here) {
   Tensor y = empty(x.shape(), dtype);
   kernels::cast(elements(x), dtype, result(y), x.numel());
   if (!is_float(dtype)) return y;
-  return record("to", std::move(y), wrt(x, [dtype = x.dtype()](const Tensor& dy) { return to(dy, dtype); }));
+  return record("to", std::move(y),
+                wrt(
+                    x, [dtype = x.dtype()](const Tensor& dy) { return to(dy, dtype); },
+                    [&](const Tensor& t) { return to(t, dtype); }));
 }
 
 Tensor clone(const Tensor& x, Here here) {
   const CallSite site(here);
   Tensor y = empty(x.shape(), x.dtype());
   kernels::copy_bytes(x.impl().bytes(), y.impl().bytes(), x.numel() * item_bytes(x.dtype()));
-  return record("clone", std::move(y), wrt(x, [](const Tensor& dy) { return dy; }));
+  return record("clone", std::move(y),
+                wrt(
+                    x, [](const Tensor& dy) { return dy; }, self_adjoint));
 }
 
 }  // namespace tapestry

@@ -107,13 +107,18 @@ Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
                     y.numel());
   });
   return record("where", std::move(y),
-                wrt(tensor_or_none(a),
+                wrt(
+                    tensor_or_none(a),
                     [mask = saved(mask)](const Tensor& dy, const Shape& shape_of_a) {
                       return sum_to(where(mask(), dy, 0.0), shape_of_a);
-                    }),
-                wrt(tensor_or_none(b), [mask = saved(mask)](const Tensor& dy, const Shape& shape_of_b) {
-                  return sum_to(where(mask(), 0.0, dy), shape_of_b);
-                }));
+                    },
+                    [&](const Tensor& t) { return where(mask, t, 0.0); }),
+                wrt(
+                    tensor_or_none(b),
+                    [mask = saved(mask)](const Tensor& dy, const Shape& shape_of_b) {
+                      return sum_to(where(mask(), 0.0, dy), shape_of_b);
+                    },
+                    [&](const Tensor& t) { return where(mask, 0.0, t); }));
 }
 
 Tensor masked_fill(const Tensor& x, const Tensor& mask, double value, Here here) {

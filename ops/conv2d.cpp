@@ -113,14 +113,24 @@ Tensor forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOp
   const Tensor bias = bias_of_sums(x, b);
   kernels::conv2d(shape, kernel_precision(), elements(x), elements(w), bias.defined() ? elements(bias).data : nullptr,
                   result(y), keeper(w));
-  return record("conv2d", std::move(y),
-                wrt(x, [w = saved(w), input = x.shape(),
-                        options](const Tensor& dy) { return input_grad(dy, w(), input, options); }),
-                wrt(w, [x = saved(x), weight = w.shape(), dtype = w.dtype(),
-                        options](const Tensor& dy) { return weight_grad(x(), dy, weight, dtype, options); }),
-                wrt(b, [k = shape.k, dtype = b.defined() ? b.dtype() : f32](const Tensor& dy) {
-                  return to(sum_to(widened(dy), Shape{k}), dtype);
-                }));
+  return record(
+      "conv2d", std::move(y),
+      wrt(
+          x,
+          [w = saved(w), input = x.shape(), options](const Tensor& dy) { return input_grad(dy, w(), input, options); },
+          [&](const Tensor& t) { return forward(t, w, {}, options); }),
+      wrt(
+          w,
+          [x = saved(x), weight = w.shape(), dtype = w.dtype(), options](const Tensor& dy) {
+            return weight_grad(x(), dy, weight, dtype, options);
+          },
+          [&](const Tensor& t) { return forward(x, t, {}, options); }),
+      wrt(
+          b,
+          [k = shape.k, dtype = b.defined() ? b.dtype() : f32](const Tensor& dy) {
+            return to(sum_to(widened(dy), Shape{k}), dtype);
+          },
+          [](const Tensor& t, const Tensor& sums) { return to(broadcast_to(t, sums.shape()), sums.dtype()); }));
 }
 
 Tensor input_grad(const Tensor& dy, const Tensor& w, const Shape& input_shape, const Conv2dOptions& options) {
@@ -130,10 +140,15 @@ Tensor input_grad(const Tensor& dy, const Tensor& w, const Shape& input_shape, c
   Tensor dx = empty(input_shape, dy.dtype());
   kernels::conv2d_input_grad(shape, kernel_precision(), elements(dy), elements(w), result(dx));
   return record("conv2d_input_grad", std::move(dx),
-                wrt(dy, [w = saved(w), options](const Tensor& g) { return forward(g, w(), {}, options); }),
-                wrt(w, [dy = saved(dy), weight = w.shape(), dtype = w.dtype(), options](const Tensor& g) {
-                  return weight_grad(g, dy(), weight, dtype, options);
-                }));
+                wrt(
+                    dy, [w = saved(w), options](const Tensor& g) { return forward(g, w(), {}, options); },
+                    [&](const Tensor& t) { return input_grad(t, w, input_shape, options); }),
+                wrt(
+                    w,
+                    [dy = saved(dy), weight = w.shape(), dtype = w.dtype(), options](const Tensor& g) {
+                      return weight_grad(g, dy(), weight, dtype, options);
+                    },
+                    [&](const Tensor& t) { return input_grad(dy, t, input_shape, options); }));
 }
 
 /// dtype: that of dw. f32 for bf16 operands is the sum before it is rounded.
@@ -145,10 +160,15 @@ Tensor weight_grad(const Tensor& x, const Tensor& dy, const Shape& weight_shape,
   Tensor dw = empty(weight_shape, x.dtype() == bf16 ? f32 : x.dtype());
   kernels::conv2d_weight_grad(shape, kernel_precision(), elements(x), elements(dy), result(dw));
   if (dw.dtype() != dtype) dw = no_grad([&] { return to(dw, dtype); });
-  return record("conv2d_weight_grad", std::move(dw),
-                wrt(x, [dy = saved(dy), input = x.shape(),
-                        options](const Tensor& g) { return input_grad(dy(), g, input, options); }),
-                wrt(dy, [x = saved(x), options](const Tensor& g) { return forward(x(), g, {}, options); }));
+  return record(
+      "conv2d_weight_grad", std::move(dw),
+      wrt(
+          x,
+          [dy = saved(dy), input = x.shape(), options](const Tensor& g) { return input_grad(dy(), g, input, options); },
+          [&](const Tensor& t) { return weight_grad(t, dy, weight_shape, dtype, options); }),
+      wrt(
+          dy, [x = saved(x), options](const Tensor& g) { return forward(x(), g, {}, options); },
+          [&](const Tensor& t) { return weight_grad(x, t, weight_shape, dtype, options); }));
 }
 
 }  // namespace

@@ -143,6 +143,16 @@ RowLossContext context_of(const RowTarget& target, double divisor) {
   return {target, saved(target.labels), saved(target.probabilities), saved(target.weight), divisor};
 }
 
+/// The same for a tangent rule, which runs at once.
+RowLossContext kept_context(const RowTarget& target, double divisor) {
+  return {target, Saved(target.labels), Saved(target.probabilities), Saved(target.weight), divisor};
+}
+
+/// [..., C] -> one number per row, or one for all.
+Tensor sum_rows(const Tensor& x, Reduction reduction) {
+  return reduction == Reduction::none ? sum(x, {.dim = -1}) : sum(x);
+}
+
 RowTarget cross_entropy_target(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options) {
   check_rows("cross_entropy", logits, options.weight, options.reduction);
   if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1)) {
@@ -198,10 +208,16 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
     if (t.reduction == Reduction::mean) divisor = mean_divisor<T>(t);
     return reduce_rows<T>(losses, t, divisor);
   });
+  const auto tangent = [&](const Tensor& u, const Tensor& loss) {
+    return sum_rows(u * kept_context(t, divisor).cross_entropy_gradient(logits, ones_like(loss)), t.reduction);
+  };
   return record("cross_entropy", std::move(y),
-                wrt(logits, [x = saved(logits), context = context_of(t, divisor)](const Tensor& dy) {
-                  return context.cross_entropy_gradient(x(), dy);
-                }));
+                wrt(
+                    logits,
+                    [x = saved(logits), context = context_of(t, divisor)](const Tensor& dy) {
+                      return context.cross_entropy_gradient(x(), dy);
+                    },
+                    tangent));
 }
 
 Tensor nll_loss(const Tensor& log_p, const Tensor& target, const NllLossOptions& options, Here here) {
@@ -232,10 +248,17 @@ Tensor nll_loss(const Tensor& log_p, const Tensor& target, const NllLossOptions&
     if (t.reduction == Reduction::mean) divisor = mean_divisor<T>(t);
     return reduce_rows<T>(losses, t, divisor);
   });
+  const auto tangent = [&](const Tensor& u) {
+    return neg(sum_rows(u * kept_context(t, divisor).factors(log_p.shape(), u.dtype()).first, t.reduction));
+  };
   return record("nll_loss", std::move(y),
-                wrt(log_p, [shape = log_p.shape(), context = context_of(t, divisor)](const Tensor& dy) {
-                  return no_grad([&] { return neg(context.factors(shape, dy.dtype()).first); }) * context.per_row(dy);
-                }));
+                wrt(
+                    log_p,
+                    [shape = log_p.shape(), context = context_of(t, divisor)](const Tensor& dy) {
+                      return no_grad([&] { return neg(context.factors(shape, dy.dtype()).first); }) *
+                             context.per_row(dy);
+                    },
+                    tangent));
 }
 
 }  // namespace tapestry

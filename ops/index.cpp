@@ -73,9 +73,13 @@ Tensor gather(const Tensor& x, const Tensor& index, const GatherOptions& options
   const Tensor at = checked("gather", index, extents.x[extents.dim]);
   Tensor y = empty(index.shape(), x.dtype());
   kernels::gather(extents, at.data<std::int64_t>(), x.impl().bytes(), y.impl().bytes(), item_bytes(x.dtype()));
-  return record("gather", std::move(y), wrt(x, [at = saved(at), shape = x.shape(), options](const Tensor& dy) {
-                  return scatter_add(dy, at(), shape, options);
-                }));
+  return record("gather", std::move(y),
+                wrt(
+                    x,
+                    [at = saved(at), shape = x.shape(), options](const Tensor& dy) {
+                      return scatter_add(dy, at(), shape, options);
+                    },
+                    [&](const Tensor& t) { return gather(t, at, options); }));
 }
 
 Tensor scatter_add(const Tensor& x, const Tensor& index, const Shape& shape, const GatherOptions& options, Here here) {
@@ -89,7 +93,9 @@ Tensor scatter_add(const Tensor& x, const Tensor& index, const Shape& shape, con
     kernels::scatter_add(extents, at.data<std::int64_t>(), x.data<T>(), y.mutable_data<T>());
   });
   return record("scatter_add", std::move(y),
-                wrt(x, [at = saved(at), options](const Tensor& dy) { return gather(dy, at(), options); }));
+                wrt(
+                    x, [at = saved(at), options](const Tensor& dy) { return gather(dy, at(), options); },
+                    [&](const Tensor& t) { return scatter_add(t, at, shape, options); }));
 }
 
 Tensor index_select(const Tensor& x, const Tensor& index, const IndexOptions& options, Here here) {
@@ -103,7 +109,9 @@ Tensor index_select(const Tensor& x, const Tensor& index, const IndexOptions& op
   Tensor y = empty(x.shape().with(d, m), x.dtype());
   kernels::index_select(x.impl().bytes(), outer, n, run, at.data<std::int64_t>(), m, y.impl().bytes());
   return record("index_select", std::move(y),
-                wrt(x, [at = saved(at), n, d](const Tensor& dy) { return index_add(dy, at(), n, {.dim = d}); }));
+                wrt(
+                    x, [at = saved(at), n, d](const Tensor& dy) { return index_add(dy, at(), n, {.dim = d}); },
+                    [&](const Tensor& t) { return index_select(t, at, {.dim = d}); }));
 }
 
 Tensor index_add(const Tensor& x, const Tensor& index, Index size, const IndexOptions& options, Here here) {
@@ -119,7 +127,9 @@ Tensor index_add(const Tensor& x, const Tensor& index, Index size, const IndexOp
     kernels::index_add(x.data<T>(), outer, m, run, at.data<std::int64_t>(), size, y.mutable_data<T>());
   });
   return record("index_add", std::move(y),
-                wrt(x, [at = saved(at), d](const Tensor& dy) { return index_select(dy, at(), {.dim = d}); }));
+                wrt(
+                    x, [at = saved(at), d](const Tensor& dy) { return index_select(dy, at(), {.dim = d}); },
+                    [&](const Tensor& t) { return index_add(t, at, size, {.dim = d}); }));
 }
 
 Tensor embedding(const Tensor& weight, const Tensor& index, const EmbeddingOptions& options, Here here) {

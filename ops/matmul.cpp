@@ -85,19 +85,24 @@ Tensor matrix_product(const Tensor& a, const Tensor& b, const MatmulOptions& o, 
   const Plan plan(a, b, o);
   return record(
       "matmul", compute(a, b, o, plan, dtype),
-      wrt(a,
+      wrt(
+          a,
           [b = saved(b), o, shape = a.shape(), own = a.dtype()](const Tensor& dy) {
             return sum_gradient(o.transpose_a
                                     ? matrix_product(b(), dy, {.transpose_a = o.transpose_b, .transpose_b = true}, own)
                                     : matrix_product(dy, b(), {.transpose_b = !o.transpose_b}, own),
                                 shape);
-          }),
-      wrt(b, [a = saved(a), o, shape = b.shape(), own = b.dtype()](const Tensor& dy) {
-        return sum_gradient(o.transpose_b
-                                ? matrix_product(dy, a(), {.transpose_a = true, .transpose_b = o.transpose_a}, own)
-                                : matrix_product(a(), dy, {.transpose_a = !o.transpose_a}, own),
-                            shape);
-      }));
+          },
+          [&](const Tensor& t) { return matrix_product(t, b, o, dtype); }),
+      wrt(
+          b,
+          [a = saved(a), o, shape = b.shape(), own = b.dtype()](const Tensor& dy) {
+            return sum_gradient(o.transpose_b
+                                    ? matrix_product(dy, a(), {.transpose_a = true, .transpose_b = o.transpose_a}, own)
+                                    : matrix_product(a(), dy, {.transpose_a = !o.transpose_a}, own),
+                                shape);
+          },
+          [&](const Tensor& t) { return matrix_product(a, t, o, dtype); }));
 }
 
 }  // namespace
@@ -147,19 +152,27 @@ Tensor linear(const Tensor& x_given, const Tensor& w, const Tensor& b, Here here
   const Tensor bias = b.defined() && x.dtype() == bf16 ? no_grad([&] { return to(b, f32); }) : b;
   kernels::gemm({false, true, rows, out, in}, kernel_precision(), elements(x), elements(w),
                 bias.defined() ? elements(bias).data : nullptr, y.dtype(), result(y));
-  return record("linear", std::move(y),
-                wrt(x,
-                    [w = saved(w), rows, out](const Tensor& dy, const Shape& shape) {
-                      return reshape(matrix_product(reshape(dy, Shape{rows, out}), w(), {}, dy.dtype()), shape);
-                    }),
-                wrt(w,
-                    [x = saved(x), rows, in, out, dtype = w.dtype()](const Tensor& dy) {
-                      return matrix_product(reshape(dy, Shape{rows, out}), reshape(x(), Shape{rows, in}),
-                                            {.transpose_a = true}, dtype);
-                    }),
-                wrt(b, [out, dtype = b.defined() ? b.dtype() : f32](const Tensor& dy) {
-                  return to(sum_to(widened(dy), Shape{out}), dtype);
-                }));
+  return record(
+      "linear", std::move(y),
+      wrt(
+          x,
+          [w = saved(w), rows, out](const Tensor& dy, const Shape& shape) {
+            return reshape(matrix_product(reshape(dy, Shape{rows, out}), w(), {}, dy.dtype()), shape);
+          },
+          [&](const Tensor& t) { return linear(t, w, {}); }),
+      wrt(
+          w,
+          [x = saved(x), rows, in, out, dtype = w.dtype()](const Tensor& dy) {
+            return matrix_product(reshape(dy, Shape{rows, out}), reshape(x(), Shape{rows, in}), {.transpose_a = true},
+                                  dtype);
+          },
+          [&](const Tensor& t) { return linear(x, t, {}); }),
+      wrt(
+          b,
+          [out, dtype = b.defined() ? b.dtype() : f32](const Tensor& dy) {
+            return to(sum_to(widened(dy), Shape{out}), dtype);
+          },
+          [](const Tensor& t, const Tensor& sums) { return to(broadcast_to(t, sums.shape()), sums.dtype()); }));
 }
 
 }  // namespace tapestry

@@ -7,6 +7,7 @@
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
+#include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/detail/norm_checks.h>
 #include <tapestry/ops/kernels/layer_norm.h>
@@ -93,11 +94,29 @@ Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& 
     kernels::layer_norm(x.data<T>(), rows[0], rows[1], scale.data<T>(), shift.data<T>(), options.eps,
                         y.mutable_data<T>(), mean.mutable_data<T>(), rstd.mutable_data<T>());
   });
-  return record_joint("layer_norm", std::move(y), {x, weight, bias},
-                      [context = LayerNormContext{saved(x), saved(weight), saved(mean), saved(rstd), normalized_shape,
-                                                  options.eps}](const Tensor& dy, const std::vector<bool>& wanted) {
-                        return is_grad_enabled() ? context.composed(dy) : context.fused(dy, wanted);
-                      });
+  const auto tangent = [&](const std::vector<Tensor>& ts) {
+    const Tensor x_rows = reshape(x, rows);
+    const Tensor centred = x_rows - mean_per_row(x_rows);
+    const Tensor deviation = rsqrt(mean_per_row(square(centred)) + options.eps);
+    const Tensor u = centred * deviation;
+    const Shape per_element{rows[1]};
+    Tensor t;
+    if (ts[0].defined()) {
+      const Tensor t_rows = reshape(ts[0], rows);
+      t = deviation * (t_rows - mean_per_row(t_rows) - u * mean_per_row(t_rows * u));
+      if (weight.defined()) t = t * reshape(weight, per_element);
+    }
+    if (ts[1].defined()) detail::add_tangent(t, u * reshape(ts[1], per_element));
+    if (ts[2].defined()) detail::add_tangent(t, broadcast_to(reshape(ts[2], per_element), rows));
+    return reshape(t, x.shape());
+  };
+  return record_joint(
+      "layer_norm", std::move(y), {x, weight, bias},
+      [context = LayerNormContext{saved(x), saved(weight), saved(mean), saved(rstd), normalized_shape, options.eps}](
+          const Tensor& dy, const std::vector<bool>& wanted) {
+        return is_grad_enabled() ? context.composed(dy) : context.fused(dy, wanted);
+      },
+      tangent);
 }
 
 Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const GroupNormOptions& options,

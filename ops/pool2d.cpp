@@ -193,7 +193,9 @@ Tensor max_gather(const Tensor& x, const Tensor& tap, const SharedPlan& plan) {
     });
   });
   return record("max_pool2d_gather", std::move(y),
-                wrt(x, [tap = saved(tap), plan](const Tensor& dy) { return max_scatter(dy, tap(), plan); }));
+                wrt(
+                    x, [tap = saved(tap), plan](const Tensor& dy) { return max_scatter(dy, tap(), plan); },
+                    [&](const Tensor& t) { return max_gather(t, tap, plan); }));
 }
 
 /// dy put where the maxima stood, and summed where windows overlap. Linear, the transpose of max_gather.
@@ -205,7 +207,9 @@ Tensor max_scatter(const Tensor& dy, const Tensor& tap, const SharedPlan& plan) 
     });
   });
   return record("max_pool2d_scatter", std::move(dx),
-                wrt(dy, [tap = saved(tap), plan](const Tensor& g) { return max_gather(g, tap(), plan); }));
+                wrt(
+                    dy, [tap = saved(tap), plan](const Tensor& g) { return max_gather(g, tap(), plan); },
+                    [&](const Tensor& t) { return max_scatter(t, tap, plan); }));
 }
 
 Tensor max_over(const char* op, const Tensor& x, Plan windows) {
@@ -221,7 +225,9 @@ Tensor max_over(const char* op, const Tensor& x, Plan windows) {
     });
   });
   return record(op, std::move(y),
-                wrt(x, [tap = saved(tap), plan](const Tensor& dy) { return max_scatter(dy, tap(), plan); }));
+                wrt(
+                    x, [tap = saved(tap), plan](const Tensor& dy) { return max_scatter(dy, tap(), plan); },
+                    [&](const Tensor& t) { return max_gather(t, tap, plan); }));
 }
 
 // --- average
@@ -232,7 +238,10 @@ Tensor avg_over(const char* op, const Tensor& x, const SharedPlan& plan) {
   Tensor y = empty(plan->output, x.dtype());
   visit_any_float(x.dtype(),
                   [&]<class T>() { kernels::avg_pool2d<T>(plan->shape(), x.data<T>(), y.mutable_data<T>()); });
-  return record(op, std::move(y), wrt(x, [plan](const Tensor& dy) { return avg_spread(dy, plan); }));
+  return record(op, std::move(y),
+                wrt(
+                    x, [plan](const Tensor& dy) { return avg_spread(dy, plan); },
+                    [&](const Tensor& t) { return avg_over("avg_pool2d", t, plan); }));
 }
 
 /// dy shared out over its windows: the transpose of averaging, whose own transpose is averaging.
@@ -241,7 +250,9 @@ Tensor avg_spread(const Tensor& dy, const SharedPlan& plan) {
   visit_any_float(dy.dtype(),
                   [&]<class T>() { kernels::avg_pool2d_grad<T>(plan->shape(), dy.data<T>(), dx.mutable_data<T>()); });
   return record("avg_pool2d_grad", std::move(dx),
-                wrt(dy, [plan](const Tensor& g) { return avg_over("avg_pool2d", g, plan); }));
+                wrt(
+                    dy, [plan](const Tensor& g) { return avg_over("avg_pool2d", g, plan); },
+                    [&](const Tensor& t) { return avg_spread(t, plan); }));
 }
 
 /// Cells of a window that a plain average counts: those of the input, or those of the padded input.

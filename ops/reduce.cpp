@@ -128,21 +128,28 @@ Tensor extreme_values(const char* op, bool largest, const Tensor& x, const Plan&
   return detail::alias(y, plan.result);
 }
 
+/// What each element of x has of the gradient of the best one: 1, or at ties an equal part.
+Tensor shares(const Tensor& x, const Tensor& best, const Plan& plan) {
+  return no_grad([&] {
+    const Tensor at = reshape(best, plan.kept);
+    const Tensor mine = to(logical_or(eq(x, at), logical_and(isnan(x), broadcast_to(isnan(at), x.shape()))), x.dtype());
+    return mine / broadcast_to(reshape(sum_of(mine, plan), plan.kept), x.shape());
+  });
+}
+
 Tensor extreme(const char* op, bool largest, const Tensor& given, const ReduceOptions& options) {
   const Tensor x = widened(given);
   const Plan plan(op, x.shape(), options.dim, options.keepdim);
   Tensor y = extreme_values(op, largest, x, plan);
   if (!is_grad_enabled() || !x.requires_grad()) return y;
-  return record(op, std::move(y), wrt(x, [x = saved(x), plan](const Tensor& dy, const Tensor& best) {
-                  const Tensor share = no_grad([&] {
-                    const Tensor at = reshape(best, plan.kept);
-                    const Tensor mine =
-                        to(logical_or(eq(x(), at), logical_and(isnan(x()), broadcast_to(isnan(at), x().shape()))),
-                           x().dtype());
-                    return mine / broadcast_to(reshape(sum_of(mine, plan), plan.kept), x().shape());
-                  });
-                  return broadcast_to(reshape(dy, plan.kept), share.shape()) * share;
-                }));
+  return record(op, std::move(y),
+                wrt(
+                    x,
+                    [x = saved(x), plan](const Tensor& dy, const Tensor& best) {
+                      const Tensor share = shares(x(), best, plan);
+                      return broadcast_to(reshape(dy, plan.kept), share.shape()) * share;
+                    },
+                    [&](const Tensor& t, const Tensor& best) { return sum(t * shares(x, best, plan), options); }));
 }
 
 Tensor arg(const char* op, bool largest, const Tensor& given, const DimOptions& options) {
@@ -180,9 +187,12 @@ Tensor sum(const Tensor& given, const ReduceOptions& options, Here here) {
   const Plan plan("sum", x.shape(), options.dim, options.keepdim);
   if (!is_float(x.dtype())) return sum_integer(x, plan);
   Tensor y = sum_of(x, plan);
-  return record("sum", std::move(y), wrt(x, [kept = plan.kept](const Tensor& dy, const Shape& shape) {
-                  return broadcast_to(reshape(dy, kept), shape);
-                }));
+  return record(
+      "sum", std::move(y),
+      wrt(
+          x,
+          [kept = plan.kept](const Tensor& dy, const Shape& shape) { return broadcast_to(reshape(dy, kept), shape); },
+          [&](const Tensor& t) { return sum(t, options); }));
 }
 
 Tensor mean(const Tensor& given, const ReduceOptions& options, Here here) {
@@ -193,9 +203,13 @@ Tensor mean(const Tensor& given, const ReduceOptions& options, Here here) {
   const double factor =
       plan.count == 0 ? std::numeric_limits<double>::quiet_NaN() : 1.0 / static_cast<double>(plan.count);
   Tensor y = visit_float(x.dtype(), [&]<class T>() { return sum_float<T>(x, plan, factor); });
-  return record("mean", std::move(y), wrt(x, [kept = plan.kept, factor](const Tensor& dy, const Shape& shape) {
-                  return broadcast_to(reshape(factor * dy, kept), shape);
-                }));
+  return record("mean", std::move(y),
+                wrt(
+                    x,
+                    [kept = plan.kept, factor](const Tensor& dy, const Shape& shape) {
+                      return broadcast_to(reshape(factor * dy, kept), shape);
+                    },
+                    [&](const Tensor& t) { return mean(t, options); }));
 }
 
 Tensor var(const Tensor& given, const VarOptions& options, Here here) {
@@ -284,6 +298,15 @@ Tensor logsumexp(const Tensor& given, const ReduceOptions& options, Here here) {
   return log(sum(exp(x - shift), {.dim = options.dim, .keepdim = options.keepdim})) + reshape(shift, plan.result);
 }
 
+namespace {
+/// x / |x|, where 0 has none: the gradient of |x| = y.
+Tensor directions(const Tensor& x, const Tensor& y, const Plan& plan) {
+  const Tensor at = reshape(y, plan.kept);
+  const Tensor zero = eq(at, 0);
+  return where(zero, 0.0, x / where(zero, 1.0, at));
+}
+}  // namespace
+
 Tensor norm(const Tensor& given, const ReduceOptions& options, Here here) {
   const CallSite site(here);
   check_any_float("norm", given);
@@ -292,11 +315,13 @@ Tensor norm(const Tensor& given, const ReduceOptions& options, Here here) {
   // f32 squares are added up in f64, and may exceed what f32 holds.
   const Tensor length = no_grad(
       [&] { return to(sqrt(sum(square(to(x, f64)), {.dim = options.dim, .keepdim = options.keepdim})), x.dtype()); });
-  return record("norm", length, wrt(x, [x = saved(x), plan](const Tensor& dy, const Tensor& y) {
-                  const Tensor at = reshape(y, plan.kept);
-                  const Tensor zero = eq(at, 0);
-                  return where(zero, 0.0, reshape(dy, plan.kept) * (x() / where(zero, 1.0, at)));
-                }));
+  return record("norm", length,
+                wrt(
+                    x,
+                    [x = saved(x), plan](const Tensor& dy, const Tensor& y) {
+                      return directions(x(), y, plan) * reshape(dy, plan.kept);
+                    },
+                    [&](const Tensor& t, const Tensor& y) { return sum(directions(x, y, plan) * t, options); }));
 }
 
 }  // namespace tapestry

@@ -52,10 +52,15 @@ Tensor unslice(const Tensor& dy, const Shape& shape, Index d, Index begin, Index
   const Index offset = begin * strides[static_cast<std::size_t>(d)];
   strides[static_cast<std::size_t>(d)] *= step;
   write_strided(dy, dx, strides, offset);
-  return record("slice_grad", std::move(dx), wrt(dy, [d, begin, step, n = dy.shape()[d]](const Tensor& g) {
-                  return slice(
-                      g, {.dim = d, .begin = begin, .end = n == 0 ? begin : begin + (n - 1) * step + 1, .step = step});
-                }));
+  return record("slice_grad", std::move(dx),
+                wrt(
+                    dy,
+                    [d, begin, step, n = dy.shape()[d]](const Tensor& g) {
+                      return slice(
+                          g,
+                          {.dim = d, .begin = begin, .end = n == 0 ? begin : begin + (n - 1) * step + 1, .step = step});
+                    },
+                    [&](const Tensor& t) { return unslice(t, shape, d, begin, step); }));
 }
 
 using Widths = std::vector<std::pair<Index, Index>>;
@@ -84,16 +89,22 @@ Tensor pad_constant(const Tensor& x, const Widths& widths, double value) {
                       item_bytes(x.dtype()), fill.impl().bytes());
     y = std::move(wide);
   }
-  return record("pad", std::move(y), wrt(x, [widths](const Tensor& dy) {
-                  Widths back = widths;
-                  for (auto& [first, second] : back) first = -first, second = -second;
-                  return pad_constant(dy, back, 0);
-                }));
+  return record("pad", std::move(y),
+                wrt(
+                    x,
+                    [widths](const Tensor& dy) {
+                      Widths back = widths;
+                      for (auto& [first, second] : back) first = -first, second = -second;
+                      return pad_constant(dy, back, 0);
+                    },
+                    [&](const Tensor& t) { return pad_constant(t, widths, 0); }));
 }
 
 Tensor reshape_checked(const Tensor& x, const Shape& shape) {
   return record("reshape", detail::alias(x, shape),
-                wrt(x, [](const Tensor& dy, const Shape& before) { return reshape(dy, before); }));
+                wrt(
+                    x, [](const Tensor& dy, const Shape& before) { return reshape(dy, before); },
+                    [&](const Tensor& t) { return reshape(t, shape); }));
 }
 
 /// Positions of the source of each element along a reflected dimension.
@@ -177,7 +188,9 @@ Tensor permute(const Tensor& x, const std::vector<Index>& order, Here here) {
     strides[i] = from[d];
   }
   return record("permute", strided(x, Shape(std::span<const Index>(extents)), strides, 0),
-                wrt(x, [inverse](const Tensor& dy) { return permute(dy, inverse); }));
+                wrt(
+                    x, [inverse](const Tensor& dy) { return permute(dy, inverse); },
+                    [&](const Tensor& t) { return permute(t, order); }));
 }
 
 Tensor transpose(const Tensor& x, Index dim0, Index dim1, Here here) {
@@ -217,7 +230,7 @@ Tensor cat(const std::vector<Tensor>& tensors, const CatOptions& options, Here h
   }
   std::vector<Index> sizes;
   for (const Tensor& x : tensors) sizes.push_back(x.shape()[d]);
-  return record_joint("cat", std::move(y), tensors, [sizes, d](const Tensor& dy, const std::vector<bool>& wanted) {
+  const auto rule = [sizes, d](const Tensor& dy, const std::vector<bool>& wanted) {
     std::vector<Tensor> gradients(sizes.size());
     Index begin = 0;
     for (std::size_t i = 0; i < sizes.size(); ++i) {
@@ -225,7 +238,14 @@ Tensor cat(const std::vector<Tensor>& tensors, const CatOptions& options, Here h
       begin += sizes[i];
     }
     return gradients;
-  });
+  };
+  const auto tangent = [&](std::vector<Tensor> ts) {
+    for (std::size_t i = 0; i < ts.size(); ++i) {
+      if (!ts[i].defined()) ts[i] = zeros_like(tensors[i]);
+    }
+    return cat(ts, {.dim = d});
+  };
+  return record_joint("cat", std::move(y), tensors, rule, tangent);
 }
 
 Tensor stack(const std::vector<Tensor>& tensors, const CatOptions& options, Here here) {
@@ -264,12 +284,16 @@ Tensor slice(const Tensor& x, const SliceOptions& options, Here here) {
     strides[static_cast<std::size_t>(d)] = stride * step;
     y = strided(x, shape, strides, begin * stride);
   }
-  return record("slice", std::move(y), wrt(x, [shape = x.shape(), d, begin, end, step](const Tensor& dy) {
-                  if (step > 1) return unslice(dy, shape, d, begin, step);
-                  Widths widths(static_cast<std::size_t>(d) + 1);
-                  widths.back() = {begin, shape[d] - end};
-                  return pad_constant(dy, widths, 0);
-                }));
+  return record("slice", std::move(y),
+                wrt(
+                    x,
+                    [shape = x.shape(), d, begin, end, step](const Tensor& dy) {
+                      if (step > 1) return unslice(dy, shape, d, begin, step);
+                      Widths widths(static_cast<std::size_t>(d) + 1);
+                      widths.back() = {begin, shape[d] - end};
+                      return pad_constant(dy, widths, 0);
+                    },
+                    [&](const Tensor& t) { return slice(t, {.dim = d, .begin = begin, .end = end, .step = step}); }));
 }
 
 Tensor select(const Tensor& x, const SelectOptions& options, Here here) {
@@ -428,7 +452,8 @@ Tensor flip(const Tensor& x, const std::vector<Index>& dims, Here here) {
     strides[i] = -strides[i];
   }
   return record("flip", strided(x, x.shape(), strides, offset),
-                wrt(x, [dims](const Tensor& dy) { return flip(dy, dims); }));
+                wrt(
+                    x, [dims](const Tensor& dy) { return flip(dy, dims); }, self_adjoint));
 }
 
 }  // namespace tapestry

@@ -34,14 +34,19 @@ Tensor softmax(const Tensor& given, const SoftmaxOptions& options, Here here) {
   Tensor out = empty(x.shape(), x.dtype());
   visit_float(x.dtype(),
               [&]<class T>() { kernels::softmax(x.data<T>(), s.outer, s.n, s.inner, out.mutable_data<T>()); });
-  return record("softmax", std::move(out), wrt(x, [s](const Tensor& dy, const Tensor& y) {
-                  if (is_grad_enabled()) return y * (dy - sum_along(dy * y, s.dim));
-                  Tensor dx = empty(y.shape(), y.dtype());
-                  visit_float(y.dtype(), [&]<class T>() {
-                    kernels::softmax_gradient(y.data<T>(), dy.data<T>(), s.outer, s.n, s.inner, dx.mutable_data<T>());
-                  });
-                  return dx;
-                }));
+  return record("softmax", std::move(out),
+                wrt(
+                    x,
+                    [s](const Tensor& dy, const Tensor& y) {
+                      if (is_grad_enabled()) return y * (dy - sum_along(dy * y, s.dim));
+                      Tensor dx = empty(y.shape(), y.dtype());
+                      visit_float(y.dtype(), [&]<class T>() {
+                        kernels::softmax_gradient(y.data<T>(), dy.data<T>(), s.outer, s.n, s.inner,
+                                                  dx.mutable_data<T>());
+                      });
+                      return dx;
+                    },
+                    self_adjoint));
 }
 
 Tensor log_softmax(const Tensor& given, const SoftmaxOptions& options, Here here) {
@@ -52,15 +57,19 @@ Tensor log_softmax(const Tensor& given, const SoftmaxOptions& options, Here here
   Tensor out = empty(x.shape(), x.dtype());
   visit_float(x.dtype(),
               [&]<class T>() { kernels::log_softmax(x.data<T>(), s.outer, s.n, s.inner, out.mutable_data<T>()); });
-  return record("log_softmax", std::move(out), wrt(x, [s](const Tensor& dy, const Tensor& y) {
-                  if (is_grad_enabled()) return dy - exp(y) * sum_along(dy, s.dim);
-                  Tensor dx = empty(y.shape(), y.dtype());
-                  visit_float(y.dtype(), [&]<class T>() {
-                    kernels::log_softmax_gradient(y.data<T>(), dy.data<T>(), s.outer, s.n, s.inner,
-                                                  dx.mutable_data<T>());
-                  });
-                  return dx;
-                }));
+  return record("log_softmax", std::move(out),
+                wrt(
+                    x,
+                    [s](const Tensor& dy, const Tensor& y) {
+                      if (is_grad_enabled()) return dy - exp(y) * sum_along(dy, s.dim);
+                      Tensor dx = empty(y.shape(), y.dtype());
+                      visit_float(y.dtype(), [&]<class T>() {
+                        kernels::log_softmax_gradient(y.data<T>(), dy.data<T>(), s.outer, s.n, s.inner,
+                                                      dx.mutable_data<T>());
+                      });
+                      return dx;
+                    },
+                    [s](const Tensor& t, const Tensor& y) { return t - sum_along(exp(y) * t, s.dim); }));
 }
 
 }  // namespace tapestry

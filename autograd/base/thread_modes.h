@@ -11,6 +11,8 @@ struct ThreadModes {
   bool inference_mode = false;        ///< grad_mode.h
   bool autocast_enabled = false;      ///< ops/autocast.h
   std::int8_t matmul_precision = -1;  ///< ops/precision.h; -1: what holds for all threads
+  bool record_reverse = true;         ///< while a jvp is going on: whether ops are recorded for reverse mode too
+  std::uint64_t tangent_level = 0;    ///< the innermost jvp that is going on, by its number; 0: none is
 };
 
 inline constinit thread_local ThreadModes thread_modes;

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <limits>
+#include <unordered_set>
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/parallel.h>
+#include <tapestry/autograd/base/thread_modes.h>
 #include <tapestry/autograd/record.h>
 
 namespace tapestry {
@@ -30,14 +32,6 @@ void add_elements(const T* a, const T* b, T* sum, Index n) {
   });
 }
 
-Tensor added(const Tensor& a, const Tensor& b) {
-  Tensor sum = empty_like(a);
-  visit_any_float(a.dtype(),
-                  [&]<class T>() { add_elements(a.data<T>(), b.data<T>(), sum.mutable_data<T>(), sum.numel()); });
-  const auto pass = [](const Tensor& dy) { return dy; };
-  return record("add", std::move(sum), wrt(a, pass), wrt(b, pass));
-}
-
 void add_in_place(Tensor& sum, const Tensor& gradient) {
   visit_any_float(sum.dtype(), [&]<class T>() {
     T* out = sum.mutable_data<T>();
@@ -47,10 +41,18 @@ void add_in_place(Tensor& sum, const Tensor& gradient) {
 
 }  // namespace
 
+Tensor added(const Tensor& a, const Tensor& b) {
+  Tensor sum = empty_like(a);
+  visit_any_float(a.dtype(),
+                  [&]<class T>() { add_elements(a.data<T>(), b.data<T>(), sum.mutable_data<T>(), sum.numel()); });
+  const auto pass = [](const Tensor& dy) { return dy; };
+  return record("add", std::move(sum), wrt(a, pass, self_adjoint), wrt(b, pass, self_adjoint));
+}
+
 void accumulate(Tensor& sum, Tensor gradient, bool create_graph) {
-  if (!create_graph && is_exclusive(sum)) {
+  if (!create_graph && is_exclusive(sum) && !gradient.impl().node) {  // a node may carry a tangent
     add_in_place(sum, gradient);
-  } else if (!create_graph && is_exclusive(gradient)) {
+  } else if (!create_graph && is_exclusive(gradient) && !sum.impl().node) {
     add_in_place(gradient, sum);
     sum = std::move(gradient);
   } else {
@@ -61,13 +63,17 @@ void accumulate(Tensor& sum, Tensor gradient, bool create_graph) {
 // --- the sweep
 
 void Sweep::send(Ref<Node> to, Tensor gradient) {
-  if (!to || !gradient.defined()) return;
+  if (!to) return;
+  if (!gradient.defined()) {
+    zeroed_.push_back(std::move(to));
+    return;
+  }
   if (gradient.shape() != to->shape || gradient.dtype() != to->dtype) {
     const char* op = CallSite::current().rule_of;
     throw_logic("{}: its rule must return a gradient of the input's shape and dtype, {} {}; got {} {}",
                 op ? op : "backward", to->dtype, to->shape, gradient.dtype(), gradient.shape());
   }
-  if (options_.create_graph && !gradient.impl().node) {
+  if (options_.create_graph && !detail::has_reverse_node(gradient)) {
     const char* op = CallSite::current().rule_of;
     throw_logic("{}: its gradient is not differentiable: the rule returned a tensor that does not depend on dy",
                 op ? op : "backward");
@@ -178,11 +184,27 @@ class Level {
   static constinit thread_local inline int depth_ = 0;
 };
 
+/// How rules run: recorded when gradients shall be differentiated, and with tangents within a jvp.
+class GradientModes {
+ public:
+  explicit GradientModes(bool create_graph) noexcept : outside_(detail::thread_modes) {
+    const bool within_jvp = outside_.tangent_level != 0;
+    detail::thread_modes.grad_enabled = create_graph || within_jvp;
+    detail::thread_modes.record_reverse = create_graph || !within_jvp;
+  }
+  ~GradientModes() { detail::thread_modes = outside_; }
+  GradientModes(const GradientModes&) = delete;
+  GradientModes& operator=(const GradientModes&) = delete;
+
+ private:
+  detail::ThreadModes outside_;
+};
+
 }  // namespace
 
 void Sweep::run() {
   const Level level;
-  const GradModeGuard mode(options_.create_graph);
+  const GradientModes modes(options_.create_graph);
   const std::uint64_t first = first_of_interest();
   try {
     while (latest_.node || !earlier_.empty()) {
@@ -190,9 +212,29 @@ void Sweep::run() {
       if (pending.node->seq < first) break;
       play(std::move(pending));
     }
+    if (!zeroed_.empty()) reach_with_zeros();
   } catch (...) {
     if (!options_.retain_graph) abandon();
     throw;
+  }
+}
+
+void Sweep::reach_with_zeros() {
+  // Playing zeros through the tape would cost as much as gradients do, and make NaN of them where a factor is infinite.
+  const std::uint64_t first = first_of_interest();
+  std::vector<Ref<Node>> waiting = std::exchange(zeroed_, {});
+  std::unordered_set<const Node*> seen;
+  while (!waiting.empty()) {
+    const Ref<Node> node = std::move(waiting.back());
+    waiting.pop_back();
+    if (node->seq < first || !seen.insert(node.get()).second) continue;
+    for (const auto& [captured, result] : captures_) {
+      if (captured == node.get() && !result->defined()) *result = zeros(node->shape, {.dtype = node->dtype});
+    }
+    if (node->is_leaf()) node->backward(zeros(node->shape, {.dtype = node->dtype}), *this);
+    for (const Ref<Node>& input : node->inputs()) {
+      if (input) waiting.push_back(input);
+    }
   }
 }
 

@@ -38,6 +38,8 @@ class Sweep {
   [[nodiscard]] Pending take_latest();
   void play(Pending pending);
   void abandon() noexcept;
+  /// What no gradient has reached, but a rule that returned none, has zeros.
+  void reach_with_zeros();
   /// Below this position on the tape nothing can reach a captured node any more.
   [[nodiscard]] std::uint64_t first_of_interest() const noexcept;
 
@@ -47,7 +49,11 @@ class Sweep {
   std::map<std::uint64_t, Pending, std::less<>, detail::BlockAllocator<std::pair<const std::uint64_t, Pending>>>
       earlier_;
   std::vector<std::pair<const Node*, Tensor*>> captures_;
+  std::vector<Ref<Node>> zeroed_;  // inputs of rules that returned an undefined tensor: zero
 };
+
+/// a + b, recorded.
+[[nodiscard]] Tensor added(const Tensor& a, const Tensor& b);
 
 /// sum = sum + gradient; in place where nobody else can see the buffer and no graph is being created.
 void accumulate(Tensor& sum, Tensor gradient, bool create_graph);
