@@ -147,6 +147,9 @@ inline constexpr bool wants_output = std::invocable<const Rule&, const Tensor&, 
 template <class Rule>
 inline constexpr bool wants_shape = std::invocable<const Rule&, const Tensor&, const Shape&>;
 
+/// Throws std::logic_error unless a joint rule has returned as many gradients as there are inputs.
+void check_count(std::size_t gradients, std::size_t inputs);
+
 /// Two tangents of one tensor, of which the first may be undefined.
 void add_tangent(Tensor& sum, Tensor part);
 
@@ -313,6 +316,7 @@ class JointNode final : public Node {
 
   void backward(const Tensor& dy, Sweep& sweep) override {
     std::vector<Tensor> gradients = (*rule_)(dy, wanted_);
+    check_count(gradients.size(), inputs_.size());
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
       if (wanted_[i]) send(sweep, inputs_[i], std::move(gradients[i]));
     }
@@ -325,7 +329,9 @@ class JointNode final : public Node {
 
   [[nodiscard]] std::vector<Tensor> gradients(const Tensor& dy, const Tensor&,
                                               const std::vector<bool>& wanted) override {
-    return (*rule_)(dy, wanted);
+    std::vector<Tensor> all = (*rule_)(dy, wanted);
+    check_count(all.size(), inputs_.size());
+    return all;
   }
 
   void keep_reverse_only() noexcept override {
@@ -398,6 +404,48 @@ requires(!std::same_as<Tangent, Here>) Tensor
                  Here here = {}) {
   return detail::record_joint(name, std::move(y), inputs, std::move(rule), detail::stated_joint_tangent<Tangent>,
                               &tangent, here);
+}
+
+namespace detail {
+/// Checks the outputs of record_many(); false when there is none to record.
+[[nodiscard]] bool check_outputs(const char* name, const std::vector<Tensor>& ys);
+/// All elements one behind another, [n].
+[[nodiscard]] Tensor joined(const std::vector<Tensor>& parts, const std::vector<Shape>& shapes, Dtype dtype);
+/// What was joined, in these shapes. Recorded.
+[[nodiscard]] std::vector<Tensor> parted(const Tensor& whole, const std::vector<Shape>& shapes);
+[[nodiscard]] std::vector<Shape> shapes_of(const std::vector<Tensor>& xs);
+}  // namespace detail
+
+/// record() for an op with several outputs, all of one float dtype: rule(dys, wanted) returns one gradient per input,
+/// where dys[k] is the gradient of output k, zeros if nothing depends on it. tangent(ts), which may be left out,
+/// returns the tangents of all outputs. Outputs become parts of one tensor: they are copied once. Throws
+/// std::invalid_argument for an undefined output and for dtypes that differ or are no floats.
+template <class Rule, class Tangent>
+requires(!std::same_as<Tangent, Here>) std::vector<Tensor> record_many(const char* name, const std::vector<Tensor>& ys,
+                                                                       const std::vector<Tensor>& inputs, Rule rule,
+                                                                       const Tangent& tangent, Here here = {}) {
+  if (!detail::check_outputs(name, ys)) return ys;
+  const std::vector<Shape> shapes = detail::shapes_of(ys);
+  const Dtype dtype = ys.front().dtype();
+  const auto joint_rule = [rule = std::move(rule), shapes](const Tensor& dy, const std::vector<bool>& wanted) {
+    return rule(detail::parted(dy, shapes), wanted);
+  };
+  Tensor whole = no_grad([&] { return detail::joined(ys, shapes, dtype); });
+  if constexpr (std::same_as<Tangent, detail::Transposed>) {
+    whole = record_joint(name, std::move(whole), inputs, joint_rule, here);
+  } else {
+    const auto joint_tangent = [&](const std::vector<Tensor>& ts) {
+      return detail::joined(tangent(ts), shapes, dtype);
+    };
+    whole = record_joint(name, std::move(whole), inputs, joint_rule, joint_tangent, here);
+  }
+  return detail::parted(whole, shapes);
+}
+
+template <class Rule>
+std::vector<Tensor> record_many(const char* name, const std::vector<Tensor>& ys, const std::vector<Tensor>& inputs,
+                                Rule rule, Here here = {}) {
+  return record_many(name, ys, inputs, std::move(rule), detail::Transposed(), here);
 }
 
 }  // namespace tapestry

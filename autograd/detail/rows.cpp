@@ -9,7 +9,8 @@ namespace {
 
 Tensor put_part(const Tensor& part, const Shape& shape, Index at);
 
-/// The elements from `at` on, in this shape.
+}  // namespace
+
 Tensor take_part(const Tensor& x, const Shape& shape, Index at) {
   Tensor y = alias(x, shape, at * item_bytes(x.dtype()));
   return record("take_part", std::move(y),
@@ -17,6 +18,8 @@ Tensor take_part(const Tensor& x, const Shape& shape, Index at) {
                     x, [whole = x.shape(), at](const Tensor& dy) { return put_part(dy, whole, at); },
                     [&](const Tensor& t) { return take_part(t, shape, at); }));
 }
+
+namespace {
 
 /// Zeros in this shape, but for the elements of `part` from `at` on.
 Tensor put_part(const Tensor& part, const Shape& shape, Index at) {

@@ -98,7 +98,7 @@ BOOST_AUTO_TEST_CASE(directions_and_functions_that_do_not_fit_are_refused) {
              }) == "jvp: direction 0 must have the input's shape and dtype, f64 [2]; got f64 [1]");
   BOOST_TEST(error<std::invalid_argument>([&] {
                (void)vjp(f, vec({1, 2}), ones({2}));
-             }) == "vjp: direction 0 must have the input's shape and dtype, f64 [2]; got f32 [2]");
+             }) == "vjp: direction 0 must have the output's shape and dtype, f64 [2]; got f32 [2]");
 }
 
 BOOST_AUTO_TEST_SUITE_END()
