@@ -3,6 +3,7 @@
 #include <atomic>
 #include <utility>
 
+#include <tapestry/autograd/detail/hook_list.h>
 #include <tapestry/autograd/detail/sweep.h>
 
 namespace tapestry {

@@ -14,6 +14,10 @@ namespace tapestry {
 
 class Sweep;
 
+namespace detail {
+class HookList;
+}
+
 /// One recorded operation, or a leaf (detail/leaf.h): an operation without inputs. Tensors own nodes, a node owns the
 /// nodes of its inputs; `seq` is its position on the tape, always behind that of its inputs.
 class Node : public RefCounted {
@@ -66,6 +70,7 @@ class Node : public RefCounted {
 
  private:
   friend class Sweep;
+  friend class detail::HookList;
   friend void set_module(const Tensor& leaf, const char* path);
 
   bool released_ = false;
@@ -73,6 +78,7 @@ class Node : public RefCounted {
   bool is_dual_ = false;
   Location where_;
   Node* next_doomed_ = nullptr;
+  Ref<detail::HookList> hooks_;  // null: none
 };
 
 /// Tells the tape which module a leaf belongs to, by the path of the parameter: "layer2.0.conv1.weight", from intern().

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <tapestry/autograd/grad_mode.h>
+#include <tapestry/autograd/memory/handle.h>
 #include <tapestry/autograd/node.h>
 #include <tapestry/autograd/tensor.h>
 
@@ -45,9 +46,13 @@ class Saved {
     if (!x.defined()) return;
     version_ = x.impl().storage->version();
     generation_ = x.impl().generation;
+    if (detail::thread_modes.pack_saved) [[unlikely]]
+      pack();
   }
 
   const Tensor& operator()() const {
+    if (packed_) [[unlikely]]
+      unpack();
     if (tensor_.defined()) {
       const detail::TensorImpl& now = tensor_.impl();
       if (now.storage->version() != version_ || now.generation != generation_) throw_modified();
@@ -57,9 +62,12 @@ class Saved {
 
  private:
   [[noreturn]] void throw_modified() const;
+  void pack();
+  void unpack() const;
 
-  Tensor tensor_;
-  std::uint32_t version_ = 0, generation_ = 0;
+  mutable Tensor tensor_;
+  mutable std::uint32_t version_ = 0, generation_ = 0;
+  mutable Ref<detail::Shared> packed_;  // how to get tensor_ back; see PackSaved
 };
 
 namespace detail {

@@ -6,13 +6,16 @@
 #include <tapestry/autograd/base/file.h>
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/base/version.h>
+#include <tapestry/autograd/checkpoint.h>
 #include <tapestry/autograd/functional.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/gradcheck/gradcheck.h>
+#include <tapestry/autograd/hooks.h>
 #include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/autograd/philox.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/record.h>
+#include <tapestry/autograd/stand_ins.h>
 #include <tapestry/autograd/tape.h>
 #include <tapestry/autograd/tensor.h>
 #include <tapestry/datasets/cifar.h>
@@ -22,8 +25,10 @@
 #include <tapestry/datasets/transforms.h>
 #include <tapestry/nn/activation.h>
 #include <tapestry/nn/conv.h>
+#include <tapestry/nn/copy_scope.h>
 #include <tapestry/nn/dropout.h>
 #include <tapestry/nn/flatten.h>
+#include <tapestry/nn/functional_call.h>
 #include <tapestry/nn/identity.h>
 #include <tapestry/nn/init.h>
 #include <tapestry/nn/linear.h>
@@ -34,6 +39,7 @@
 #include <tapestry/nn/optim/clip.h>
 #include <tapestry/nn/optim/schedules.h>
 #include <tapestry/nn/optim/sgd.h>
+#include <tapestry/nn/per_sample.h>
 #include <tapestry/nn/pool.h>
 #include <tapestry/nn/sequential.h>
 #include <tapestry/nn/serialize.h>
@@ -64,3 +70,4 @@
 #include <tapestry/ops/shape_ops.h>
 #include <tapestry/ops/softmax.h>
 #include <tapestry/ops/unary.h>
+#include <tapestry/ops/vmap.h>

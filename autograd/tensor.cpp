@@ -9,6 +9,7 @@
 
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/detail/hook_list.h>
 #include <tapestry/autograd/detail/leaf.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/memory/allocator.h>
@@ -63,12 +64,13 @@ Tensor& Tensor::requires_grad(bool wanted) {
 bool Tensor::is_leaf() const { return !impl().node || impl().node->is_leaf(); }
 
 Tensor Tensor::grad() const {
-  const Leaf* leaf = leaf_of(*this);
-  return leaf ? leaf->grad() : Tensor();
+  if (const Leaf* leaf = leaf_of(*this)) return leaf->grad();
+  return detail::HookList::retained(detail::reverse_node(impl().node));
 }
 
 void Tensor::zero_grad() const {
   if (Leaf* leaf = leaf_of(*this)) leaf->set_grad({});
+  else detail::HookList::forget_retained(detail::reverse_node(impl().node));
 }
 
 void Tensor::set_grad(const Tensor& grad) const {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <tapestry/autograd/base/atomic.h>
 #include <tapestry/autograd/base/call_site.h>
 #include <tapestry/autograd/base/dtype.h>
 #include <tapestry/autograd/base/shape.h>
@@ -17,6 +18,7 @@ namespace tapestry {
 
 class Generator;
 class Node;
+class StandIns;
 struct BackwardOptions;
 
 namespace detail {
@@ -42,6 +44,7 @@ class TensorImpl final : public RefCounted {
   Ref<Storage> storage;
   Ref<Node> node;  ///< takes part in differentiation exactly when it has one
   Dtype dtype;
+  Atomic<std::uint16_t> stand_ins = 0;  ///< scopes in which copies of the handle become another one: stand_ins.h
   std::uint32_t generation = 0;  ///< how often take() was called: what was saved for backward may not be here any more
 
  private:
@@ -58,6 +61,13 @@ class Tensor {
  public:
   Tensor() = default;
   explicit Tensor(Ref<detail::TensorImpl> impl) noexcept : impl_(std::move(impl)) {}
+  Tensor(const Tensor& other) noexcept : impl_(other.impl_) {
+    if (impl_ && impl_->stand_ins.load_relaxed() != 0) take_stand_in();
+  }
+  Tensor(Tensor&&) noexcept = default;
+  Tensor& operator=(const Tensor&) noexcept = default;
+  Tensor& operator=(Tensor&&) noexcept = default;
+  ~Tensor() = default;
 
   [[nodiscard]] bool defined() const noexcept { return static_cast<bool>(impl_); }
   [[nodiscard]] const Shape& shape() const { return impl().shape; }
@@ -115,7 +125,8 @@ class Tensor {
   /// True for tensors that were not computed by a recorded op.
   [[nodiscard]] bool is_leaf() const;
 
-  /// What backward() has accumulated in this leaf; undefined before, and after zero_grad().
+  /// What backward() has accumulated in this leaf, or result for which retain_grad() was called (hooks.h); undefined
+  /// before, and after zero_grad().
   [[nodiscard]] Tensor grad() const;
   void zero_grad() const;
   void set_grad(const Tensor& grad) const;  ///< same shape and dtype, else std::invalid_argument
@@ -142,6 +153,8 @@ class Tensor {
   }
 
  private:
+  friend class StandIns;
+  void take_stand_in() noexcept;
   [[noreturn]] static void throw_undefined();
   [[noreturn]] void throw_wrong_type(Dtype asked) const;
   void check_writable() const;

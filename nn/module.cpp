@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_map>
 #include <unordered_set>
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/node.h>
+#include <tapestry/nn/copy_scope.h>
 #include <tapestry/ops/cast.h>
 
 namespace tapestry::nn {
@@ -19,6 +21,7 @@ struct Module::State {
   std::string description;
   const char* path = nullptr;
   bool training = true;
+  bool checkpointing = false;
 
   [[nodiscard]] bool has(std::string_view name) const {
     const auto named = [&](const NamedTensor& x) { return x.name == name; };
@@ -72,7 +75,7 @@ struct Module::State {
   /// All tensors of one of the two lists with their keys, each once.
   [[nodiscard]] std::vector<NamedTensor> collect(std::vector<NamedTensor> State::*list) {
     std::vector<NamedTensor> out;
-    std::unordered_set<const detail::TensorImpl*> seen;
+    std::unordered_set<const tapestry::detail::TensorImpl*> seen;
     visit([&](const std::string& key, const State& state) {
       for (const NamedTensor& x : state.*list) {
         if (seen.insert(&x.tensor.impl()).second) out.push_back({join(key, x.name), x.tensor, x.flattened});
@@ -83,6 +86,7 @@ struct Module::State {
 };
 
 Module::Module() : state_(make_handle<State>()) {}
+Module::Module(const Module& other) : state_(copied(other.state_)) {}
 Module::Module(Handle<State> state) : state_(std::move(state)) {}
 
 Tensor Module::param(std::string_view name, Tensor value, const FlattenedImage& flattened) {
@@ -114,6 +118,8 @@ void Module::describe(std::string text) { state_->description = std::move(text);
 const std::string& Module::description() const noexcept { return state_->description; }
 const char* Module::path() const noexcept { return state_->path; }
 bool Module::is_training() const noexcept { return state_->training; }
+void Module::set_checkpointing(bool on) { state_->checkpointing = on; }
+bool Module::is_checkpointing() const noexcept { return state_->checkpointing; }
 
 std::vector<NamedTensor> Module::named_parameters() const { return state_->collect(&State::parameters); }
 std::vector<NamedTensor> Module::named_buffers() const { return state_->collect(&State::buffers); }
@@ -175,6 +181,32 @@ void Module::requires_grad(bool wanted) {
   });
 }
 
+// --- copies
+
+struct detail::CopyScope::State {
+  std::unordered_map<const void*, Handle<Module::State>> copies;
+  CopyScope* outer = nullptr;
+};
+
+namespace {
+constinit thread_local detail::CopyScope* innermost_copy = nullptr;
+}
+
+detail::CopyScope::CopyScope() : state_(make_handle<State>()) { state_->outer = std::exchange(innermost_copy, this); }
+detail::CopyScope::~CopyScope() { innermost_copy = state_->outer; }
+bool detail::CopyScope::is_active() noexcept { return innermost_copy != nullptr; }
+
+Handle<Module::State> Module::copied(const Handle<State>& state) {
+  if (!innermost_copy) return state;
+  auto& copies = innermost_copy->state_->copies;
+  if (const auto found = copies.find(state.get()); found != copies.end()) return found->second;
+  Handle<State> copy = make_handle<State>(*state);  // its tensors are stand-ins, where there are any
+  copies.emplace(state.get(), copy);
+  for (auto& [name, child] : copy->children) child = copied(child);
+  for (const NamedTensor& x : copy->parameters) copy->label(x);
+  return copy;
+}
+
 // --- the table
 
 namespace {
@@ -213,7 +245,7 @@ std::string print(const std::vector<Row>& rows) {
 
 std::string Module::summary() const {
   std::vector<Row> rows{{"key", "layer", "shapes", "parameters"}};
-  std::unordered_set<const detail::TensorImpl*> seen;
+  std::unordered_set<const tapestry::detail::TensorImpl*> seen;
   state_->visit([&](const std::string& key, const State& state) {
     if (state.parameters.empty() && (state.description.empty() || !state.children.empty())) return;
     Row row{key.empty() ? "." : key, state.description, "", ""};

@@ -6,10 +6,15 @@
 #include <utility>
 #include <vector>
 
+#include <tapestry/autograd/checkpoint.h>
 #include <tapestry/autograd/memory/handle.h>
 #include <tapestry/autograd/tensor.h>
 
 namespace tapestry::nn {
+
+namespace detail {
+class CopyScope;
+}
 
 /// The pixels of an image behind a flatten: says that the columns of a [out, h w C] weight belong to (h, w, C). Files
 /// have them in PyTorch's order (C, h, w); see <tapestry/nn/serialize.h>.
@@ -44,6 +49,11 @@ struct NamedTensor {
 class Module {
  public:
   Module();
+  Module(const Module& other);
+  Module(Module&&) noexcept = default;
+  Module& operator=(const Module&) = default;
+  Module& operator=(Module&&) noexcept = default;
+  ~Module() = default;
 
   [[nodiscard]] std::vector<Tensor> parameters() const;
   [[nodiscard]] std::vector<NamedTensor> named_parameters() const;
@@ -58,6 +68,12 @@ class Module {
   void train(bool training = true);
   void eval() { train(false); }
   [[nodiscard]] bool is_training() const noexcept;
+
+  /// Memory for time: a model of the zoo, or a Sequential, then keeps between its sections alone what backward needs,
+  /// and computes the rest a second time (checkpoint() in <tapestry/autograd/checkpoint.h>). The same bits. For this
+  /// module; what stands within it keeps its own mind.
+  void set_checkpointing(bool on = true);
+  [[nodiscard]] bool is_checkpointing() const noexcept;
 
   /// Converts parameters and floating-point buffers. All handles on them follow; gradients are dropped. Throws
   /// std::invalid_argument for a dtype that is no float.
@@ -96,9 +112,18 @@ class Module {
   /// Sets description().
   void describe(std::string text);
 
+  /// f(x), in a checkpoint if set_checkpointing() asks for it: a section of a model's call operator. f must own what it
+  /// captures: handles on layers.
+  template <class F>
+  [[nodiscard]] Tensor section(const Tensor& x, const F& f) const {
+    return is_checkpointing() ? checkpoint(Callable<Tensor(const Tensor&)>(f), x) : f(x);
+  }
+
  private:
+  friend class detail::CopyScope;
   struct State;
   explicit Module(Handle<State> state);
+  [[nodiscard]] static Handle<State> copied(const Handle<State>& state);
   void add_child(std::string_view name, const Module& module);
 
   Handle<State> state_;

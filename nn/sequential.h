@@ -4,6 +4,7 @@
 
 #include <tapestry/autograd/base/callable.h>
 #include <tapestry/autograd/memory/handle.h>
+#include <tapestry/nn/copy_scope.h>
 #include <tapestry/nn/module.h>
 
 namespace tapestry::nn {
@@ -37,6 +38,15 @@ class Sequential : public Module {
     (append(std::move(layers)), ...);
   }
 
+  Sequential(const Sequential& other)
+      : Module(other),
+        layers_(detail::CopyScope::is_active() ? make_handle<std::vector<detail::LayerCall>>(*other.layers_)
+                                               : other.layers_) {}
+  Sequential(Sequential&&) noexcept = default;
+  Sequential& operator=(const Sequential&) = default;
+  Sequential& operator=(Sequential&&) noexcept = default;
+  ~Sequential() = default;
+
   /// Adds a layer at the end, for all handles on this Sequential. Returns *this.
   template <detail::Layer F>
   Sequential& append(F layer) {
@@ -47,12 +57,20 @@ class Sequential : public Module {
 
   [[nodiscard]] std::size_t size() const noexcept { return layers_->size(); }
   [[nodiscard]] Tensor operator()(Tensor x, Here here = {}) const {
+    if (is_checkpointing()) return in_segments(std::move(x), default_segments(), here);
     const ModuleScope scope(path());
     for (const detail::LayerCall& layer : *layers_) x = layer(x, here);
     return x;
   }
 
+  /// The same in so many checkpoints, each of about as many layers as the others: what backward needs is kept between
+  /// them alone. Throws std::invalid_argument for fewer than one.
+  [[nodiscard]] Tensor in_segments(Tensor x, std::size_t segments, Here here = {}) const;
+
  private:
+  /// The root of the number of layers: as many kept between segments as within one.
+  [[nodiscard]] std::size_t default_segments() const noexcept;
+
   Handle<std::vector<detail::LayerCall>> layers_ = make_handle<std::vector<detail::LayerCall>>();
 };
 

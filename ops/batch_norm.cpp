@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/checkpoint.h>
 #include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
@@ -319,7 +320,8 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                                              : running_statistics(running_mean, running_var, options.eps);
   const auto [scale, shift] = affine_of(s, weight, bias);
   Tensor y = affine(x, s.mean, scale, shift, options.residual, options.relu);
-  if (options.training && rows > 0) update_running(running_mean, running_var, options, s.moments, rows);
+  if (options.training && rows > 0 && !is_recomputing())
+    update_running(running_mean, running_var, options, s.moments, rows);
   // What a relu let through can be computed again from x, unless a residual had its share in it. Of y an alias is
   // kept: with y itself its node would own itself.
   const bool y_tells = options.relu && options.residual.defined();

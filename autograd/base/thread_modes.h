@@ -11,7 +11,9 @@ struct ThreadModes {
   bool inference_mode = false;        ///< grad_mode.h
   bool autocast_enabled = false;      ///< ops/autocast.h
   std::int8_t matmul_precision = -1;  ///< ops/precision.h; -1: what holds for all threads
+  bool recomputing = false;           ///< checkpoint.h: a function is being called a second time
   bool record_reverse = true;         ///< while a jvp is going on: whether ops are recorded for reverse mode too
+  const void* pack_saved = nullptr;    ///< hooks.h: the PackSaved::Pack of the innermost scope
   std::uint64_t tangent_level = 0;    ///< the innermost jvp that is going on, by its number; 0: none is
 };
 

@@ -7,6 +7,7 @@
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/base/thread_modes.h>
+#include <tapestry/autograd/detail/hook_list.h>
 #include <tapestry/autograd/record.h>
 
 namespace tapestry {
@@ -117,8 +118,21 @@ std::uint64_t Sweep::first_of_interest() const noexcept {
   return first;
 }
 
+Tensor Sweep::call_hooks(Node& node, Tensor gradient) {
+  try {
+    return node.hooks_->call(node, std::move(gradient), options_.create_graph);
+  } catch (...) {
+    if (!options_.retain_graph && !node.is_leaf()) {
+      node.release();
+      node.released_ = true;
+    }
+    throw;
+  }
+}
+
 void Sweep::play(Pending pending) {
   Node& node = *pending.node;
+  if (node.hooks_) pending.gradient = call_hooks(node, std::move(pending.gradient));
   for (const auto& [captured, result] : captures_) {
     if (captured == &node) *result = pending.gradient;
   }

@@ -37,6 +37,7 @@ class Sweep {
 
   [[nodiscard]] Pending take_latest();
   void play(Pending pending);
+  [[nodiscard]] Tensor call_hooks(Node& node, Tensor gradient);
   void abandon() noexcept;
   /// What no gradient has reached, but a rule that returned none, has zeros.
   void reach_with_zeros();

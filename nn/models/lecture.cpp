@@ -15,9 +15,12 @@ LectureCnn::LectureCnn(Index classes)
 
 Tensor LectureCnn::operator()(Tensor x, Here here) const {
   const LayerScope scope(*this, here);
-  x = max_pool2d(relu(conv1_(x)), {.kernel = 2});  // [N, 16, 16, 32]
-  x = max_pool2d(relu(conv2_(x)), {.kernel = 2});  // [N, 8, 8, 64]
-  x = max_pool2d(relu(conv3_(x)), {.kernel = 2});  // [N, 4, 4, 128]
+  const auto stage = [](const Conv2d& conv) {
+    return [conv](const Tensor& at) { return max_pool2d(relu(conv(at)), {.kernel = 2}); };
+  };
+  x = section(x, stage(conv1_));  // [N, 16, 16, 32]
+  x = section(x, stage(conv2_));  // [N, 8, 8, 64]
+  x = section(x, stage(conv3_));  // [N, 4, 4, 128]
   return fc2_(relu(fc1_(flatten(x))));
 }
 
@@ -33,9 +36,12 @@ LectureCnnBn::LectureCnnBn(Index classes)
 
 Tensor LectureCnnBn::operator()(Tensor x, Here here) const {
   const LayerScope scope(*this, here);
-  x = max_pool2d(bn1_(conv1_(x), {.relu = true}), {.kernel = 2});  // [N, 16, 16, 32]
-  x = max_pool2d(bn2_(conv2_(x), {.relu = true}), {.kernel = 2});  // [N, 8, 8, 64]
-  x = max_pool2d(bn3_(conv3_(x), {.relu = true}), {.kernel = 2});  // [N, 4, 4, 128]
+  const auto stage = [](const Conv2d& conv, const BatchNorm2d& bn) {
+    return [conv, bn](const Tensor& at) { return max_pool2d(bn(conv(at), {.relu = true}), {.kernel = 2}); };
+  };
+  x = section(x, stage(conv1_, bn1_));  // [N, 16, 16, 32]
+  x = section(x, stage(conv2_, bn2_));  // [N, 8, 8, 64]
+  x = section(x, stage(conv3_, bn3_));  // [N, 4, 4, 128]
   return fc2_(relu(fc1_(flatten(x))));
 }
 

@@ -12,7 +12,8 @@ Mlp::Mlp(Index classes)
 
 Tensor Mlp::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return fc3_(relu(fc2_(relu(fc1_(flatten(x))))));
+  const auto layer = [](const Linear& fc) { return [fc](const Tensor& at) { return relu(fc(at)); }; };
+  return fc3_(section(section(flatten(x), layer(fc1_)), layer(fc2_)));
 }
 
 }  // namespace tapestry::nn::models

@@ -66,8 +66,9 @@ ResNet::ResNet(const ResNetOptions& options)
 
 Tensor ResNet::operator()(Tensor x, Here here) const {
   const LayerScope scope(*this, here);
-  x = bn1_(conv1_(x), {.relu = true});
-  for (const Sequential& stage_of : stages_) x = stage_of(x);
+  x = section(x, [conv = conv1_, bn = bn1_](const Tensor& at) { return bn(conv(at), {.relu = true}); });
+  // Of a block, its input alone is kept, if anything is to be spared.
+  for (const Sequential& blocks : stages_) x = is_checkpointing() ? blocks.in_segments(x, blocks.size()) : blocks(x);
   return fc_(flatten(global_avg_pool2d(x)));
 }
 

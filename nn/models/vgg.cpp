@@ -48,7 +48,8 @@ Vgg16Bn::Vgg16Bn(Index classes)
 
 Tensor Vgg16Bn::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return classifier_(flatten(features_(x)));
+  constexpr std::size_t kSegments = 6;  // the first two, of full size, with one convolution or two each
+  return classifier_(flatten(is_checkpointing() ? features_.in_segments(x, kSegments) : features_(x)));
 }
 
 }  // namespace tapestry::nn::models

@@ -1,0 +1,149 @@
+#include <tapestry/autograd/hooks.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/thread_modes.h>
+#include <tapestry/autograd/detail/hook_list.h>
+#include <tapestry/autograd/detail/sweep.h>
+#include <tapestry/autograd/record.h>
+
+namespace tapestry {
+
+namespace detail {
+
+const Ref<HookList>& HookList::of(Node& node) {
+  if (!node.hooks_) node.hooks_ = Ref<HookList>::adopt(new HookList);
+  return node.hooks_;
+}
+
+std::uint64_t HookList::add(GradientHook hook) {
+  hooks_.emplace_back(++last_, std::move(hook));
+  return last_;
+}
+
+void HookList::remove(std::uint64_t number) {
+  std::erase_if(hooks_, [&](const auto& hook) { return hook.first == number; });
+}
+
+Tensor HookList::call(const Node& node, Tensor gradient, bool create_graph) {
+  const auto hooks = hooks_;  // a hook may add and remove others, and itself
+  for (const auto& [number, hook] : hooks) {
+    Tensor replacement = hook(gradient);
+    if (!replacement.defined()) continue;
+    if (replacement.shape() != node.shape || replacement.dtype() != node.dtype) {
+      throw_logic("register_hook: a hook must return a gradient of the tensor's shape and dtype, {} {}; got {} {}",
+                  node.dtype, node.shape, replacement.dtype(), replacement.shape());
+    }
+    if (create_graph && !has_reverse_node(replacement)) {
+      throw_logic(
+          "register_hook: while a graph is created, a hook must return a gradient that was computed from the "
+          "one it got");
+    }
+    gradient = std::move(replacement);
+  }
+  if (!retains_) return gradient;
+  if (retained_.defined()) accumulate(retained_, gradient, create_graph);
+  else retained_ = gradient;
+  return gradient;
+}
+
+Tensor HookList::retained(const Ref<Node>& node) { return node && node->hooks_ ? node->hooks_->retained_ : Tensor(); }
+
+void HookList::forget_retained(const Ref<Node>& node) {
+  if (node && node->hooks_) node->hooks_->retained_ = {};
+}
+
+namespace {
+
+Node& node_of(const char* op, const Tensor& x) {
+  if (!has_reverse_node(x)) throw_invalid("{}: the tensor must require grad; it does not", op);
+  return *reverse_node(x.impl().node);
+}
+
+}  // namespace
+}  // namespace detail
+
+HookHandle::HookHandle() noexcept = default;
+HookHandle::HookHandle(Ref<detail::HookList> list, std::uint64_t number) noexcept
+    : list_(std::move(list)), number_(number) {}
+HookHandle::HookHandle(const HookHandle& other) noexcept = default;
+HookHandle& HookHandle::operator=(HookHandle other) noexcept {
+  std::swap(list_, other.list_);
+  number_ = other.number_;
+  return *this;
+}
+HookHandle::~HookHandle() = default;
+
+void HookHandle::remove() {
+  if (list_) list_->remove(number_);
+  list_ = {};
+}
+
+HookHandle register_hook(const Tensor& x, GradientHook hook) {
+  const Ref<detail::HookList>& list = detail::HookList::of(detail::node_of("register_hook", x));
+  return {list, list->add(std::move(hook))};
+}
+
+void retain_grad(const Tensor& x) {
+  Node& node = detail::node_of("retain_grad", x);
+  if (!node.is_leaf()) detail::HookList::of(node)->keep_gradient();
+}
+
+// --- packing
+
+PackSaved::PackSaved(Pack pack)
+    : pack_(std::move(pack)),
+      outer_(static_cast<const Pack*>(std::exchange(detail::thread_modes.pack_saved, &pack_))) {}
+
+PackSaved::~PackSaved() { detail::thread_modes.pack_saved = outer_; }
+
+namespace {
+
+struct Packed {
+  Unpack unpack;
+  Shape shape;
+  Dtype dtype;
+  Ref<Node> node;
+};
+
+}  // namespace
+
+void Saved::pack() {
+  const auto& pack = *static_cast<const PackSaved::Pack*>(detail::thread_modes.pack_saved);
+  // What the hook computes is none of the op's business: not recorded, and what it saves is not packed again.
+  const detail::ThreadModes modes = std::exchange(detail::thread_modes, {.grad_enabled = false});
+  const std::int64_t bytes = detail::bytes_saved;
+  const auto leave = [&] {
+    detail::thread_modes = modes;
+    detail::bytes_saved = bytes;
+  };
+  try {
+    if (Unpack unpack = pack(tensor_)) {
+      const detail::TensorImpl& impl = tensor_.impl();
+      packed_ = make_handle<Packed>(std::move(unpack), impl.shape, impl.dtype, impl.node).owner();
+      tensor_ = {};
+    }
+  } catch (...) {
+    leave();
+    throw;
+  }
+  leave();
+}
+
+void Saved::unpack() const {
+  const Packed& packed = static_cast<const detail::SharedOf<Packed>&>(*packed_).value;
+  const Tensor back = no_grad([&] { return packed.unpack(); });
+  if (!back.defined() || back.shape() != packed.shape || back.dtype() != packed.dtype) {
+    throw_logic("PackSaved: unpacking must give back what was packed, {} {}; got {}", packed.dtype, packed.shape,
+                back.defined() ? format_message("{} {}", back.dtype(), back.shape()) : "an undefined tensor");
+  }
+  tensor_ = back.detach();
+  tensor_.impl().node = packed.node;
+  version_ = tensor_.impl().storage->version();
+  generation_ = tensor_.impl().generation;
+  packed_ = {};
+}
+
+}  // namespace tapestry

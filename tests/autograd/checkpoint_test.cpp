@@ -1,0 +1,197 @@
+#include <support/expect.h>
+
+#include <stdexcept>
+
+#include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/checkpoint.h>
+#include <tapestry/autograd/functional.h>
+#include <tapestry/autograd/grad_mode.h>
+#include <tapestry/autograd/memory/allocator.h>
+#include <tapestry/autograd/random.h>
+#include <tapestry/autograd/tape.h>
+#include <tapestry/ops/activation.h>
+#include <tapestry/ops/autocast.h>
+#include <tapestry/ops/binary.h>
+#include <tapestry/ops/dropout.h>
+#include <tapestry/ops/matmul.h>
+#include <tapestry/ops/norm.h>
+#include <tapestry/ops/reduce.h>
+#include <tapestry/ops/unary.h>
+
+BOOST_AUTO_TEST_SUITE(checkpoint_test)
+
+using namespace tapestry;
+using namespace tapestry::test;
+
+namespace {
+
+/// A leaf that is the same each time.
+Tensor leaf(const Shape& shape, std::uint64_t seed, Dtype dtype = f32) {
+  Generator g(seed);
+  return randn(shape, {.dtype = dtype, .requires_grad = true, .generator = &g});
+}
+
+/// A piece of a network with all that makes a second call differ: random numbers, running statistics, parameters that
+/// it captures.
+struct Piece {
+  Tensor w = leaf({6, 6}, 1), gamma = ones({6}, {.requires_grad = true}), beta = zeros({6}, {.requires_grad = true});
+  Tensor mean = zeros({6}), var = ones({6}), batches = zeros({}, {.dtype = i64});
+
+  Tensor operator()(const Tensor& x) const {
+    const Tensor y = dropout(relu(matmul(x, w)), {.p = 0.4, .training = true});
+    return batch_norm(y, gamma, beta, mean, var, {.training = true, .num_batches_tracked = batches});
+  }
+};
+
+struct Outcome {
+  Tensor y;
+  std::vector<Tensor> all;  // gradients, running statistics, and the next random number
+};
+
+template <class Call>
+Outcome outcome(const Call& call) {
+  manual_seed(5);
+  const Piece piece;
+  const Tensor x = leaf({8, 6}, 2);
+  const Tensor y = call(piece, x);
+  sum(y * y * y).backward();
+  return {y.detach(),
+          {x.grad(), piece.w.grad(), piece.gamma.grad(), piece.beta.grad(), piece.mean, piece.var, piece.batches,
+           rand({3})}};
+}
+
+void check_same(const Outcome& a, const Outcome& b, const std::string& what) {
+  BOOST_TEST(same_bits(a.y, b.y), what);
+  for (std::size_t i = 0; i < a.all.size(); ++i) BOOST_TEST(same_bits(a.all[i], b.all[i]), what << ", " << i);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(values_gradients_statistics_and_random_numbers_are_those_without_it) {
+  const auto plain = [](const Piece& piece, const Tensor& x) { return piece(x); };
+  const auto kept = [](const Piece& piece, const Tensor& x) {
+    return checkpoint([piece](const Tensor& t) { return piece(t); }, x);
+  };
+  check_same(outcome(kept), outcome(plain), "once");
+  const auto nested = [](const Piece& piece, const Tensor& x) {
+    return checkpoint(
+        [piece](const Tensor& t) {
+          const Tensor inner = checkpoint([piece](const Tensor& u) { return piece(u); }, t);
+          return dropout(inner, {.p = 0.3, .training = true});
+        },
+        x);
+  };
+  const auto twice = [](const Piece& piece, const Tensor& x) {
+    return dropout(piece(x), {.p = 0.3, .training = true});
+  };
+  check_same(outcome(nested), outcome(twice), "nested");
+  const Autocast autocast(bf16);
+  check_same(outcome(kept), outcome(plain), "autocast");
+}
+
+BOOST_AUTO_TEST_CASE(autocast_is_the_one_of_the_first_call_not_of_backward) {
+  const auto gradient = [](bool checkpointed) {
+    const Tensor x = leaf({4, 6}, 2), w = leaf({6, 6}, 1);
+    const auto f = [w](const Tensor& t) { return matmul(t, w); };
+    Tensor y;
+    {
+      const Autocast autocast(bf16);
+      y = checkpointed ? checkpoint(f, x) : f(x);
+    }
+    sum(y).backward();
+    return w.grad();
+  };
+  BOOST_TEST(same_bits(gradient(true), gradient(false)));
+}
+
+BOOST_AUTO_TEST_CASE(nothing_is_kept_but_the_inputs) {
+  const Tensor x = leaf({100, 100}, 1);
+  const MemoryStats before = memory_stats();
+  const Tensor y = checkpoint([](const Tensor& t) { return exp(sin(exp(sin(t)))); }, x);
+  const MemoryStats after = memory_stats();
+  BOOST_TEST(after.live_storages - before.live_storages == 1);  // y
+  BOOST_TEST(after.live_nodes - before.live_nodes == 1);
+  sum(y).backward();
+  BOOST_TEST(memory_stats().live_nodes - before.live_nodes == 1);  // released, alive as long as y
+  BOOST_TEST(all_close(
+      x.grad(), value_and_grad(UnaryFunction([](const Tensor& t) { return sum(exp(sin(exp(sin(t))))); }), x).second,
+      0));
+}
+
+BOOST_AUTO_TEST_CASE(parameters_that_it_captures_get_gradients_although_no_input_wants_one) {
+  const Tensor w = leaf({3}, 1);
+  const Tensor x = ones({3});
+  sum(checkpoint([w](const Tensor& t) { return t * w * w; }, x)).backward();
+  BOOST_TEST(all_close(w.grad(), values(2 * w.detach()), 0));
+  BOOST_TEST(!x.grad().defined());
+}
+
+BOOST_AUTO_TEST_CASE(derivatives_of_every_order_go_through_it) {
+  const Tensor x = leaf({4}, 3, f64), u = leaf({4}, 4, f64).detach();
+  const UnaryFunction plain = [](const Tensor& t) { return sum(exp(sin(t)) * t); };
+  const UnaryFunction kept = [&](const Tensor& t) {
+    return sum(checkpoint([](const Tensor& s) { return exp(sin(s)) * s; }, t));
+  };
+  BOOST_TEST(all_close(hvp(kept, x.detach(), u), hvp(plain, x.detach(), u), 1e-12));
+  BOOST_TEST(all_close(jvp(kept, x.detach(), u), jvp(plain, x.detach(), u), 1e-12));
+  BOOST_TEST(all_close(hessian(kept, x.detach()), hessian(plain, x.detach()), 1e-12));
+  const auto third = [&](const UnaryFunction& f) {
+    const UnaryFunction curvature = [&](const Tensor& t) {
+      return sum(vjp([&](const Tensor& s) { return vjp(f, s, ones({}, {.dtype = f64}), {.create_graph = true}); }, t, u,
+                     {.create_graph = true}));
+    };
+    return value_and_grad(curvature, x.detach()).second;
+  };
+  BOOST_TEST(all_close(third(kept), third(plain), 1e-12));
+}
+
+BOOST_AUTO_TEST_CASE(a_chain_of_checkpoints_64_deep_within_each_other) {
+  const Tensor x = leaf({3}, 1, f64);
+  UnaryFunction f = [](const Tensor& t) { return sin(t); };
+  UnaryFunction plain = f;
+  for (int depth = 0; depth < 64; ++depth) {
+    f = [inner = f](const Tensor& t) { return checkpoint([inner](const Tensor& s) { return inner(s) * 1.01; }, t); };
+    plain = [inner = plain](const Tensor& t) { return inner(t) * 1.01; };
+  }
+  sum(f(x)).backward();
+  BOOST_TEST(
+      same_bits(x.grad(), value_and_grad(UnaryFunction([&](const Tensor& t) { return sum(plain(t)); }), x).second));
+}
+
+BOOST_AUTO_TEST_CASE(what_it_throws_passes_through_and_leaves_the_tape_usable) {
+  const Tensor x = leaf({3}, 1);
+  int calls = 0;
+  const auto fails_again = [&calls](const Tensor& t) {
+    if (++calls == 2) throw std::runtime_error("out of luck");
+    return t * 2;
+  };
+  const std::int64_t before = memory_stats().live_nodes;
+  {
+    const Tensor y = sum(checkpoint(fails_again, x));
+    BOOST_TEST(error<std::runtime_error>([&] { y.backward(); }) == "out of luck");
+  }
+  BOOST_TEST(memory_stats().live_nodes == before);
+  sum(x * 2).backward();
+  BOOST_TEST(all_close(x.grad(), {2, 2, 2}, 0));
+
+  int shapes = 0;
+  const Tensor other = sum(checkpoint([&shapes](const Tensor& t) { return ++shapes == 1 ? t * 2 : sum(t); }, x));
+  BOOST_TEST(error<std::logic_error>([&] { other.backward(); }) ==
+             "checkpoint: the function must return the same when it is called again, f32 [3]; got f32 []");
+
+  Tensor changed = ones({3});  // which is the first version
+  const Tensor w = leaf({3}, 2);
+  const Tensor z = sum(checkpoint([w](const Tensor& t) { return t * w; }, changed));
+  changed.mutable_data<float>()[0] = 5;
+  BOOST_TEST(error<std::logic_error>([&] { z.backward(); }) ==
+             "checkpoint: an input saved for backward was modified in place (saved at version 1, now 2)");
+}
+
+BOOST_AUTO_TEST_CASE(without_recording_it_is_a_call) {
+  const Tensor x = leaf({3}, 1);
+  const NoGradGuard guard;
+  const Tensor y = checkpoint([](const Tensor& t) { return t * 2; }, x);
+  BOOST_TEST(!y.requires_grad());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
