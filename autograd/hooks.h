@@ -47,10 +47,11 @@ void retain_grad(const Tensor& x);
 
 /// For the time of a scope, what ops on this thread keep for backward is handed to `pack`, which returns how to get it
 /// back: a function that is called when a rule wants it, at most once - or nothing, to keep the tensor as it is. The
-/// innermost scope decides. Parameters, which live anyway, are handed over like everything else: x.is_leaf() tells.
+/// innermost scope decides. Parameters, which live anyway, are handed over like everything else: they are leaves that
+/// require grad.
 ///
 ///     const PackSaved to_bf16([](const Tensor& x) -> Unpack {
-///       if (x.is_leaf() || x.dtype() != f32) return {};
+///       if ((x.is_leaf() && x.requires_grad()) || x.dtype() != f32) return {};
 ///       return [packed = to(x.detach(), bf16)] { return to(packed, f32); };
 ///     });
 ///

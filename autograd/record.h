@@ -33,7 +33,7 @@
 ///                            [&](const Tensor& t) { return t * w; }));
 ///
 /// Where the derivative equals its own transpose - as in every elementwise op of one shape - the gradient rule serves
-/// as both: `wrt(x, rule, self_adjoint)`. Where neither is given, the tangent follows from the gradient rule, at the
+/// as both: `wrt(x, self_adjoint, rule)`. Where neither is given, the tangent follows from the gradient rule, at the
 /// price of transposing it twice.
 namespace tapestry {
 
@@ -88,7 +88,7 @@ void check_once();
   return Saved(x);
 }
 
-/// In a tangent rule's place: the gradient rule is the tangent rule too.
+/// Before a gradient rule: it is the tangent rule too.
 struct SelfAdjoint {};
 inline constexpr SelfAdjoint self_adjoint;
 
@@ -116,9 +116,15 @@ template <class Rule>
   return {x, std::move(rule), std::exchange(detail::bytes_saved, 0), here, {}};
 }
 
-/// The same with a tangent rule, tangent(t) or tangent(t, y), or `self_adjoint`.
+/// The same, where the derivative of y by x equals its own transpose, so that the rule serves tangents too.
+template <class Rule>
+[[nodiscard]] Wrt<Rule, SelfAdjoint> wrt(const Tensor& x, SelfAdjoint, Rule rule, Here here = {}) {
+  return {x, std::move(rule), std::exchange(detail::bytes_saved, 0), here, {}};
+}
+
+/// The same with a tangent rule, tangent(t) or tangent(t, y).
 template <class Rule, class Tangent>
-requires(!std::same_as<Tangent, Here>)
+requires(!std::same_as<Tangent, Here> && !std::same_as<Rule, SelfAdjoint>)
     [[nodiscard]] Wrt<Rule, Tangent> wrt(const Tensor& x, Rule rule, Tangent tangent, Here here = {}) {
   return {x, std::move(rule), std::exchange(detail::bytes_saved, 0), here, std::move(tangent)};
 }

@@ -25,9 +25,9 @@ nn::Sequential network(Index inputs) {
   return net;
 }
 
-/// Trains on `residual(x)`, which shall be zero everywhere, and returns the last loss.
+/// Trains the network until `residual(x)` is nearly zero everywhere; returns the last loss.
 template <class Residual>
-double train(const nn::Sequential& net, const Residual& residual, const Tensor& points, int steps,
+double solve(const nn::Sequential& net, const Residual& residual, const Tensor& points, int steps,
              nn::train::Curves& curves, const char* panel) {
   optim::Adam adam(net.parameters(), {.lr = 0.01});
   double last = 0;
@@ -52,7 +52,7 @@ int main() {
   const nn::Sequential net = network(1);
   const UnaryFunction u = [&](const Tensor& x) { return x * (1 - x) * net(x); };
   const Tensor x = reshape(arange(0.0, 1.0, 1.0 / 40, {.dtype = f64}), {-1, 1});
-  const double poisson = train(
+  const double poisson = solve(
       net,
       [&](const Tensor& at) { return second_derivative(u, at, along(at, 0), recorded) + kPi * kPi * sin(kPi * at); }, x,
       800, curves, "u'' = f");
@@ -66,12 +66,12 @@ int main() {
     return sin(kPi * position) * (1 + time * heat_net(at));
   };
   const Tensor grid = rand({200, 2}, {.dtype = f64}) * tensor({1.0, 0.2}, {.dtype = f64});
-  const double diffusion = train(
+  const double diffusion = solve(
       heat_net,
       [&](const Tensor& at) {
         return jvp(heat, at, along(at, 1), recorded) - second_derivative(heat, at, along(at, 0), recorded);
       },
-      grid, 400, curves, "u_t = u_xx");
+      grid, 1500, curves, "u_t = u_xx");
   const Tensor position = slice(grid, {.dim = 1, .begin = 0, .end = 1}), time = slice(grid, {.dim = 1, .begin = 1});
   const double heat_error = max(abs(heat(grid) - exp(-kPi * kPi * time) * sin(kPi * position))).item();
   std::printf("u_t = u_xx       loss %.1e, largest error %.1e\n", diffusion, heat_error);

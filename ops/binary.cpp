@@ -152,7 +152,7 @@ Tensor floor_divide(const Operand& a, const Operand& b) {
   if (!is_float(common_dtype("floor_divide", a, b))) check_divisor(b);
   const auto constant = [](const Tensor&) { return Tensor(); };
   return record("floor_divide", compute("floor_divide", Binary::floor_divide, a, b),
-                wrt(tensor_or_none(a), constant, self_adjoint), wrt(tensor_or_none(b), constant, self_adjoint));
+                wrt(tensor_or_none(a), self_adjoint, constant), wrt(tensor_or_none(b), self_adjoint, constant));
 }
 
 Tensor maximum(const Operand& a, const Operand& b) { return extreme("maximum", Binary::maximum, a, b); }

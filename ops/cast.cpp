@@ -23,9 +23,7 @@ Tensor clone(const Tensor& x, Here here) {
   const CallSite site(here);
   Tensor y = empty(x.shape(), x.dtype());
   kernels::copy_bytes(x.impl().bytes(), y.impl().bytes(), x.numel() * item_bytes(x.dtype()));
-  return record("clone", std::move(y),
-                wrt(
-                    x, [](const Tensor& dy) { return dy; }, self_adjoint));
+  return record("clone", std::move(y), wrt(x, self_adjoint, [](const Tensor& dy) { return dy; }));
 }
 
 }  // namespace tapestry

@@ -25,13 +25,9 @@ Tensor masked_scale(const char* name, const Tensor& x, const Tensor& mask, const
     kernels::masked_scale(x.data<T>(), mask.data<bool>(), layout.outer, layout.repeat, layout.inner,
                           static_cast<T>(scale), y.mutable_data<T>());
   });
-  return record(name, std::move(y),
-                wrt(
-                    x,
-                    [name, mask = saved(mask), layout, scale](const Tensor& dy) {
-                      return masked_scale(name, dy, mask(), layout, scale);
-                    },
-                    self_adjoint));
+  return record(name, std::move(y), wrt(x, self_adjoint, [name, mask = saved(mask), layout, scale](const Tensor& dy) {
+                  return masked_scale(name, dy, mask(), layout, scale);
+                }));
 }
 
 /// Whether there is anything to drop.

@@ -94,22 +94,17 @@ Tensor logit_losses(const Tensor& x, const Tensor& target, const Tensor& pos_wei
     const Tensor softplus = softplus_of_negative(x), factor = softplus_factor(target, pos_weight);
     return (1 - target) * x + (factor.defined() ? factor * softplus : softplus);
   });
-  return record(
-      "binary_cross_entropy_with_logits", std::move(y),
-      wrt(
-          x,
-          [x = saved(x), t = saved(target), pos_weight](const Tensor& dy) {
-            const Tensor falling = sigmoid(neg(x())), factor = softplus_factor(t(), pos_weight);
-            return dy * (1 - t() - (factor.defined() ? factor * falling : falling));
-          },
-          self_adjoint),
-      wrt(
-          target,
-          [x = saved(x), pos_weight](const Tensor& dy) {
-            if (!pos_weight.defined()) return neg(dy * x());
-            return dy * ((pos_weight - 1) * logit_losses(x(), ones_like(x()), {}) - x());  // against 1: softplus(-x)
-          },
-          self_adjoint));
+  return record("binary_cross_entropy_with_logits", std::move(y),
+                wrt(x, self_adjoint,
+                    [x = saved(x), t = saved(target), pos_weight](const Tensor& dy) {
+                      const Tensor falling = sigmoid(neg(x())), factor = softplus_factor(t(), pos_weight);
+                      return dy * (1 - t() - (factor.defined() ? factor * falling : falling));
+                    }),
+                wrt(target, self_adjoint, [x = saved(x), pos_weight](const Tensor& dy) {
+                  if (!pos_weight.defined()) return neg(dy * x());
+                  return dy *
+                         ((pos_weight - 1) * logit_losses(x(), ones_like(x()), {}) - x());  // against 1: softplus(-x)
+                }));
 }
 
 }  // namespace
@@ -122,17 +117,14 @@ Tensor binary_cross_entropy(const Tensor& x, const Tensor& target, const BinaryC
   check_pair(op, x, target, options.reduction);
   check_probabilities(op, x);
   Tensor y = no_grad([&] { return neg(target * clamped_log(x) + (1 - target) * clamped_log(1 - x)); });
-  const Tensor losses =
-      record(op, std::move(y),
-             wrt(
-                 x,
-                 [x = saved(x), t = saved(target)](const Tensor& dy) {
-                   return dy * (x() - t()) / clamp(x() * (1 - x()), {.min = 1e-12});
-                 },
-                 self_adjoint),
-             wrt(
-                 target, [x = saved(x)](const Tensor& dy) { return dy * (clamped_log(1 - x()) - clamped_log(x())); },
-                 self_adjoint));
+  const Tensor losses = record(op, std::move(y),
+                               wrt(x, self_adjoint,
+                                   [x = saved(x), t = saved(target)](const Tensor& dy) {
+                                     return dy * (x() - t()) / clamp(x() * (1 - x()), {.min = 1e-12});
+                                   }),
+                               wrt(target, self_adjoint, [x = saved(x)](const Tensor& dy) {
+                                 return dy * (clamped_log(1 - x()) - clamped_log(x()));
+                               }));
   return reduced(weighted(op, losses, options.weight), options.reduction);
 }
 

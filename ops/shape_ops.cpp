@@ -452,8 +452,7 @@ Tensor flip(const Tensor& x, const std::vector<Index>& dims, Here here) {
     strides[i] = -strides[i];
   }
   return record("flip", strided(x, x.shape(), strides, offset),
-                wrt(
-                    x, [dims](const Tensor& dy) { return flip(dy, dims); }, self_adjoint));
+                wrt(x, self_adjoint, [dims](const Tensor& dy) { return flip(dy, dims); }));
 }
 
 }  // namespace tapestry

@@ -34,19 +34,14 @@ Tensor softmax(const Tensor& given, const SoftmaxOptions& options, Here here) {
   Tensor out = empty(x.shape(), x.dtype());
   visit_float(x.dtype(),
               [&]<class T>() { kernels::softmax(x.data<T>(), s.outer, s.n, s.inner, out.mutable_data<T>()); });
-  return record("softmax", std::move(out),
-                wrt(
-                    x,
-                    [s](const Tensor& dy, const Tensor& y) {
-                      if (is_grad_enabled()) return y * (dy - sum_along(dy * y, s.dim));
-                      Tensor dx = empty(y.shape(), y.dtype());
-                      visit_float(y.dtype(), [&]<class T>() {
-                        kernels::softmax_gradient(y.data<T>(), dy.data<T>(), s.outer, s.n, s.inner,
-                                                  dx.mutable_data<T>());
-                      });
-                      return dx;
-                    },
-                    self_adjoint));
+  return record("softmax", std::move(out), wrt(x, self_adjoint, [s](const Tensor& dy, const Tensor& y) {
+                  if (is_grad_enabled()) return y * (dy - sum_along(dy * y, s.dim));
+                  Tensor dx = empty(y.shape(), y.dtype());
+                  visit_float(y.dtype(), [&]<class T>() {
+                    kernels::softmax_gradient(y.data<T>(), dy.data<T>(), s.outer, s.n, s.inner, dx.mutable_data<T>());
+                  });
+                  return dx;
+                }));
 }
 
 Tensor log_softmax(const Tensor& given, const SoftmaxOptions& options, Here here) {

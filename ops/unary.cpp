@@ -18,9 +18,7 @@ using kernels::WithNumber;
 
 /// Floor and its kin: piecewise constant.
 Tensor step_function(const char* op, Unary kernel, const Tensor& x) {
-  return record(op, elementwise(op, kernel, x),
-                wrt(
-                    x, [](const Tensor&) { return Tensor(); }, self_adjoint));
+  return record(op, elementwise(op, kernel, x), wrt(x, self_adjoint, [](const Tensor&) { return Tensor(); }));
 }
 
 }  // namespace
@@ -28,134 +26,106 @@ Tensor step_function(const char* op, Unary kernel, const Tensor& x) {
 Tensor neg(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("neg", elementwise("neg", Unary::neg, x),
-                wrt(
-                    x, [](const Tensor& dy) { return neg(dy); }, self_adjoint));
+                wrt(x, self_adjoint, [](const Tensor& dy) { return neg(dy); }));
 }
 
 Tensor abs(const Tensor& x, Here here) {
   const CallSite site(here);
-  return record("abs", elementwise("abs", Unary::abs, x),
-                wrt(
-                    x,
-                    [x = saved(x)](const Tensor& dy) {
-                      return is_grad_enabled() ? dy * sign(x().detach()) : fused_gradient(Binary::abs_grad, dy, x());
-                    },
-                    self_adjoint));
+  return record("abs", elementwise("abs", Unary::abs, x), wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) {
+                  return is_grad_enabled() ? dy * sign(x().detach()) : fused_gradient(Binary::abs_grad, dy, x());
+                }));
 }
 
 Tensor sign(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("sign", elementwise("sign", Unary::sign, x),
-                wrt(
-                    x, [](const Tensor&) { return Tensor(); }, self_adjoint));
+                wrt(x, self_adjoint, [](const Tensor&) { return Tensor(); }));
 }
 
 Tensor square(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("square", elementwise("square", Unary::square, x),
-                wrt(
-                    x, [x = saved(x)](const Tensor& dy) { return 2 * dy * x(); }, self_adjoint));
+                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return 2 * dy * x(); }));
 }
 
 Tensor sqrt(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("sqrt", elementwise("sqrt", Unary::sqrt, x),
-                wrt(
-                    x,
-                    [](const Tensor& dy, const Tensor& y) {
-                      return is_grad_enabled() ? dy / (2 * y) : fused_gradient(Binary::sqrt_grad, dy, y);
-                    },
-                    self_adjoint));
+                wrt(x, self_adjoint, [](const Tensor& dy, const Tensor& y) {
+                  return is_grad_enabled() ? dy / (2 * y) : fused_gradient(Binary::sqrt_grad, dy, y);
+                }));
 }
 
 Tensor rsqrt(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("rsqrt", elementwise("rsqrt", Unary::rsqrt, x),
-                wrt(
-                    x, [](const Tensor& dy, const Tensor& y) { return -0.5 * dy * (y * y * y); }, self_adjoint));
+                wrt(x, self_adjoint, [](const Tensor& dy, const Tensor& y) { return -0.5 * dy * (y * y * y); }));
 }
 
 Tensor reciprocal(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("reciprocal", elementwise("reciprocal", Unary::reciprocal, x),
-                wrt(
-                    x, [](const Tensor& dy, const Tensor& y) { return neg(dy * square(y)); }, self_adjoint));
+                wrt(x, self_adjoint, [](const Tensor& dy, const Tensor& y) { return neg(dy * square(y)); }));
 }
 
 Tensor exp(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("exp", elementwise("exp", Unary::exp, x),
-                wrt(
-                    x, [](const Tensor& dy, const Tensor& y) { return dy * y; }, self_adjoint));
+                wrt(x, self_adjoint, [](const Tensor& dy, const Tensor& y) { return dy * y; }));
 }
 
 Tensor expm1(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("expm1", elementwise("expm1", Unary::expm1, x),
-                wrt(
-                    x, [](const Tensor& dy, const Tensor& y) { return dy * (y + 1); }, self_adjoint));
+                wrt(x, self_adjoint, [](const Tensor& dy, const Tensor& y) { return dy * (y + 1); }));
 }
 
 Tensor log(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("log", elementwise("log", Unary::log, x),
-                wrt(
-                    x, [x = saved(x)](const Tensor& dy) { return dy / x(); }, self_adjoint));
+                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return dy / x(); }));
 }
 
 Tensor log1p(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("log1p", elementwise("log1p", Unary::log1p, x),
-                wrt(
-                    x, [x = saved(x)](const Tensor& dy) { return dy / (x() + 1); }, self_adjoint));
+                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return dy / (x() + 1); }));
 }
 
 Tensor sin(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("sin", elementwise("sin", Unary::sin, x),
-                wrt(
-                    x, [x = saved(x)](const Tensor& dy) { return dy * cos(x()); }, self_adjoint));
+                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return dy * cos(x()); }));
 }
 
 Tensor cos(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("cos", elementwise("cos", Unary::cos, x),
-                wrt(
-                    x, [x = saved(x)](const Tensor& dy) { return neg(dy * sin(x())); }, self_adjoint));
+                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return neg(dy * sin(x())); }));
 }
 
 Tensor erf(const Tensor& x, Here here) {
   const CallSite site(here);
-  return record("erf", elementwise("erf", Unary::erf, x),
-                wrt(
-                    x,
-                    [x = saved(x)](const Tensor& dy) {
-                      constexpr double two_over_sqrt_pi = 2 * std::numbers::inv_sqrtpi;
-                      return dy * (two_over_sqrt_pi * exp(neg(square(x()))));
-                    },
-                    self_adjoint));
+  return record("erf", elementwise("erf", Unary::erf, x), wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) {
+                  constexpr double two_over_sqrt_pi = 2 * std::numbers::inv_sqrtpi;
+                  return dy * (two_over_sqrt_pi * exp(neg(square(x()))));
+                }));
 }
 
 Tensor tanh(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("tanh", elementwise("tanh", Unary::tanh, x),
-                wrt(
-                    x,
-                    [](const Tensor& dy, const Tensor& y) {
-                      return is_grad_enabled() ? dy * (1 - square(y)) : fused_gradient(Binary::tanh_grad, dy, y);
-                    },
-                    self_adjoint));
+                wrt(x, self_adjoint, [](const Tensor& dy, const Tensor& y) {
+                  return is_grad_enabled() ? dy * (1 - square(y)) : fused_gradient(Binary::tanh_grad, dy, y);
+                }));
 }
 
 Tensor sigmoid(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("sigmoid", elementwise("sigmoid", Unary::sigmoid, x),
-                wrt(
-                    x,
-                    [](const Tensor& dy, const Tensor& y) {
-                      return is_grad_enabled() ? dy * (y * (1 - y)) : fused_gradient(Binary::sigmoid_grad, dy, y);
-                    },
-                    self_adjoint));
+                wrt(x, self_adjoint, [](const Tensor& dy, const Tensor& y) {
+                  return is_grad_enabled() ? dy * (y * (1 - y)) : fused_gradient(Binary::sigmoid_grad, dy, y);
+                }));
 }
 
 Tensor floor(const Tensor& x, Here here) {
@@ -176,13 +146,10 @@ Tensor round(const Tensor& x, Here here) {
 Tensor pow(const Tensor& x, double exponent, Here here) {
   const CallSite site(here);
   return record("pow", elementwise("pow", WithNumber::pow, x, exponent),
-                wrt(
-                    x,
-                    [x = saved(x), exponent](const Tensor& dy) {
-                      if (exponent == 0) return Tensor();
-                      return dy * (exponent * pow(x(), exponent - 1));
-                    },
-                    self_adjoint));
+                wrt(x, self_adjoint, [x = saved(x), exponent](const Tensor& dy) {
+                  if (exponent == 0) return Tensor();
+                  return dy * (exponent * pow(x(), exponent - 1));
+                }));
 }
 
 Tensor clamp(const Tensor& x, const ClampOptions& options, Here here) {
@@ -192,16 +159,12 @@ Tensor clamp(const Tensor& x, const ClampOptions& options, Here here) {
   Tensor y = x.detach();
   if (options.min) y = elementwise("clamp", WithNumber::clamp_low, y, *options.min);
   if (options.max) y = elementwise("clamp", WithNumber::clamp_high, y, *options.max);
-  return record("clamp", std::move(y),
-                wrt(
-                    x,
-                    [x = saved(x), options](const Tensor& dy) {
-                      Tensor inside = no_grad([&] { return eq(x(), x()); });  // not NaN
-                      if (options.min) inside = logical_and(inside, ge(x(), *options.min));
-                      if (options.max) inside = logical_and(inside, le(x(), *options.max));
-                      return where(inside, dy, 0.0);
-                    },
-                    self_adjoint));
+  return record("clamp", std::move(y), wrt(x, self_adjoint, [x = saved(x), options](const Tensor& dy) {
+                  Tensor inside = no_grad([&] { return eq(x(), x()); });  // not NaN
+                  if (options.min) inside = logical_and(inside, ge(x(), *options.min));
+                  if (options.max) inside = logical_and(inside, le(x(), *options.max));
+                  return where(inside, dy, 0.0);
+                }));
 }
 
 }  // namespace tapestry

@@ -47,7 +47,7 @@ Tensor added(const Tensor& a, const Tensor& b) {
   visit_any_float(a.dtype(),
                   [&]<class T>() { add_elements(a.data<T>(), b.data<T>(), sum.mutable_data<T>(), sum.numel()); });
   const auto pass = [](const Tensor& dy) { return dy; };
-  return record("add", std::move(sum), wrt(a, pass, self_adjoint), wrt(b, pass, self_adjoint));
+  return record("add", std::move(sum), wrt(a, self_adjoint, pass), wrt(b, self_adjoint, pass));
 }
 
 void accumulate(Tensor& sum, Tensor gradient, bool create_graph) {

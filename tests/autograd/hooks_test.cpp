@@ -163,13 +163,13 @@ BOOST_AUTO_TEST_CASE(what_is_kept_can_be_packed_and_comes_back) {
 }
 
 BOOST_AUTO_TEST_CASE(packing_to_bf16_halves_what_is_kept_and_rounds) {
-  const Tensor x = rand({1000}, {.requires_grad = true});
+  const Tensor x = rand({100'000}, {.requires_grad = true});
   const auto kept_bytes = [&](bool pack) {
     const std::int64_t before = memory_stats().live_bytes;
     std::optional<PackSaved> scope;
     if (pack) {
       scope.emplace([](const Tensor& t) -> Unpack {
-        if (t.is_leaf() || t.dtype() != f32) return {};
+        if ((t.is_leaf() && t.requires_grad()) || t.dtype() != f32) return {};
         return [small = to(t.detach(), bf16)] { return to(small, f32); };
       });
     }
@@ -182,7 +182,7 @@ BOOST_AUTO_TEST_CASE(packing_to_bf16_halves_what_is_kept_and_rounds) {
   const std::int64_t plain = kept_bytes(false);
   const Tensor exact = x.grad();
   const std::int64_t packed = kept_bytes(true);
-  BOOST_TEST(plain - packed == 1000 * 2);
+  BOOST_TEST(static_cast<double>(packed) < 0.52 * static_cast<double>(plain), packed << " of " << plain);
   BOOST_TEST(all_close(x.grad(), exact, 0.01));
   BOOST_TEST(!same_bits(x.grad(), exact));
 }

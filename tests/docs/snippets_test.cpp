@@ -253,4 +253,106 @@ BOOST_AUTO_TEST_CASE(random_numbers) {
   BOOST_TEST(same_bits(a, b));
 }
 
+// --- derivatives.md
+
+BOOST_AUTO_TEST_CASE(derivatives_of_functions) {
+  const Tensor x = randn({3}, {.dtype = f64}), u = randn({3}, {.dtype = f64});
+  const UnaryFunction f = [](const Tensor& t) { return sum(exp(t) * sin(t)); };
+  const auto [value, gradient] = value_and_grad(f, x);
+  const Tensor slope = jvp(f, x, u);               // the derivative in the direction u, forward mode
+  const Tensor curvature = hvp(f, x, u);           // the Hessian times u
+  const Tensor bend = second_derivative(f, x, u);  // u^T H u
+  const Tensor trace = laplacian(f, x);            // of the Hessian
+  const Tensor matrix = jacobian(f, x);            // forward or reverse, whichever takes fewer sweeps
+  const Tensor third = jvp([&](const Tensor& t) { return hvp(f, t, u); }, x, u);
+  BOOST_TEST(all_close(slope, values(sum(gradient * u)), 1e-12));
+  BOOST_TEST(all_close(bend, values(sum(curvature * u)), 1e-12));
+  BOOST_TEST(all_close(matrix, values(gradient), 1e-12));
+  BOOST_TEST(std::isfinite(value.item() + trace.item() + sum(third).item()));
+}
+
+BOOST_AUTO_TEST_CASE(a_model_as_a_function_of_its_parameters) {
+  const nn::AnyModule model = small_model();
+  const Tensor images = rand({4, 32, 32, 3}), labels = randint(0, 20, {4});
+  const ListFunction loss = [&](const std::vector<Tensor>& p) {
+    return cross_entropy(nn::functional_call(model, p, images), labels);
+  };
+  std::vector<Tensor> direction;
+  for (const Tensor& p : model.parameters()) direction.push_back(randn(p.shape()));
+  const std::vector<Tensor> curvature = hvp(loss, model.parameters(), direction);
+
+  const nn::AnyModule twin = nn::clone(model);  // other tensors with the same values
+  BOOST_TEST(curvature.size() == twin.parameters().size());
+}
+
+BOOST_AUTO_TEST_CASE(gradients_of_each_sample) {
+  const nn::AnyModule model = small_model();
+  const Tensor images = rand({4, 32, 32, 3}), labels = randint(0, 20, {4});
+  const std::vector<Tensor> gradients = nn::per_sample_grads(
+      [](const nn::AnyModule& m, const std::vector<Tensor>& sample) { return cross_entropy(m(sample[0]), sample[1]); },
+      model, {images, labels});
+  BOOST_TEST(gradients[0].shape() == Shape({4, 8, 3, 3, 3}));  // of the first weight, [8, 3, 3, 3]
+}
+
+BOOST_AUTO_TEST_CASE(a_function_of_one_sample_for_a_batch) {
+  const Tensor points = randn({5, 3}, {.dtype = f64});
+  const UnaryFunction energy = [](const Tensor& point) { return sum(square(point) * exp(-point)); };
+  const Tensor hessians = vmap([&](const Tensor& point) { return hessian(energy, point); }, points);
+  BOOST_TEST(hessians.shape() == Shape({5, 3, 3}));
+}
+
+BOOST_AUTO_TEST_CASE(memory_for_time) {
+  nn::AnyModule model = nn::models::make("resnet20", 100);
+  model.set_checkpointing();
+  BOOST_TEST(model.is_checkpointing());
+}
+
+BOOST_AUTO_TEST_CASE(hooks_see_and_replace_gradients) {
+  const Tensor x = randn({4}, {.requires_grad = true});
+  const Tensor hidden = exp(x);
+  retain_grad(hidden);  // hidden.grad() will be there
+  HookHandle clip = register_hook(hidden, [](const Tensor& g) { return clamp(g, {.min = -1, .max = 1}); });
+  sum(hidden * hidden).backward();
+  clip.remove();
+  BOOST_TEST(max(abs(hidden.grad())).item() <= 1);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_kept_in_another_form) {
+  const Tensor x = randn({4}, {.requires_grad = true});
+  const PackSaved to_bf16([](const Tensor& kept) -> Unpack {
+    const bool parameter = kept.is_leaf() && kept.requires_grad();
+    if (parameter || kept.dtype() != f32) return {};
+    return [packed = to(kept.detach(), bf16)] { return to(packed, f32); };
+  });
+  sum(exp(sin(x))).backward();
+  BOOST_TEST(x.grad().defined());
+}
+
+BOOST_AUTO_TEST_CASE(an_op_with_a_tangent_rule) {
+  const auto scaled = [](const Tensor& a, const Tensor& w) {
+    Tensor y = no_grad([&] { return a * w; });
+    return record("scaled", std::move(y),
+                  wrt(
+                      a, [w = saved(w)](const Tensor& dy) { return dy * w(); }, [&](const Tensor& t) { return t * w; }),
+                  wrt(w, self_adjoint, [a = saved(a)](const Tensor& dy) { return dy * a(); }));
+  };
+  check_grads(scaled, {randn({3}, {.dtype = f64}), randn({3}, {.dtype = f64})}, {.order = 2});
+  const Tensor a = randn({3}, {.dtype = f64}), w = randn({3}, {.dtype = f64}), u = randn({3}, {.dtype = f64});
+  BOOST_TEST(all_close(jvp([&](const Tensor& t) { return scaled(t, w); }, a, u), values(u * w), 1e-13));
+}
+
+BOOST_AUTO_TEST_CASE(an_op_with_two_outputs) {
+  const auto polar = [](const Tensor& radius, const Tensor& angle) {
+    const std::vector<Tensor> xy = no_grad([&] {
+      return std::vector<Tensor>{radius * cos(angle), radius * sin(angle)};
+    });
+    return record_many("polar", xy, {radius, angle},
+                       [r = saved(radius), a = saved(angle)](const std::vector<Tensor>& d, const std::vector<bool>&) {
+                         const Tensor c = cos(a()), s = sin(a());
+                         return std::vector<Tensor>{d[0] * c + d[1] * s, r() * (d[1] * c - d[0] * s)};
+                       });
+  };
+  check_grads(polar, {rand({3}, {.dtype = f64}) + 1, randn({3}, {.dtype = f64})}, {.order = 2});
+}
+
 BOOST_AUTO_TEST_SUITE_END()

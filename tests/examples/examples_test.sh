@@ -170,6 +170,40 @@ case $case in
     expect 0 example_11_gradient_tests
     ;;
 
+  differential_equations)
+    expect 0 example_12_differential_equations
+    says "u_t = u_xx"
+    grep -q '</svg>' equations.svg || fail "equations.svg is incomplete"
+    ;;
+
+  learning_to_learn)
+    expect 0 example_13_learning_to_learn
+    says "learnt weights"
+    grep -q '</svg>' learning_to_learn.svg || fail "learning_to_learn.svg is incomplete"
+    ;;
+
+  private_gradients)
+    expect 0 example_14_private_gradients
+    says "cut, with noise"
+    ;;
+
+  neural_ode)
+    expect 0 example_15_neural_ode
+    says "largest distance along the whole way"
+    grep -q '</svg>' law_of_motion.svg || fail "law_of_motion.svg is incomplete"
+    ;;
+
+  wasserstein)
+    expect 0 example_16_wasserstein
+    says "wrote ring.svg"
+    grep -q '</svg>' ring.svg || fail "ring.svg is incomplete"
+    ;;
+
+  curvature)
+    expect 0 example_17_curvature
+    says "643492 parameters"
+    ;;
+
   train)
     expect 0 train_cifar100 $small --epochs 2 --out result --summary
     says "643,716 parameters"
