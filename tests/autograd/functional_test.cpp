@@ -1,9 +1,11 @@
 #include <support/expect.h>
 
+#include <cmath>
 #include <stdexcept>
 
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/functional.h>
+#include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/matmul.h>
@@ -99,6 +101,120 @@ BOOST_AUTO_TEST_CASE(directions_and_functions_that_do_not_fit_are_refused) {
   BOOST_TEST(error<std::invalid_argument>([&] {
                (void)vjp(f, vec({1, 2}), ones({2}));
              }) == "vjp: direction 0 must have the output's shape and dtype, f64 [2]; got f32 [2]");
+}
+
+// --- forward mode
+
+BOOST_AUTO_TEST_CASE(directions_of_different_derivatives_are_not_confused) {
+  // d/dx (x * d/dy (x + y)) = 1, which an implementation with one tangent per tensor makes 2 (Siskind and Pearlmutter).
+  const Tensor one = scalar(1, {.dtype = f64}), x = scalar(3, {.dtype = f64});
+  const UnaryFunction outer = [&](const Tensor& at) {
+    return at * jvp([&](const Tensor& y) { return at + y; }, one, one);
+  };
+  BOOST_TEST(jvp(outer, x, one).item() == 1);
+  BOOST_TEST(vjp(outer, x, one).item() == 1);
+  // The same with reverse mode inside.
+  const UnaryFunction mixed = [&](const Tensor& at) {
+    return at * vjp([&](const Tensor& y) { return at * y; }, one, one, {.create_graph = true});
+  };
+  BOOST_TEST(jvp(mixed, x, one).item() == 6);  // x * x
+  BOOST_TEST(vjp(mixed, x, one).item() == 6);
+}
+
+BOOST_AUTO_TEST_CASE(what_comes_out_of_a_jvp_has_neither_tangent_nor_history) {
+  const Tensor x = vec({1, 2}).requires_grad(true);
+  Tensor escaped;
+  const Tensor t = jvp(
+      [&](const Tensor& at) {
+        escaped = at * at;
+        return escaped * 2;
+      },
+      x, vec({1, 1}));
+  BOOST_TEST(!t.requires_grad());
+  BOOST_TEST(x.is_leaf());  // as it was before
+  BOOST_TEST(values(grad(sum(x * x), x)) == list({2, 4}));
+  // What was smuggled out has the tangent of a derivative that is over: it counts in no other.
+  BOOST_TEST(values(jvp([&](const Tensor& at) { return at + escaped; }, vec({1, 2}), vec({1, 1}))) == list({1, 1}));
+  const Tensor y = vec({1, 2}).requires_grad(true);
+  BOOST_TEST(values(grad(sum(y * escaped), y)) == list({1, 4}));
+}
+
+BOOST_AUTO_TEST_CASE(an_exception_leaves_inputs_and_modes_as_they_were) {
+  const Tensor x = vec({1, 2}).requires_grad(true);
+  const auto failing = [](const Tensor& at) -> Tensor {
+    static_cast<void>(at * at);
+    throw std::runtime_error("enough");
+  };
+  BOOST_TEST(error<std::runtime_error>([&] { (void)jvp(failing, x, vec({1, 1})); }) == "enough");
+  BOOST_TEST(error<std::runtime_error>([&] { (void)hvp(failing, x, vec({1, 1})); }) == "enough");
+  BOOST_TEST(x.is_leaf());
+  BOOST_TEST(is_grad_enabled());
+  sum(x * x).backward();
+  BOOST_TEST(values(x.grad()) == list({2, 4}));
+}
+
+BOOST_AUTO_TEST_CASE(closures_over_leaves_have_tangents_and_second_derivatives) {
+  const Tensor w = vec({2, 3}).requires_grad(true), x = vec({1, 10});
+  const ListFunction loss = [&](const std::vector<Tensor>&) { return sum(w * w * x); };
+  const std::vector<Tensor> ws{w}, u{vec({1, 1})};
+  BOOST_TEST(jvp(loss, ws, u).item() == 2 * 2 * 1 + 2 * 3 * 10);
+  BOOST_TEST(values(hvp(loss, ws, u)[0]) == list({2, 20}));
+  BOOST_TEST(!w.grad().defined());
+}
+
+BOOST_AUTO_TEST_CASE(functions_of_several_outputs) {
+  const MapFunction f = [](const std::vector<Tensor>& x) { return std::vector<Tensor>{x[0] * x[1], sum(x[0])}; };
+  const std::vector<Tensor> x{vec({1, 2}), vec({3, 4})}, u{vec({1, 0}), vec({0, 1})};
+  const std::vector<Tensor> t = jvp(f, x, u);
+  BOOST_TEST(values(t[0]) == list({3, 2}));
+  BOOST_TEST(t[1].item() == 1);
+  const std::vector<Tensor> g = vjp(f, x, {vec({1, 1}), scalar(10, {.dtype = f64})});
+  BOOST_TEST(values(g[0]) == list({13, 14}));
+  BOOST_TEST(values(g[1]) == list({1, 2}));
+}
+
+BOOST_AUTO_TEST_CASE(a_gradient_within_a_jvp_needs_an_input_that_is_recorded) {
+  const UnaryFunction slope = [](const Tensor& at) { return grad(sum(at * at * at), at, {.create_graph = true}); };
+  const Tensor x = vec({1, 2}), u = vec({1, 1});
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)jvp(slope, x, u); }) ==
+             "grad: every input must require grad; input 0 does not, it has a tangent only");
+  const Tensor leaf = vec({1, 2}).requires_grad(true);
+  BOOST_TEST(values(jvp(slope, leaf, u, {.create_graph = true})) == list({6, 12}));
+  const UnaryFunction by_vjp = [](const Tensor& at) {
+    return value_and_grad([](const Tensor& t) { return sum(t * t * t); }, at).second;
+  };
+  BOOST_TEST(values(jvp(by_vjp, x, u)) == list({6, 12}));
+}
+
+BOOST_AUTO_TEST_CASE(options_and_shapes_that_do_not_fit_are_refused) {
+  const UnaryFunction f = [](const Tensor& t) { return t * 2; };
+  const auto text = [](const auto& call) { return error<std::invalid_argument>(call); };
+  BOOST_TEST(text([&] { (void)jacobian(f, vec({1}), {.chunk = 0}); }) == "jacobian: .chunk must be at least 1; got 0");
+  BOOST_TEST(text([&] {
+               (void)jacobian(f, vec({1, 2}), {.chunk = 2});
+             }) == "jacobian: with a chunk of rows, x must have 1 rows; got shape [2]");
+  BOOST_TEST(text([&] { (void)laplacian(f, ones({2, 2, 2})); }) == "laplacian: x must be [d] or [N, d]; got [2, 2, 2]");
+  BOOST_TEST(text([&] {
+               (void)laplacian(f, vec({1, 2}));
+             }) == "laplacian: f must return one element; got shape [2] for x of shape [2]");
+  BOOST_TEST(text([&] { (void)hutchinson_trace([](const Tensor& t) { return sum(t); }, vec({1}), {.samples = 0}); }) ==
+             "hutchinson_trace: .samples must be at least 1; got 0");
+  BOOST_TEST(text([&] {
+               (void)value_and_grad(f, vec({1, 2}));
+             }) == "value_and_grad: the function must return one element; got shape [2]");
+}
+
+BOOST_AUTO_TEST_CASE(an_estimate_of_a_trace_comes_close) {
+  Generator g(3);
+  const Tensor a = randn({20, 20}, {.dtype = f64, .generator = &g});
+  const Tensor h = matmul(a, a, {.transpose_b = true});
+  const UnaryFunction f = [&](const Tensor& x) { return 0.5 * sum(x * matmul(h, x)); };
+  double trace = 0;
+  for (Index i = 0; i < 20; ++i) trace += h.data<double>()[i * 21];
+  const Tensor x = randn({20}, {.dtype = f64, .generator = &g});
+  BOOST_TEST(all_close(laplacian(f, x), {trace}, 1e-12));
+  const double estimate = hutchinson_trace(f, x, {.samples = 400, .generator = &g}).item();
+  BOOST_TEST(std::abs(estimate - trace) < 0.1 * trace);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
