@@ -221,9 +221,9 @@ int main(int argc, char** argv) {
     leak.emplace_back(100 << 10, char{1});
   });
   if (!campaign.brief()) {  // far less than the range may be, which only the slope tells
-    soak(campaign, "4 KiB lost every second", kShortest, true, [&] {
+    soak(campaign, "16 KiB lost every second", kShortest, true, [&] {
       std::this_thread::sleep_for(std::chrono::seconds(1));
-      leak.emplace_back(4 << 10, char{1});
+      leak.emplace_back(16 << 10, char{1});
     });
   }
   return campaign.finish();
