@@ -6,6 +6,8 @@
 #include <tapestry/autograd/base/file.h>
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/base/version.h>
+#include <tapestry/autograd/base/warning.h>
+#include <tapestry/autograd/coverage.h>
 #include <tapestry/autograd/functional.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/gradcheck/gradcheck.h>
@@ -22,6 +24,7 @@
 #include <tapestry/datasets/transforms.h>
 #include <tapestry/nn/activation.h>
 #include <tapestry/nn/conv.h>
+#include <tapestry/nn/coverage.h>
 #include <tapestry/nn/dropout.h>
 #include <tapestry/nn/flatten.h>
 #include <tapestry/nn/identity.h>

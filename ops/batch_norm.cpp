@@ -293,7 +293,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                            .rstd = saved(s.rstd),
                            .scale = x_tells ? saved(scale) : Saved(),
                            .shift = x_tells ? saved(shift) : Saved(),
-                           .y = y_tells ? saved(y.detach()) : Saved(),
+                           .y = y_tells ? saved(detail::without_history(y)) : Saved(),
                            .eps = options.eps,
                            .training = options.training};
   return record_joint("batch_norm", std::move(y), {x, weight, bias, options.residual},

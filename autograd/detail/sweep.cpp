@@ -5,6 +5,7 @@
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/parallel.h>
+#include <tapestry/autograd/detail/watcher.h>
 #include <tapestry/autograd/record.h>
 
 namespace tapestry {
@@ -72,6 +73,8 @@ void Sweep::send(Ref<Node> to, Tensor gradient) {
     throw_logic("{}: its gradient is not differentiable: the rule returned a tensor that does not depend on dy",
                 op ? op : "backward");
   }
+  if (detail::watcher) [[unlikely]]
+    detail::current_watcher()->sent(*to, gradient);
   if (!latest_.node) {
     latest_.node = std::move(to);
     latest_.gradient = std::move(gradient);
@@ -111,6 +114,24 @@ std::uint64_t Sweep::first_of_interest() const noexcept {
   return first;
 }
 
+namespace {
+
+/// For the time of a message: it is about the op that this node recorded.
+class About {
+ public:
+  explicit About(const Node& node) noexcept : outer_(std::exchange(detail::current_location, node.where())) {
+    detail::current_location.rule_of = node.name;
+  }
+  ~About() { detail::current_location = outer_; }
+  About(const About&) = delete;
+  About& operator=(const About&) = delete;
+
+ private:
+  Location outer_;
+};
+
+}  // namespace
+
 void Sweep::play(Pending pending) {
   Node& node = *pending.node;
   for (const auto& [captured, result] : captures_) {
@@ -121,6 +142,7 @@ void Sweep::play(Pending pending) {
     return;
   }
   if (node.released_) {
+    const About op(node);
     throw_logic(
         "backward: what {} recorded has been played and released; pass .retain_graph = true the first time to "
         "play it again",
@@ -133,11 +155,15 @@ void Sweep::play(Pending pending) {
   const Location outer = std::exchange(detail::current_location, node.where_);
   detail::current_location.rule_of = node.name;
   const auto restore = [&] {
+    if (detail::watcher) [[unlikely]]
+      detail::current_watcher()->played(node);
     detail::current_location = outer;
     detail::bytes_saved = saved_further_out;
     node.playing_ = false;
   };
   try {
+    if (detail::watcher) [[unlikely]]
+      detail::current_watcher()->playing(node, pending.gradient);
     node.backward(pending.gradient, *this);
   } catch (...) {
     restore();
@@ -182,6 +208,7 @@ class Level {
 
 void Sweep::run() {
   const Level level;
+  const PlayingSite site;
   const GradModeGuard mode(options_.create_graph);
   const std::uint64_t first = first_of_interest();
   try {
