@@ -1,6 +1,7 @@
 #pragma once
 
 /// Everything. Programs that compile often include the parts they use.
+#include <tapestry/autograd/anomaly.h>
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/file.h>
