@@ -14,6 +14,7 @@
 #include <tapestry/autograd/gradcheck/gradcheck.h>
 #include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/autograd/philox.h>
+#include <tapestry/autograd/profile.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/autograd/tape.h>
