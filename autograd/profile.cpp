@@ -183,7 +183,8 @@ std::vector<Profile::Row> Profile::rows(By by) const {
   std::vector<Row> out;
   double whole = 0;
   for (const auto& [key, row] : sums) whole += row.pass == Pass::whole ? row.seconds : 0;
-  for (auto& [key, row] : sums) {
+  for (auto& sum : sums) {
+    Row& row = sum.second;
     if (row.pass == Pass::whole) row.seconds = whole > 0 ? row.seconds * std::max(0., 1 - in_rules / whole) : 0;
     const auto part = [&](double amount, double peak) {
       return peak > 0 && row.seconds > 0 ? amount / row.seconds * 1e-9 / peak : 0;
