@@ -35,7 +35,8 @@ Tensor seed_of(const char* op, const Tensor& y, Tensor gradient, bool create_gra
 
 }  // namespace
 
-void backward(const Tensor& y, const BackwardOptions& options) {
+void backward(const Tensor& y, const BackwardOptions& options, Here here) {
+  const CallSite site(here);
   Sweep sweep({.retain_graph = options.retain_graph || options.create_graph, .create_graph = options.create_graph});
   Tensor seed = seed_of("backward", y, options.gradient, options.create_graph);
   sweep.send(detail::reverse_node(y.impl().node), std::move(seed));
@@ -43,7 +44,8 @@ void backward(const Tensor& y, const BackwardOptions& options) {
 }
 
 std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
-                         const GradOptions& options) {
+                         const GradOptions& options, Here here) {
+  const CallSite site(here);
   const auto& seeds = options.grad_outputs;
   if (!seeds.empty() && seeds.size() != outputs.size()) {
     throw_invalid("grad: grad_outputs must be one per output, {}; got {}", outputs.size(), seeds.size());
@@ -70,20 +72,27 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
   sweep.run();
   for (std::size_t i = 0; i < inputs.size() && !options.allow_unused; ++i) {
     if (!results[i].defined()) {
+      const Here cut = inputs[i].impl().node->detached_at();
+      const std::string why =
+          cut.file ? ", it was detached at " + to_string(Location{.file = cut.file, .line = cut.line}) : "";
       throw_invalid(
-          "grad: every input must be reached from the outputs; input {} is not (.allow_unused = true makes "
-          "its gradient undefined)",
-          i);
+          "grad: every input must be reached from the outputs; input {} is not{} (.allow_unused = true makes its "
+          "gradient "
+          "undefined)",
+          i, why);
     }
   }
   return results;
 }
 
-std::vector<Tensor> grad(const Tensor& output, const std::vector<Tensor>& inputs, const GradOptions& options) {
+std::vector<Tensor> grad(const Tensor& output, const std::vector<Tensor>& inputs, const GradOptions& options,
+                         Here here) {
+  const CallSite site(here);
   return grad(std::vector<Tensor>{output}, inputs, options);
 }
 
-Tensor grad(const Tensor& output, const Tensor& input, const GradOptions& options) {
+Tensor grad(const Tensor& output, const Tensor& input, const GradOptions& options, Here here) {
+  const CallSite site(here);
   return grad(std::vector<Tensor>{output}, std::vector<Tensor>{input}, options).front();
 }
 

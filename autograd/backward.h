@@ -18,7 +18,7 @@ struct BackwardOptions {
 /// Throws std::invalid_argument when y does not require grad, when y has several elements and no gradient is given, or
 /// when the gradient has another shape or dtype; std::logic_error when the graph has been played and released before.
 /// An exception from a rule passes through unchanged; the graph then counts as released.
-void backward(const Tensor& y, const BackwardOptions& options = {});
+void backward(const Tensor& y, const BackwardOptions& options = {}, Here here = {});
 
 struct GradOptions {
   std::vector<Tensor> grad_outputs = {};  ///< as BackwardOptions::gradient, one per output or none at all
@@ -30,9 +30,9 @@ struct GradOptions {
 /// d(sum of outputs)/d(inputs), each of its input's shape, without touching any .grad(). Inputs may be leaves or
 /// results of recorded ops. Throws like backward(), and std::invalid_argument for an input that is not reached.
 [[nodiscard]] std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
-                                       const GradOptions& options = {});
-[[nodiscard]] Tensor grad(const Tensor& output, const Tensor& input, const GradOptions& options = {});
+                                       const GradOptions& options = {}, Here here = {});
+[[nodiscard]] Tensor grad(const Tensor& output, const Tensor& input, const GradOptions& options = {}, Here here = {});
 [[nodiscard]] std::vector<Tensor> grad(const Tensor& output, const std::vector<Tensor>& inputs,
-                                       const GradOptions& options = {});
+                                       const GradOptions& options = {}, Here here = {});
 
 }  // namespace tapestry

@@ -139,7 +139,7 @@ void Saved::unpack() const {
     throw_logic("PackSaved: unpacking must give back what was packed, {} {}; got {}", packed.dtype, packed.shape,
                 back.defined() ? format_message("{} {}", back.dtype(), back.shape()) : "an undefined tensor");
   }
-  tensor_ = back.detach();
+  tensor_ = detail::without_history(back);
   tensor_.impl().node = packed.node;
   version_ = tensor_.impl().storage->version();
   generation_ = tensor_.impl().generation;

@@ -1,5 +1,6 @@
 #include <tapestry/autograd/node.h>
 
+#include <array>
 #include <atomic>
 #include <utility>
 
@@ -31,12 +32,41 @@ void Node::destroy(Node* node) noexcept {
   doomed = node;
   if (busy) return;
   busy = true;
-  while (doomed) delete std::exchange(doomed, doomed->next_doomed_);
+  while (doomed) {
+    Node* const last = std::exchange(doomed, doomed->next_doomed_);
+    if (last->detached_file_) {
+      for (const Ref<Node>& input : last->inputs()) {
+        if (input) input->mark_detached(last->detached_at());
+      }
+    }
+    delete last;
+  }
   busy = false;
 }
 
 std::vector<Tensor> Node::gradients(const Tensor&, const Tensor&, const std::vector<bool>&) { return {}; }
 bool Node::is_self_adjoint(std::size_t) const noexcept { return false; }
+bool Node::mark_detached(const Here& here) noexcept {
+  if (detached_file_ == here.file && detached_line_ == here.line) return false;
+  detached_file_ = here.file;
+  detached_line_ = here.line;
+  return true;
+}
+
+void note_detached(Node& node, const Here& here) noexcept {
+  constexpr std::size_t kNodes = 1024;  // told at once: a few microseconds at most
+  std::array<Node*, kNodes> told;       // each once, since a mark that is there is not made again
+  std::size_t end = 0;
+  const auto tell = [&](Node& one) {
+    if (one.mark_detached(here) && end < kNodes) told[end++] = &one;
+  };
+  tell(node);
+  for (std::size_t i = 0; i < end; ++i) {
+    for (const Ref<Node>& input : told[i]->inputs()) {
+      if (input) tell(*input);
+    }
+  }
+}
 
 void set_module(const Tensor& leaf, const char* path) {
   if (Node* node = leaf.impl().node.get()) node->where_.module = path;

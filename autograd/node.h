@@ -56,6 +56,8 @@ class Node : public RefCounted {
 
   /// Where it was recorded; of a leaf, made.
   [[nodiscard]] const Location& where() const noexcept { return where_; }
+  /// The line that cut it off, or something computed from it, by detach(); of no file where none has.
+  [[nodiscard]] Here detached_at() const noexcept { return {detached_file_, detached_line_}; }
   /// Played and let go: cannot be played again.
   [[nodiscard]] bool released() const noexcept { return released_; }
 
@@ -72,10 +74,15 @@ class Node : public RefCounted {
   friend class Sweep;
   friend class detail::HookList;
   friend void set_module(const Tensor& leaf, const char* path);
+  friend void note_detached(Node& node, const Here& here) noexcept;
+
+  bool mark_detached(const Here& here) noexcept;
 
   bool released_ = false;
   bool playing_ = false;
   bool is_dual_ = false;
+  int detached_line_ = 0;
+  const char* detached_file_ = nullptr;
   Location where_;
   Node* next_doomed_ = nullptr;
   Ref<detail::HookList> hooks_;  // null: none
@@ -84,6 +91,10 @@ class Node : public RefCounted {
 /// Tells the tape which module a leaf belongs to, by the path of the parameter: "layer2.0.conv1.weight", from intern().
 /// Nothing happens for a tensor that does not require grad.
 void set_module(const Tensor& leaf, const char* path);
+
+/// Tells `node`, and what it was computed from, that detach() has cut it off at this line. What is too far away to be
+/// told at once is told when the nodes between end without having been played.
+void note_detached(Node& node, const Here& here) noexcept;
 
 /// Adds `gradient` to what `to` will be played with. Null nodes and undefined gradients are ignored. Throws
 /// std::logic_error when shape or dtype are not those of the node, or - while a graph is being created - when the

@@ -134,7 +134,8 @@ std::uint64_t Generator::next_u64() {
 
 double Generator::uniform(double low, double high) { return low + (high - low) * unit53(next_u64()); }
 
-std::int64_t Generator::randint(std::int64_t low, std::int64_t high) {
+std::int64_t Generator::randint(std::int64_t low, std::int64_t high, Here here) {
+  const CallSite site(here);
   if (low >= high) throw_invalid("randint: low must be below high; got {} and {}", low, high);
   const std::uint64_t range = static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
   return static_cast<std::int64_t>(static_cast<std::uint64_t>(low) + below(range, next_u64()));
@@ -153,25 +154,34 @@ Generator& default_generator() {
 
 void manual_seed(std::uint64_t seed) { default_generator().set_state({seed, 0, 0}); }
 
-Tensor uniform(const Shape& shape, double low, double high, const RandomOptions& options) {
+Tensor uniform(const Shape& shape, double low, double high, const RandomOptions& options, Here here) {
+  const CallSite site(here);
   if (!(low <= high)) throw_invalid("uniform: low must be at most high; got {} and {}", low, high);
   Tensor y = empty(shape, float_dtype("uniform", options));
   fill_uniform(y, low, high, generator_of(options));
   return finish(std::move(y), options);
 }
 
-Tensor rand(const Shape& shape, const RandomOptions& options) { return uniform(shape, 0, 1, options); }
+Tensor rand(const Shape& shape, const RandomOptions& options, Here here) {
+  const CallSite site(here);
+  return uniform(shape, 0, 1, options);
+}
 
-Tensor normal(const Shape& shape, double mean, double std, const RandomOptions& options) {
+Tensor normal(const Shape& shape, double mean, double std, const RandomOptions& options, Here here) {
+  const CallSite site(here);
   if (!(std >= 0)) throw_invalid("normal: std must not be negative; got {}", std);
   Tensor y = empty(shape, float_dtype("normal", options));
   visit_float(y.dtype(), [&]<class T>() { fill_normal<T>(y, mean, std, generator_of(options)); });
   return finish(std::move(y), options);
 }
 
-Tensor randn(const Shape& shape, const RandomOptions& options) { return normal(shape, 0, 1, options); }
+Tensor randn(const Shape& shape, const RandomOptions& options, Here here) {
+  const CallSite site(here);
+  return normal(shape, 0, 1, options);
+}
 
-Tensor randint(Index low, Index high, const Shape& shape, const RandomOptions& options) {
+Tensor randint(Index low, Index high, const Shape& shape, const RandomOptions& options, Here here) {
+  const CallSite site(here);
   if (low >= high) throw_invalid("randint: low must be below high; got {} and {}", low, high);
   Tensor y = empty(shape, options.dtype.value_or(i64));
   const std::uint64_t range = static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
@@ -188,7 +198,8 @@ Tensor randint(Index low, Index high, const Shape& shape, const RandomOptions& o
   return finish(std::move(y), options);
 }
 
-Tensor randperm(Index n, const RandomOptions& options) {
+Tensor randperm(Index n, const RandomOptions& options, Here here) {
+  const CallSite site(here);
   if (n < 0) throw_invalid("randperm: n must not be negative; got {}", n);
   const Dtype dtype = options.dtype.value_or(i64);
   if (dtype != i64 && dtype != i32) throw_invalid("randperm: the dtype must be i64 or i32; got {}", dtype);
@@ -206,7 +217,8 @@ Tensor randperm(Index n, const RandomOptions& options) {
   return y;
 }
 
-Tensor bernoulli(const Shape& shape, double p, const RandomOptions& options) {
+Tensor bernoulli(const Shape& shape, double p, const RandomOptions& options, Here here) {
+  const CallSite site(here);
   if (!(p >= 0 && p <= 1)) throw_invalid("bernoulli: p must be in [0, 1]; got {}", p);
   if (options.dtype.value_or(boolean) != boolean) {
     throw_invalid("bernoulli: the dtype must be bool; got {}", *options.dtype);

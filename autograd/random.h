@@ -33,9 +33,9 @@ class Generator {
 
   // Single draws; each moves on by one block.
   [[nodiscard]] std::uint64_t next_u64();
-  [[nodiscard]] double uniform(double low = 0, double high = 1);            ///< [low, high), 53 bits
-  [[nodiscard]] std::int64_t randint(std::int64_t low, std::int64_t high);  ///< [low, high)
-  [[nodiscard]] double normal();                                            ///< mean 0, deviation 1 (Box and Muller)
+  [[nodiscard]] double uniform(double low = 0, double high = 1);                            ///< [low, high), 53 bits
+  [[nodiscard]] std::int64_t randint(std::int64_t low, std::int64_t high, Here here = {});  ///< [low, high)
+  [[nodiscard]] double normal();  ///< mean 0, deviation 1 (Box and Muller)
 
  private:
   struct Shared;
@@ -52,18 +52,22 @@ struct RandomOptions {
   Generator* generator = nullptr;  ///< null: default_generator()
 };
 
-[[nodiscard]] Tensor rand(const Shape& shape, const RandomOptions& options = {});   ///< [0, 1)
-[[nodiscard]] Tensor randn(const Shape& shape, const RandomOptions& options = {});  ///< mean 0, deviation 1
-[[nodiscard]] Tensor uniform(const Shape& shape, double low, double high, const RandomOptions& options = {});
-[[nodiscard]] Tensor normal(const Shape& shape, double mean, double std, const RandomOptions& options = {});
+[[nodiscard]] Tensor rand(const Shape& shape, const RandomOptions& options = {}, Here here = {});  ///< [0, 1)
+[[nodiscard]] Tensor randn(const Shape& shape, const RandomOptions& options = {},
+                           Here here = {});  ///< mean 0, deviation 1
+[[nodiscard]] Tensor uniform(const Shape& shape, double low, double high, const RandomOptions& options = {},
+                             Here here = {});
+[[nodiscard]] Tensor normal(const Shape& shape, double mean, double std, const RandomOptions& options = {},
+                            Here here = {});
 
 /// Integers in [low, high). Throws std::invalid_argument unless low < high.
-[[nodiscard]] Tensor randint(Index low, Index high, const Shape& shape, const RandomOptions& options = {});
+[[nodiscard]] Tensor randint(Index low, Index high, const Shape& shape, const RandomOptions& options = {},
+                             Here here = {});
 
 /// A random order of 0 ... n - 1 (Fisher and Yates).
-[[nodiscard]] Tensor randperm(Index n, const RandomOptions& options = {});
+[[nodiscard]] Tensor randperm(Index n, const RandomOptions& options = {}, Here here = {});
 
 /// bool, true with probability p. Throws std::invalid_argument for p outside [0, 1].
-[[nodiscard]] Tensor bernoulli(const Shape& shape, double p, const RandomOptions& options = {});
+[[nodiscard]] Tensor bernoulli(const Shape& shape, double p, const RandomOptions& options = {}, Here here = {});
 
 }  // namespace tapestry

@@ -7,7 +7,7 @@
 namespace tapestry {
 
 Tensor detail::fresh(Tensor y) {
-  if (y.impl().node || y.impl().use_count() > 1) return y.detach();
+  if (y.impl().node || y.impl().use_count() > 1) return without_history(y);
   return y;
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <concepts>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -143,6 +144,10 @@ namespace detail {
 
 [[nodiscard]] inline bool has_node(const Tensor& x) noexcept { return x.defined() && x.impl().node; }
 
+/// Tells those who look on (detail/watcher.h) what an op has computed.
+void watch_op(const char* name, const Tensor& y, std::initializer_list<const Tensor*> inputs, const Here& here);
+void watch_op(const char* name, const Tensor& y, const std::vector<Tensor>& inputs, const Here& here);
+
 /// The handle that record() returns: y itself when it is fresh, an alias when somebody else holds it.
 [[nodiscard]] Tensor fresh(Tensor y);
 
@@ -221,7 +226,7 @@ class RuleNode final : public Node {
     // The rules' own handle has no node: a node that owned itself would never die.
     if constexpr (kWantsOutput) {
       if (((wants_output<typename Inputs::RuleType> && has_node(inputs.x)) || ...)) {
-        output_ = Saved(y.detach());
+        output_ = Saved(without_history(y));
         bytes_ += bytes_of(y);
       }
     }
@@ -295,7 +300,7 @@ class RuleNode final : public Node {
   /// y as rules see it: with its node while a graph is being created, so that its own dependence on x counts.
   [[nodiscard]] Tensor output() {
     if (!is_grad_enabled()) return output_();
-    Tensor y = output_().detach();
+    Tensor y = without_history(output_());
     y.impl().node = Ref<Node>(this);
     if constexpr (kWantsOutput) {
       if (thread_modes.tangent_level != 0) return with_own_tangents(std::move(y), *this, duals_);
@@ -372,6 +377,8 @@ class JointNode final : public Node {
 /// dropped, together with whatever they saved. `name` must outlive the tape: a literal.
 template <class... Rules, class... Tangents>
 Tensor record(const char* name, Tensor y, Wrt<Rules, Tangents>... inputs) {
+  if (detail::watcher) [[unlikely]]
+    detail::watch_op(name, y, {&inputs.x...}, std::get<0>(std::tie(inputs...)).here);
   if (!is_grad_enabled() || !(detail::has_node(inputs.x) || ...)) return y;
   y = detail::fresh(std::move(y));
   const Location location = detail::location_or(std::get<0>(std::tie(inputs...)).here);
@@ -390,6 +397,8 @@ template <class Rule>
 Tensor record_joint(const char* name, Tensor y, const std::vector<Tensor>& inputs, Rule rule, StatedTangents stated,
                     const void* tangent, const Here& here) {
   const std::int64_t bytes = std::exchange(bytes_saved, 0);
+  if (watcher) [[unlikely]]
+    watch_op(name, y, inputs, here);
   bool wanted = false;
   for (const Tensor& x : inputs) wanted = wanted || has_node(x);
   if (!is_grad_enabled() || !wanted) return y;

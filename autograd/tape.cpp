@@ -6,6 +6,7 @@
 #include <ostream>
 #include <unordered_set>
 
+#include <tapestry/autograd/detail/tape_picture.h>
 #include <tapestry/autograd/node.h>
 
 namespace tapestry {
@@ -24,6 +25,8 @@ Tape Tape::of(const Tensor& x) {
                 .dtype = node.dtype,
                 .bytes_kept = node.bytes_kept(),
                 .where = to_string(node.where()),
+                .line = to_string(Location{.file = node.where().file, .line = node.where().line}),
+                .module = node.where().module ? node.where().module : "",
                 .inputs = {},
                 .released = node.released()};
     for (const Ref<Node>& input : node.inputs()) {
@@ -55,6 +58,10 @@ std::string Tape::to_dot() const {
     for (const std::uint64_t input : e.inputs) dot += fmt::format("  n{} -> n{};\n", input, e.seq);
   }
   return dot + "}\n";
+}
+
+std::string Tape::to_svg(const PictureOptions& options) const {
+  return detail::picture_of(detail::folded(entries_, options.most_nodes));
 }
 
 std::ostream& operator<<(std::ostream& out, const Tape& tape) {

@@ -12,8 +12,9 @@ namespace tapestry {
 /// What was recorded behind a tensor, in the order of recording. A view for people: it owns nothing, and making or
 /// printing it changes no result.
 ///
-///     std::cout << Tape::of(loss);                  // a table
-///     std::ofstream("graph.dot") << Tape::of(loss).to_dot();   // dot -Tsvg graph.dot -o graph.svg
+///     std::cout << Tape::of(loss);                              // a table
+///     std::ofstream("graph.svg") << Tape::of(loss).to_svg();    // a picture for any browser
+///     std::cout << Tape::of(loss).memory_report();              // which lines, modules and ops keep how much
 class Tape {
  public:
   struct Entry {
@@ -23,6 +24,8 @@ class Tape {
     Dtype dtype = f32;
     std::int64_t bytes_kept = 0;        ///< saved for backward; a tensor saved by two ops counts twice
     std::string where;                  ///< "model.cpp:42 in layer2.0.conv1", empty when unknown
+    std::string line;                   ///< "model.cpp:42"
+    std::string module;                 ///< "layer2.0.conv1"; of a leaf the parameter's key, "layer2.0.conv1.weight"
     std::vector<std::uint64_t> inputs;  ///< seq of the entries it was computed from
     bool released = false;              ///< played and let go
   };
@@ -35,6 +38,41 @@ class Tape {
 
   /// The graph in Graphviz's language: leaves as boxes, ops as ellipses with shape and bytes.
   [[nodiscard]] std::string to_dot() const;
+
+  struct PictureOptions {
+    Index most_nodes = 60;  ///< a larger graph is folded: what one module recorded becomes one box
+  };
+
+  /// The graph as a picture that needs no other program: one SVG file with leaves above the ops that use them, and for
+  /// each op its shape, what it keeps, line and module. Beyond most_nodes modules are folded, the deepest first; what
+  /// is still too much loses its beginning, and says so.
+  [[nodiscard]] std::string to_svg(const PictureOptions& options) const;
+  [[nodiscard]] std::string to_svg() const { return to_svg(PictureOptions{}); }
+
+  /// What is kept for backward by one source line, module or op.
+  struct Kept {
+    std::string name;  ///< empty for what has none
+    std::int64_t bytes = 0;
+    Index ops = 0;  ///< recorded ops, leaves not counted
+  };
+  enum class By : std::uint8_t { line, module, op };
+
+  /// Largest first; what keeps nothing is left out.
+  [[nodiscard]] std::vector<Kept> kept(By by) const;
+
+  /// What would become of the memory of a module if it was computed again in backward instead of kept.
+  struct Saving {
+    std::string module;
+    std::int64_t kept = 0;     ///< bytes that it keeps, with all modules in it
+    std::int64_t entries = 0;  ///< bytes of recorded tensors that it is given, which would have to be kept instead
+    [[nodiscard]] std::int64_t saved() const noexcept { return kept - entries; }
+  };
+
+  /// Largest saving first; modules that would save nothing are left out. A tensor kept twice counts twice.
+  [[nodiscard]] std::vector<Saving> savings() const;
+
+  /// kept() by line, module and op, and savings(), for people; at most `rows` lines each.
+  [[nodiscard]] std::string memory_report(std::size_t rows = 12) const;
 
  private:
   std::vector<Entry> entries_;

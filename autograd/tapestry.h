@@ -1,18 +1,22 @@
 #pragma once
 
 /// Everything. Programs that compile often include the parts they use.
+#include <tapestry/autograd/anomaly.h>
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/file.h>
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/base/version.h>
+#include <tapestry/autograd/base/warning.h>
 #include <tapestry/autograd/checkpoint.h>
+#include <tapestry/autograd/coverage.h>
 #include <tapestry/autograd/functional.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/gradcheck/gradcheck.h>
 #include <tapestry/autograd/hooks.h>
 #include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/autograd/philox.h>
+#include <tapestry/autograd/profile.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/autograd/stand_ins.h>
@@ -26,6 +30,7 @@
 #include <tapestry/nn/activation.h>
 #include <tapestry/nn/conv.h>
 #include <tapestry/nn/copy_scope.h>
+#include <tapestry/nn/coverage.h>
 #include <tapestry/nn/dropout.h>
 #include <tapestry/nn/flatten.h>
 #include <tapestry/nn/functional_call.h>

@@ -48,9 +48,13 @@ Tensor detail::alias(const Tensor& x, const Shape& shape, Index byte_offset) {
   return make(shape, x.dtype(), x.impl().storage, x.impl().bytes() + byte_offset);
 }
 
-Index Tensor::size(Index d) const { return shape()[normalize_dim("size", d, dim())]; }
+Index Tensor::size(Index d, Here here) const {
+  const CallSite site(here, nullptr);  // no op
+  return shape()[normalize_dim("size", d, dim())];
+}
 
-Tensor& Tensor::requires_grad(bool wanted) {
+Tensor& Tensor::requires_grad(bool wanted, Here here) {
+  const CallSite site(here);
   if (impl().node && !impl().node->is_leaf()) {
     throw_logic("requires_grad: only a leaf can be changed; this tensor is the result of {}, use detach()",
                 impl().node->name);
@@ -61,19 +65,25 @@ Tensor& Tensor::requires_grad(bool wanted) {
   return *this;
 }
 
-bool Tensor::is_leaf() const { return !impl().node || impl().node->is_leaf(); }
+bool Tensor::is_leaf(Here here) const {
+  const Node* const node = checked("is_leaf", here).node.get();
+  return !node || node->is_leaf();
+}
 
-Tensor Tensor::grad() const {
+Tensor Tensor::grad(Here here) const {
+  (void)checked("grad", here);
   if (const Leaf* leaf = leaf_of(*this)) return leaf->grad();
   return detail::HookList::retained(detail::reverse_node(impl().node));
 }
 
-void Tensor::zero_grad() const {
+void Tensor::zero_grad(Here here) const {
+  (void)checked("zero_grad", here);
   if (Leaf* leaf = leaf_of(*this)) leaf->set_grad({});
   else detail::HookList::forget_retained(detail::reverse_node(impl().node));
 }
 
-void Tensor::set_grad(const Tensor& grad) const {
+void Tensor::set_grad(const Tensor& grad, Here here) const {
+  const CallSite site(here);
   Leaf* leaf = leaf_of(*this);
   if (!leaf) throw_logic("set_grad: the tensor must be a leaf that requires grad");
   if (grad.defined() && (grad.shape() != shape() || grad.dtype() != dtype())) {
@@ -82,12 +92,17 @@ void Tensor::set_grad(const Tensor& grad) const {
   leaf->set_grad(grad);
 }
 
-void Tensor::backward() const { tapestry::backward(*this); }
-void Tensor::backward(const BackwardOptions& options) const { tapestry::backward(*this, options); }
+void Tensor::backward(Here here) const { tapestry::backward(*this, {}, here); }
+void Tensor::backward(const BackwardOptions& options, Here here) const { tapestry::backward(*this, options, here); }
 
-Tensor Tensor::detach() const { return detail::alias(*this, shape()); }
+Tensor Tensor::detach(Here here) const {
+  const detail::TensorImpl& mine = checked("detach", here);
+  if (mine.node && is_grad_enabled()) note_detached(*mine.node, here);
+  return detail::without_history(*this);
+}
 
-void Tensor::set_data(const Tensor& other) {
+void Tensor::set_data(const Tensor& other, Here here) {
+  const CallSite site(here);
   detail::TensorImpl& mine = impl();
   const detail::TensorImpl& theirs = other.impl();
   const bool leaf = static_cast<bool>(mine.node);
@@ -101,13 +116,24 @@ void Tensor::set_data(const Tensor& other) {
   }
 }
 
-void Tensor::throw_undefined() { throw_logic("tensor: it must be defined; this handle is empty"); }
-
-void Tensor::throw_wrong_type(Dtype asked) const {
-  throw_invalid("data: the element type must be that of the tensor, {}; got {}", dtype(), asked);
+void Tensor::throw_undefined(const char* call, const Here& here) {
+  if (const char* const rule_of = CallSite::current().rule_of) detail::throw_undefined(rule_of, "what its rule uses");
+  if (const char* const op = detail::current_call) detail::throw_undefined(op, "every argument");
+  const CallSite site(here, call);
+  throw_logic("{}: the tensor must be defined; this handle is empty", call);
 }
 
-void Tensor::check_writable() const {
+void detail::throw_undefined(const char* call, const char* argument) {
+  throw_logic("{}: {} must be a defined tensor; got an empty handle", call, argument);
+}
+
+void Tensor::throw_wrong_type(const char* call, Dtype asked, const Here& here) const {
+  const CallSite site(here);
+  throw_invalid("{}: the element type must be that of the tensor, {}; got {}", call, dtype(), asked);
+}
+
+void Tensor::check_writable(const Here& here) const {
+  const CallSite site(here);
   if (!impl().node->is_leaf()) {
     throw_logic("mutable_data: a tensor with history cannot be written; it is the result of {}, use detach()",
                 impl().node->name);
@@ -117,13 +143,15 @@ void Tensor::check_writable() const {
   }
 }
 
-void Tensor::check_single() const {
-  if (numel() != 1) throw_invalid("item: the tensor must have one element; got shape {}", shape());
+void Tensor::throw_not_single(const Here& here) const {
+  const CallSite site(here);
+  throw_invalid("item: the tensor must have one element; got shape {}", shape());
 }
 
 // --- making tensors
 
-Tensor empty(const Shape& shape, Dtype dtype) {
+Tensor empty(const Shape& shape, Dtype dtype, Here here) {
+  const CallSite site(here);
   Ref<Storage> storage = Storage::allocate(shape.numel() * item_bytes(dtype));
   std::byte* data = storage->data();
   return make(shape, dtype, std::move(storage), data);
@@ -152,7 +180,8 @@ void check_fits(const char* op, double value) {
 
 }  // namespace
 
-Tensor full(const Shape& shape, double value, const TensorOptions& options) {
+Tensor full(const Shape& shape, double value, const TensorOptions& options, Here here) {
+  const CallSite site(here);
   Tensor y = empty(shape, options.dtype.value_or(f32));
   visit(y.dtype(), [&]<class T>() {
     check_fits<T>("full", value);
@@ -162,15 +191,37 @@ Tensor full(const Shape& shape, double value, const TensorOptions& options) {
   return y;
 }
 
-Tensor zeros(const Shape& shape, const TensorOptions& options) { return full(shape, 0, options); }
-Tensor ones(const Shape& shape, const TensorOptions& options) { return full(shape, 1, options); }
-Tensor empty_like(const Tensor& x) { return empty(x.shape(), x.dtype()); }
-Tensor zeros_like(const Tensor& x) { return full(x.shape(), 0, {.dtype = x.dtype()}); }
-Tensor ones_like(const Tensor& x) { return full(x.shape(), 1, {.dtype = x.dtype()}); }
-Tensor full_like(const Tensor& x, double value) { return full(x.shape(), value, {.dtype = x.dtype()}); }
-Tensor scalar(double value, const TensorOptions& options) { return full({}, value, options); }
+Tensor zeros(const Shape& shape, const TensorOptions& options, Here here) {
+  const CallSite site(here);
+  return full(shape, 0, options);
+}
+Tensor ones(const Shape& shape, const TensorOptions& options, Here here) {
+  const CallSite site(here);
+  return full(shape, 1, options);
+}
+Tensor empty_like(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return empty(x.shape(), x.dtype());
+}
+Tensor zeros_like(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return full(x.shape(), 0, {.dtype = x.dtype()});
+}
+Tensor ones_like(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return full(x.shape(), 1, {.dtype = x.dtype()});
+}
+Tensor full_like(const Tensor& x, double value, Here here) {
+  const CallSite site(here);
+  return full(x.shape(), value, {.dtype = x.dtype()});
+}
+Tensor scalar(double value, const TensorOptions& options, Here here) {
+  const CallSite site(here);
+  return full({}, value, options);
+}
 
-Tensor eye(Index n, const TensorOptions& options) {
+Tensor eye(Index n, const TensorOptions& options, Here here) {
+  const CallSite site(here);
   Tensor y = zeros({n, n}, {.dtype = options.dtype});
   visit(y.dtype(), [&]<class T>() {
     T* out = y.mutable_data<T>();
@@ -180,11 +231,13 @@ Tensor eye(Index n, const TensorOptions& options) {
   return y;
 }
 
-Tensor arange(Index end, const TensorOptions& options) {
-  return detail::arange(0, static_cast<double>(end), 1, {options.dtype.value_or(i64), options.requires_grad});
+Tensor arange(Index end, const TensorOptions& options, Here here) {
+  const CallSite site(here);
+  return detail::arange(0, static_cast<double>(end), 1, {options.dtype.value_or(i64), options.requires_grad}, here);
 }
 
-Tensor detail::arange(double begin, double end, double step, const TensorOptions& options) {
+Tensor detail::arange(double begin, double end, double step, const TensorOptions& options, Here here) {
+  const CallSite site(here);
   if (step == 0) throw_invalid("arange: step must not be 0");
   if ((end - begin) * step < 0) {
     throw_invalid("arange: step must lead from begin to end; got begin {}, end {}, step {}", begin, end, step);
@@ -203,12 +256,15 @@ Tensor detail::arange(double begin, double end, double step, const TensorOptions
   return y;
 }
 
-void detail::check_row_length(Index length, Index expected) {
-  if (length != expected) throw_invalid("tensor: rows must have equal lengths; got {} and {}", expected, length);
+void detail::check_row_length(Index length, Index expected, Here here) {
+  if (length == expected) return;
+  const CallSite site(here);
+  throw_invalid("tensor: rows must have equal lengths; got {} and {}", expected, length);
 }
 
 template <class T>
-Tensor tensor(std::span<const T> values, const Shape& shape, const TensorOptions& options) {
+Tensor tensor(std::span<const T> values, const Shape& shape, const TensorOptions& options, Here here) {
+  const CallSite site(here);
   if (static_cast<Index>(values.size()) != shape.numel()) {
     throw_invalid("tensor: the number of values must be that of shape {}, {}; got {}", shape, shape.numel(),
                   values.size());
@@ -233,12 +289,12 @@ Tensor tensor(std::span<const T> values, const Shape& shape, const TensorOptions
   return y;
 }
 
-template Tensor tensor(std::span<const float>, const Shape&, const TensorOptions&);
-template Tensor tensor(std::span<const double>, const Shape&, const TensorOptions&);
-template Tensor tensor(std::span<const std::int32_t>, const Shape&, const TensorOptions&);
-template Tensor tensor(std::span<const std::int64_t>, const Shape&, const TensorOptions&);
-template Tensor tensor(std::span<const std::uint8_t>, const Shape&, const TensorOptions&);
-template Tensor tensor(std::span<const bool>, const Shape&, const TensorOptions&);
+template Tensor tensor(std::span<const float>, const Shape&, const TensorOptions&, Here);
+template Tensor tensor(std::span<const double>, const Shape&, const TensorOptions&, Here);
+template Tensor tensor(std::span<const std::int32_t>, const Shape&, const TensorOptions&, Here);
+template Tensor tensor(std::span<const std::int64_t>, const Shape&, const TensorOptions&, Here);
+template Tensor tensor(std::span<const std::uint8_t>, const Shape&, const TensorOptions&, Here);
+template Tensor tensor(std::span<const bool>, const Shape&, const TensorOptions&, Here);
 
 // --- printing
 

@@ -70,44 +70,47 @@ class Tensor {
   ~Tensor() = default;
 
   [[nodiscard]] bool defined() const noexcept { return static_cast<bool>(impl_); }
-  [[nodiscard]] const Shape& shape() const { return impl().shape; }
-  [[nodiscard]] Dtype dtype() const { return impl().dtype; }
-  [[nodiscard]] Index dim() const { return impl().shape.rank(); }     ///< number of dimensions
-  [[nodiscard]] Index size(Index d) const;                            ///< extent; d may count from the end
-  [[nodiscard]] Index numel() const { return impl().shape.numel(); }  ///< number of elements
+  [[nodiscard]] const Shape& shape(Here here = {}) const { return checked("shape", here).shape; }
+  [[nodiscard]] Dtype dtype(Here here = {}) const { return checked("dtype", here).dtype; }
+  [[nodiscard]] Index dim(Here here = {}) const { return checked("dim", here).shape.rank(); }  ///< number of dimensions
+  [[nodiscard]] Index size(Index d, Here here = {}) const;  ///< extent; d may count from the end
+  [[nodiscard]] Index numel(Here here = {}) const {
+    return checked("numel", here).shape.numel();
+  }  ///< number of elements
 
   /// The elements. T must store the dtype (float for f32, ...), else std::invalid_argument.
   template <class T>
-  [[nodiscard]] const T* data() const {
-    if (impl().dtype != dtype_of<T>) throw_wrong_type(dtype_of<T>);
+  [[nodiscard]] const T* data(Here here = {}) const {
+    if (checked("data", here).dtype != dtype_of<T>) throw_wrong_type("data", dtype_of<T>, here);
     return reinterpret_cast<const T*>(impl_->bytes());
   }
   template <class T>
-  [[nodiscard]] std::span<const T> span() const& {
-    return {data<T>(), static_cast<std::size_t>(numel())};
+  [[nodiscard]] std::span<const T> span(Here here = {}) const& {
+    return {data<T>(here), static_cast<std::size_t>(numel())};
   }
   template <class T>
-  std::span<const T> span() const&& = delete;  ///< of a temporary it would outlive the elements: name the tensor
+  std::span<const T> span(Here here = {}) const&& =
+      delete;  ///< of a temporary it would outlive the elements: name the tensor
   template <class T>
-  [[nodiscard]] std::vector<T> to_vector() const {
-    return {data<T>(), data<T>() + numel()};
+  [[nodiscard]] std::vector<T> to_vector(Here here = {}) const {
+    return {data<T>(here), data<T>() + numel()};
   }
 
   /// The elements, to be written. Counts as a modification, which every handle on the same storage sees: values saved
   /// for backward then refuse to be used. Throws std::logic_error for a tensor with history, and for a leaf that
   /// requires grad unless recording is off.
   template <class T>
-  [[nodiscard]] T* mutable_data() {
-    if (impl().dtype != dtype_of<T>) throw_wrong_type(dtype_of<T>);
-    if (impl_->node) check_writable();
+  [[nodiscard]] T* mutable_data(Here here = {}) {
+    if (checked("mutable_data", here).dtype != dtype_of<T>) throw_wrong_type("mutable_data", dtype_of<T>, here);
+    if (impl_->node) check_writable(here);
     impl_->storage->bump_version();
     return reinterpret_cast<T*>(impl_->bytes());
   }
 
   /// The only element, converted to T. Throws std::invalid_argument unless numel() is 1.
   template <class T = double>
-  [[nodiscard]] T item() const {
-    check_single();
+  [[nodiscard]] T item(Here here = {}) const {
+    if (checked("item", here).shape.numel() != 1) throw_not_single(here);
     return visit(dtype(), [&]<class E>() {
       if constexpr (std::is_same_v<E, BFloat16>) return static_cast<T>(static_cast<float>(*data<E>()));
       else return static_cast<T>(*data<E>());
@@ -115,50 +118,57 @@ class Tensor {
   }
 
   /// True for a leaf asked to collect its gradient, and for everything computed from one while recording.
-  [[nodiscard]] bool requires_grad() const { return static_cast<bool>(impl().node); }
+  [[nodiscard]] bool requires_grad(Here here = {}) const {
+    return static_cast<bool>(checked("requires_grad", here).node);
+  }
 
   /// Makes this a leaf whose gradient is wanted, or no longer: what was recorded before then adds to none. Throws
   /// std::invalid_argument for a dtype that is no float and std::logic_error for a tensor with history. Returns the
   /// tensor itself.
-  Tensor& requires_grad(bool wanted);
+  Tensor& requires_grad(bool wanted, Here here = {});
 
   /// True for tensors that were not computed by a recorded op.
-  [[nodiscard]] bool is_leaf() const;
+  [[nodiscard]] bool is_leaf(Here here = {}) const;
 
   /// What backward() has accumulated in this leaf, or result for which retain_grad() was called (hooks.h); undefined
   /// before, and after zero_grad().
-  [[nodiscard]] Tensor grad() const;
-  void zero_grad() const;
-  void set_grad(const Tensor& grad) const;  ///< same shape and dtype, else std::invalid_argument
+  [[nodiscard]] Tensor grad(Here here = {}) const;
+  void zero_grad(Here here = {}) const;
+  void set_grad(const Tensor& grad, Here here = {}) const;  ///< same shape and dtype, else std::invalid_argument
 
   /// See <tapestry/autograd/backward.h>.
-  void backward() const;
-  void backward(const BackwardOptions& options) const;
+  void backward(Here here = {}) const;
+  void backward(const BackwardOptions& options, Here here = {}) const;
 
-  /// The same elements without history; shares the storage.
-  [[nodiscard]] Tensor detach() const;
+  /// The same elements without history; shares the storage. What it was computed from remembers the line, for
+  /// coverage().
+  [[nodiscard]] Tensor detach(Here here = {}) const;
 
   /// Puts the elements of `other` in this tensor's place, for every handle on it: how a module changes its dtype. A
   /// leaf stays a leaf and loses its gradient. Throws std::logic_error for a tensor with history. So does, later,
   /// backward() through what was recorded before: neither the elements saved then nor that leaf are there any more.
-  void set_data(const Tensor& other);
+  void set_data(const Tensor& other, Here here = {});
 
   /// True when both are handles on the same tensor.
   [[nodiscard]] bool is_same(const Tensor& other) const noexcept { return impl_ == other.impl_; }
 
   /// For authors of ops: the parts behind the handle. Throws std::logic_error when undefined.
   [[nodiscard]] detail::TensorImpl& impl() const {
-    if (!impl_) throw_undefined();
+    if (!impl_) throw_undefined("tensor", {nullptr, 0});
     return *impl_;
   }
 
  private:
   friend class StandIns;
   void take_stand_in() noexcept;
-  [[noreturn]] static void throw_undefined();
-  [[noreturn]] void throw_wrong_type(Dtype asked) const;
-  void check_writable() const;
-  void check_single() const;
+  [[nodiscard]] detail::TensorImpl& checked(const char* call, const Here& here) const {
+    if (!impl_) throw_undefined(call, here);
+    return *impl_;
+  }
+  [[noreturn]] static void throw_undefined(const char* call, const Here& here);
+  [[noreturn]] void throw_wrong_type(const char* call, Dtype asked, const Here& here) const;
+  [[noreturn]] void throw_not_single(const Here& here) const;
+  void check_writable(const Here& here) const;
 
   Ref<detail::TensorImpl> impl_;
 };
@@ -171,65 +181,69 @@ struct TensorOptions {
 };
 
 namespace detail {
-[[nodiscard]] Tensor arange(double begin, double end, double step, const TensorOptions& options);
-void check_row_length(Index length, Index expected);
+[[nodiscard]] Tensor arange(double begin, double end, double step, const TensorOptions& options, Here here);
+[[noreturn]] void throw_undefined(const char* call, const char* argument);
+void check_row_length(Index length, Index expected, Here here);
 }  // namespace detail
 
-[[nodiscard]] Tensor empty(const Shape& shape, Dtype dtype = f32);  ///< uninitialised
-[[nodiscard]] Tensor zeros(const Shape& shape, const TensorOptions& options = {});
-[[nodiscard]] Tensor ones(const Shape& shape, const TensorOptions& options = {});
-[[nodiscard]] Tensor full(const Shape& shape, double value, const TensorOptions& options = {});
-[[nodiscard]] Tensor empty_like(const Tensor& x);
-[[nodiscard]] Tensor zeros_like(const Tensor& x);
-[[nodiscard]] Tensor ones_like(const Tensor& x);
-[[nodiscard]] Tensor full_like(const Tensor& x, double value);
+[[nodiscard]] Tensor empty(const Shape& shape, Dtype dtype = f32, Here here = {});  ///< uninitialised
+[[nodiscard]] Tensor zeros(const Shape& shape, const TensorOptions& options = {}, Here here = {});
+[[nodiscard]] Tensor ones(const Shape& shape, const TensorOptions& options = {}, Here here = {});
+[[nodiscard]] Tensor full(const Shape& shape, double value, const TensorOptions& options = {}, Here here = {});
+[[nodiscard]] Tensor empty_like(const Tensor& x, Here here = {});
+[[nodiscard]] Tensor zeros_like(const Tensor& x, Here here = {});
+[[nodiscard]] Tensor ones_like(const Tensor& x, Here here = {});
+[[nodiscard]] Tensor full_like(const Tensor& x, double value, Here here = {});
 
 /// Identity matrix [n, n].
-[[nodiscard]] Tensor eye(Index n, const TensorOptions& options = {});
+[[nodiscard]] Tensor eye(Index n, const TensorOptions& options = {}, Here here = {});
 
 /// begin, begin + step, ... up to but without end. i64 when called with integers, f32 with a floating-point number.
 /// Throws std::invalid_argument for step 0 or a step away from end.
-[[nodiscard]] Tensor arange(Index end, const TensorOptions& options = {});
+[[nodiscard]] Tensor arange(Index end, const TensorOptions& options = {}, Here here = {});
 template <class Begin, class End, class Step = int>
-[[nodiscard]] Tensor arange(Begin begin, End end, Step step = 1, const TensorOptions& options = {}) {
+[[nodiscard]] Tensor arange(Begin begin, End end, Step step = 1, const TensorOptions& options = {}, Here here = {}) {
   constexpr bool integers = std::is_integral_v<Begin> && std::is_integral_v<End> && std::is_integral_v<Step>;
   return detail::arange(static_cast<double>(begin), static_cast<double>(end), static_cast<double>(step),
-                        {options.dtype.value_or(integers ? i64 : f32), options.requires_grad});
+                        {options.dtype.value_or(integers ? i64 : f32), options.requires_grad}, here);
 }
 
 /// A copy of the values. i64 for integers, f32 for floating point, bool for bool, unless options say otherwise. Throws
 /// std::invalid_argument when their number is not that of the shape, or rows differ in length.
 template <class T>
-[[nodiscard]] Tensor tensor(std::span<const T> values, const Shape& shape, const TensorOptions& options = {});
+[[nodiscard]] Tensor tensor(std::span<const T> values, const Shape& shape, const TensorOptions& options = {},
+                            Here here = {});
 template <class T>
-[[nodiscard]] Tensor tensor(const std::vector<T>& values, const Shape& shape, const TensorOptions& options = {}) {
-  return tensor(std::span<const T>(values), shape, options);
+[[nodiscard]] Tensor tensor(const std::vector<T>& values, const Shape& shape, const TensorOptions& options = {},
+                            Here here = {}) {
+  return tensor(std::span<const T>(values), shape, options, here);
 }
 template <class T>
-[[nodiscard]] Tensor tensor(std::initializer_list<T> values, const TensorOptions& options = {}) {
-  return tensor(std::span<const T>(values.begin(), values.size()), {static_cast<Index>(values.size())}, options);
+[[nodiscard]] Tensor tensor(std::initializer_list<T> values, const TensorOptions& options = {}, Here here = {}) {
+  return tensor(std::span<const T>(values.begin(), values.size()), {static_cast<Index>(values.size())}, options, here);
 }
 template <class T>
-[[nodiscard]] Tensor tensor(std::initializer_list<std::initializer_list<T>> rows, const TensorOptions& options = {}) {
+[[nodiscard]] Tensor tensor(std::initializer_list<std::initializer_list<T>> rows, const TensorOptions& options = {},
+                            Here here = {}) {
   using Stored = std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>;  // vector<bool> has no elements to span
   std::vector<Stored> values;
   const Index columns = rows.size() == 0 ? 0 : static_cast<Index>(rows.begin()->size());
   for (const auto& row : rows) {
-    detail::check_row_length(static_cast<Index>(row.size()), columns);
+    detail::check_row_length(static_cast<Index>(row.size()), columns, here);
     values.insert(values.end(), row.begin(), row.end());
   }
   const Dtype natural = std::is_same_v<T, bool> ? boolean : std::is_integral_v<T> ? i64 : f32;
   return tensor(std::span<const Stored>(values), {static_cast<Index>(rows.size()), columns},
-                {options.dtype.value_or(natural), options.requires_grad});
+                {options.dtype.value_or(natural), options.requires_grad}, here);
 }
-[[nodiscard]] Tensor scalar(double value, const TensorOptions& options = {});  ///< shape []
+[[nodiscard]] Tensor scalar(double value, const TensorOptions& options = {}, Here here = {});  ///< shape []
 
-extern template Tensor tensor(std::span<const float>, const Shape&, const TensorOptions&);
-extern template Tensor tensor(std::span<const double>, const Shape&, const TensorOptions&);
-extern template Tensor tensor(std::span<const std::int32_t>, const Shape&, const TensorOptions&);
-extern template Tensor tensor(std::span<const std::int64_t>, const Shape&, const TensorOptions&);
-extern template Tensor tensor(std::span<const std::uint8_t>, const Shape&, const TensorOptions&);
-extern template Tensor tensor(std::span<const bool>, const Shape&, const TensorOptions&);
+extern template Tensor tensor(std::span<const float>, const Shape&, const TensorOptions&, Here);
+extern template Tensor tensor(std::span<const double>, const Shape&, const TensorOptions&, Here);
+extern template Tensor tensor(std::span<const std::int32_t>, const Shape&, const TensorOptions&, Here);
+extern template Tensor tensor(std::span<const std::int64_t>, const Shape&, const TensorOptions&, Here);
+extern template Tensor tensor(std::span<const std::uint8_t>, const Shape&, const TensorOptions&, Here);
+extern template Tensor tensor(std::span<const bool>, const Shape&, const TensorOptions&, Here);
 
 /// The elements in the form of nested lists, long ones shortened in the middle, then shape and dtype.
 std::ostream& operator<<(std::ostream& out, const Tensor& x);
@@ -239,6 +253,9 @@ namespace detail {
 
 /// Another tensor over the same storage, without history: `shape` elements from byte `offset` of x on.
 [[nodiscard]] Tensor alias(const Tensor& x, const Shape& shape, Index byte_offset = 0);
+
+/// What x.detach() gives, for ops: nobody is told that it was cut off.
+[[nodiscard]] inline Tensor without_history(const Tensor& x) { return alias(x, x.shape()); }
 
 }  // namespace detail
 }  // namespace tapestry

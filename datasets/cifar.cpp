@@ -44,7 +44,8 @@ std::filesystem::path find_folder(const std::filesystem::path& root, const char*
                   present(root) ? "neither" : "no such file or folder", advice);
 }
 
-LabelledContent read_cifar100(const std::string& root, bool train, bool allow_partial) {
+LabelledContent read_cifar100(const std::string& root, bool train, bool allow_partial, const Here& here) {
+  const CallSite site(here);
   LabelledContent content;
   const std::string advice = fetch_advice("cifar-100-binary", root);
   const char* name = train ? "train.bin" : "test.bin";
@@ -60,7 +61,8 @@ LabelledContent read_cifar100(const std::string& root, bool train, bool allow_pa
   return content;
 }
 
-LabelledContent read_cifar10(const std::string& root, bool train, bool allow_partial) {
+LabelledContent read_cifar10(const std::string& root, bool train, bool allow_partial, const Here& here) {
+  const CallSite site(here);
   LabelledContent content;
   const std::string advice = fetch_advice("cifar-10-binary", root);
   std::vector<std::string> names{"test_batch.bin"};
@@ -88,14 +90,14 @@ LabelledContent read_cifar10(const std::string& root, bool train, bool allow_par
 
 }  // namespace
 
-CIFAR100::CIFAR100(const std::string& root, Options options)
-    : LabelledImages(read_cifar100(root, options.train, options.allow_partial), options.labels,
+CIFAR100::CIFAR100(const std::string& root, Options options, Here here)
+    : LabelledImages(read_cifar100(root, options.train, options.allow_partial, here), options.labels,
                      std::move(options.transform), std::move(options.target_transform)) {}
 
 std::span<const std::uint8_t, 100> CIFAR100::coarse_of_fine() noexcept { return kCoarseOfFine; }
 
-CIFAR10::CIFAR10(const std::string& root, Options options)
-    : LabelledImages(read_cifar10(root, options.train, options.allow_partial), Labels::fine,
+CIFAR10::CIFAR10(const std::string& root, Options options, Here here)
+    : LabelledImages(read_cifar10(root, options.train, options.allow_partial, here), Labels::fine,
                      std::move(options.transform), std::move(options.target_transform)) {}
 
 }  // namespace tapestry::datasets

@@ -34,7 +34,7 @@ class CIFAR100 final : public LabelledImages {
   /// `root` is the folder that contains cifar-100-binary/, or that folder itself. Reads the split's .bin file and the
   /// two files of class names. Throws FileError for files that are missing, of the wrong size or kind, or hold
   /// impossible labels. Files written by write_patterns are known by their class names and read as well.
-  explicit CIFAR100(const std::string& root, Options options = {});
+  explicit CIFAR100(const std::string& root, Options options = {}, Here here = {});
 
   /// The group of each class.
   [[nodiscard]] static std::span<const std::uint8_t, 100> coarse_of_fine() noexcept;
@@ -53,7 +53,7 @@ class CIFAR10 final : public LabelledImages {
   using Options = CIFAR10Options;
 
   /// `root` is the folder that contains cifar-10-batches-bin/, or that folder itself. Errors as for CIFAR100.
-  explicit CIFAR10(const std::string& root, Options options = {});
+  explicit CIFAR10(const std::string& root, Options options = {}, Here here = {});
 };
 
 }  // namespace tapestry::datasets

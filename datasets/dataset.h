@@ -45,7 +45,10 @@ class Dataset {
 
   /// Sample `index` with the transforms applied under `key`. Throws std::out_of_range unless index < size().
   [[nodiscard]] virtual Sample get(std::size_t index, const SampleKey& key) const = 0;
-  [[nodiscard]] Sample get(std::size_t index) const { return get(index, {.index = index}); }
+  [[nodiscard]] Sample get(std::size_t index, Here here = {}) const {
+    const OuterSite site(here);
+    return get(index, {.index = index});
+  }
 
  protected:
   Dataset() = default;

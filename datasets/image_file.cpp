@@ -70,7 +70,8 @@ using Pixels = std::unique_ptr<unsigned char, Free>;
 
 }  // namespace
 
-Tensor read_image(const std::string& path, ReadImageOptions options) {
+Tensor read_image(const std::string& path, ReadImageOptions options, Here here) {
+  const CallSite site(here);
   if (options.channels < 0 || options.channels > 4) {
     throw_invalid("read_image: channels must be in [0, 4]; got {}", options.channels);
   }
@@ -85,7 +86,8 @@ Tensor read_image(const std::string& path, ReadImageOptions options) {
   return convert(image, options.channels == 0 ? image.size(2) : options.channels);
 }
 
-void write_png(const std::string& path, const Tensor& image) {
+void write_png(const std::string& path, const Tensor& image, Here here) {
+  const CallSite site(here);
   if (image.dtype() != u8 || image.dim() != 3 || image.numel() == 0 || image.size(2) > 4) {
     throw_invalid("write_png: image must be u8 [H, W, C] with 1 to 4 channels; got {} {}", image.dtype(),
                   image.shape());

@@ -20,11 +20,11 @@ struct ReadImageOptions {
 /// pixels, claims more pixels than its bytes could hold, is cut or damaged, or has something behind its end (zeros may
 /// follow a JPEG). A JPEG carries no checksum: damage inside that can still be decoded gives other pixels. Throws
 /// std::invalid_argument for channels outside [0, 4].
-[[nodiscard]] Tensor read_image(const std::string& path, ReadImageOptions options = {});
+[[nodiscard]] Tensor read_image(const std::string& path, ReadImageOptions options = {}, Here here = {});
 
 /// Writes u8 [H, W, C] with 1 to 4 channels (meaning as above) as PNG, whole or not at all. Throws
 /// std::invalid_argument for another shape or dtype or an empty image, FileError when the file
 /// cannot be written.
-void write_png(const std::string& path, const Tensor& image);
+void write_png(const std::string& path, const Tensor& image, Here here = {});
 
 }  // namespace tapestry::datasets

@@ -35,14 +35,14 @@ Order make_order(std::size_t size, const LoaderOptions& options, std::uint64_t e
 }
 
 /// The current exception as a SampleError that has it nested; called inside a handler.
-std::exception_ptr as_sample_error(std::size_t index) {
+std::exception_ptr as_sample_error(std::size_t index, const Here& here) {
   try {
     try {
       throw;
     } catch (const std::exception& e) {
-      std::throw_with_nested(SampleError(index, e.what()));
+      std::throw_with_nested(SampleError(index, e.what(), here));
     } catch (...) {
-      std::throw_with_nested(SampleError(index, "an exception of unknown type"));
+      std::throw_with_nested(SampleError(index, "an exception of unknown type", here));
     }
   } catch (...) {
     return std::current_exception();
@@ -62,19 +62,32 @@ void put(const Sample& sample, const Batch& batch, Index position) {
 
 }  // namespace
 
-SampleError::SampleError(std::size_t index, const std::string& what)
-    : std::runtime_error(format_message("loader: sample {}: {}", index, what)), index_(index) {}
+namespace {
+
+/// The message with the line of the loop, unless what was thrown has told a better one.
+std::string message_of(std::size_t index, const std::string& what, const Here& here) {
+  const OuterSite site(here);
+  std::string message = format_message("loader: sample {}: {}", index, what);
+  return without_place(message) == message ? message + place_lines() : message;
+}
+
+}  // namespace
+
+SampleError::SampleError(std::size_t index, const std::string& what, Here here)
+    : std::runtime_error(message_of(index, what, here)), index_(index) {}
 
 /// One epoch under way. The background task makes batches in order and stops ahead of the loop by `prefetch` of them.
 class Loader::Pass {
  public:
-  Pass(Handle<const Dataset> dataset, const Options& options, std::uint64_t epoch, Index first, Index batches)
+  Pass(Handle<const Dataset> dataset, const Options& options, std::uint64_t epoch, Index first, Index batches,
+       const Here& here)
       : dataset_(std::move(dataset)),
         options_(options),
         epoch_(epoch),
         batches_(batches),
         order_(make_order(dataset_->size(), options, epoch)),
         first_(first),
+        here_(here),
         taken_(first) {
     if (options_.prefetch > 0 && batches_ > 0) task_.emplace([this] { produce(); });
   }
@@ -158,7 +171,7 @@ class Loader::Pass {
       batch.labels = empty({count}, i64);
       put(first, batch, 0);
     } catch (...) {
-      std::rethrow_exception(as_sample_error(order[0]));
+      std::rethrow_exception(as_sample_error(order[0], here_));
     }
     parallel_for(count - 1, kSamplesPerTask, [&](Index from, Index to) {
       if (stopping()) return;
@@ -166,7 +179,7 @@ class Loader::Pass {
         try {
           put(sample(order[i]), batch, i);
         } catch (...) {
-          errors[static_cast<std::size_t>(i)] = as_sample_error(order[i]);
+          errors[static_cast<std::size_t>(i)] = as_sample_error(order[i], here_);
         }
       }
     });
@@ -182,6 +195,7 @@ class Loader::Pass {
   const Index batches_;
   const Order order_;
   const Index first_;
+  const Here here_;
   Index taken_;
 
   std::mutex mutex_;
@@ -191,7 +205,9 @@ class Loader::Pass {
   std::optional<BackgroundTask> task_;  // last: its destructor waits for what uses the rest
 };
 
-Loader::Loader(Handle<const Dataset> dataset, Options options) : dataset_(std::move(dataset)), options_(options) {
+Loader::Loader(Handle<const Dataset> dataset, Options options, Here here)
+    : dataset_(std::move(dataset)), options_(options) {
+  const CallSite site(here);
   constexpr Index kMostAhead = 1024;  // batches; far beyond any use, and small enough to count bytes with
   if (!dataset_) throw_invalid("loader: dataset must be given; got none");
   if (options.batch < 1) throw_invalid("loader: batch must be at least 1; got {}", options.batch);
@@ -215,12 +231,13 @@ Loader::Iterator& Loader::Iterator::operator++() {
   return *this;
 }
 
-Loader::Iterator Loader::begin() {
+Loader::Iterator Loader::begin(Here here) {
   const Index first = std::exchange(first_batch_, 0);
-  return Iterator(make_handle<Pass>(dataset_, options_, epoch_++, first, batches()));
+  return Iterator(make_handle<Pass>(dataset_, options_, epoch_++, first, batches(), here));
 }
 
-void Loader::set_position(std::uint64_t epoch, Index batch) {
+void Loader::set_position(std::uint64_t epoch, Index batch, Here here) {
+  const CallSite site(here);
   if (batch < 0 || (batch > 0 && batch >= batches())) {
     throw_invalid("loader: a position must be before one of the epoch's {} batches; got batch {}", batches(), batch);
   }

@@ -26,10 +26,11 @@ struct Batch {
   Tensor labels;
 };
 
-/// What a sample of a batch threw, with the sample's index in its data set; the original error is nested in it.
+/// What a sample of a batch threw, with the sample's index in its data set; the original error is nested in it. The
+/// message ends with the line of the error or, where that has none, of the loop.
 class SampleError : public std::runtime_error {
  public:
-  SampleError(std::size_t index, const std::string& what);
+  SampleError(std::size_t index, const std::string& what, Here here = {});
   [[nodiscard]] std::size_t index() const noexcept { return index_; }
 
  private:
@@ -70,13 +71,14 @@ class Loader {
   /// Keeps a copy of the data set, which is cheap: data sets share what they hold. Throws std::invalid_argument unless
   /// batch >= 1 and prefetch is in [0, 1024].
   template <std::derived_from<Dataset> D>
-  explicit Loader(D dataset, Options options = {})
-      : Loader(Handle<const Dataset>(make_handle<const D>(std::move(dataset))), options) {}
-  explicit Loader(Handle<const Dataset> dataset, Options options = {});
+  explicit Loader(D dataset, Options options = {}, Here here = {})
+      : Loader(Handle<const Dataset>(make_handle<const D>(std::move(dataset))), options, here) {}
+  explicit Loader(Handle<const Dataset> dataset, Options options = {}, Here here = {});
 
   /// The same for a data set behind a std::shared_ptr or another pointer that owns it.
   template <detail::DatasetPointer P>
-  explicit Loader(P dataset, Options options = {}) : Loader(detail::handle_of(std::move(dataset)), options) {}
+  explicit Loader(P dataset, Options options = {}, Here here = {})
+      : Loader(detail::handle_of(std::move(dataset)), options, here) {}
 
   struct End {};
 
@@ -102,7 +104,7 @@ class Loader {
     Batch batch_;
   };
 
-  [[nodiscard]] Iterator begin();
+  [[nodiscard]] Iterator begin(Here here = {});
   [[nodiscard]] static End end() noexcept { return {}; }
 
   [[nodiscard]] Index batches() const noexcept;                          ///< per epoch
@@ -113,7 +115,7 @@ class Loader {
   }
   /// The next begin() starts `epoch` at batch number `batch`, to go on where a training was stopped; the ones after it
   /// start at their epochs' first batches. Throws std::invalid_argument unless `batch` is 0 or in [0, batches()).
-  void set_position(std::uint64_t epoch, Index batch);
+  void set_position(std::uint64_t epoch, Index batch, Here here = {});
   [[nodiscard]] const Dataset& dataset() const noexcept { return *dataset_; }
   [[nodiscard]] const Options& options() const noexcept { return options_; }
 

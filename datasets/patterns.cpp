@@ -93,7 +93,8 @@ class DrawnRecords final : public ByteSource {
   Index next_ = 0;
 };
 
-LabelledContent draw_all(const PatternsOptions& options) {
+LabelledContent draw_all(const PatternsOptions& options, const Here& here) {
+  const CallSite site(here);
   const std::size_t full = options.train ? kFullTrain : kFullTest;
   const std::size_t size = options.size == 0 ? full : checked_size("size", options.size, full);
   LabelledContent content;
@@ -127,15 +128,16 @@ void write_names(const std::string& path, std::span<const std::string> lines) {
 
 }  // namespace
 
-Patterns::Patterns(Options options)
-    : LabelledImages(draw_all(options), options.labels, std::move(options.transform),
+Patterns::Patterns(Options options, Here here)
+    : LabelledImages(draw_all(options, here), options.labels, std::move(options.transform),
                      std::move(options.target_transform)) {}
 
 std::span<const std::string> Patterns::fine_names() { return names().fine; }
 std::span<const std::string> Patterns::coarse_names() { return names().coarse; }
 std::span<const std::uint8_t, 100> Patterns::coarse_of_fine() noexcept { return kCoarseOfFine; }
 
-void write_patterns(const std::string& folder, const WritePatternsOptions& options) {
+void write_patterns(const std::string& folder, const WritePatternsOptions& options, Here here) {
+  const CallSite site(here);
   for (const auto& [what, size, full] : {std::tuple{"train_size", options.train_size, kFullTrain},
                                          std::tuple{"test_size", options.test_size, kFullTest}}) {
     if (checked_size(what, size, full) == 0) throw_invalid("patterns: {} must be at least 1; got 0", what);

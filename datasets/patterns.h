@@ -32,7 +32,7 @@ class Patterns final : public LabelledImages {
 
   /// Draws the images on all cores, about 75 microseconds each. Throws std::invalid_argument for a size beyond the full
   /// one.
-  explicit Patterns(Options options = {});
+  explicit Patterns(Options options = {}, Here here = {});
 
   [[nodiscard]] static std::span<const std::string> fine_names();
   [[nodiscard]] static std::span<const std::string> coarse_names();
@@ -48,6 +48,6 @@ struct WritePatternsOptions {
 /// Writes train.bin, test.bin, fine_label_names.txt and coarse_label_names.txt into `folder`, which is made if missing:
 /// what CIFAR100(folder) reads (sizes below the full ones with .allow_partial). Each file appears whole or not at all.
 /// Throws FileError when they cannot be written, std::invalid_argument for sizes beyond the full ones or 0.
-void write_patterns(const std::string& folder, const WritePatternsOptions& options = {});
+void write_patterns(const std::string& folder, const WritePatternsOptions& options = {}, Here here = {});
 
 }  // namespace tapestry::datasets

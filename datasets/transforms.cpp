@@ -158,7 +158,8 @@ Tensor ToFloat::operator()(const Tensor& image, const SampleKey&) const {
   return y;
 }
 
-Normalize::Normalize(std::span<const double> mean, std::span<const double> std) {
+Normalize::Normalize(std::span<const double> mean, std::span<const double> std, Here here) {
+  const CallSite site(here);
   if (mean.empty() || mean.size() != std.size()) {
     throw_invalid("normalize: mean and std must have one value per channel; got {} and {}", mean.size(), std.size());
   }
@@ -191,7 +192,8 @@ Tensor Normalize::operator()(const Tensor& image, const SampleKey&) const {
   return y;
 }
 
-Compose::Compose(std::vector<ImageTransform> parts) {
+Compose::Compose(std::vector<ImageTransform> parts, Here here) {
+  const CallSite site(here);
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (!parts[i]) throw_invalid("compose: every part must be a function; got none at {}", i);
     const Normalize* normalize = i + 1 < parts.size() ? parts[i + 1].target<Normalize>() : nullptr;

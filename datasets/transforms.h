@@ -41,9 +41,9 @@ class Normalize {
  public:
   /// Throws std::invalid_argument unless both have the same number of channels, at least one, every mean is finite and
   /// every std is finite and above 0.
-  Normalize(std::span<const double> mean, std::span<const double> std);
-  Normalize(std::initializer_list<double> mean, std::initializer_list<double> std)
-      : Normalize(std::span(mean.begin(), mean.size()), std::span(std.begin(), std.size())) {}
+  Normalize(std::span<const double> mean, std::span<const double> std, Here here = {});
+  Normalize(std::initializer_list<double> mean, std::initializer_list<double> std, Here here = {})
+      : Normalize(std::span(mean.begin(), mean.size()), std::span(std.begin(), std.size()), here) {}
 
   [[nodiscard]] Tensor operator()(const Tensor& image, const SampleKey& key = {}) const;
 
@@ -59,8 +59,9 @@ class Normalize {
 class Compose {
  public:
   /// Throws std::invalid_argument for an empty function.
-  Compose(std::initializer_list<ImageTransform> parts) : Compose(std::vector<ImageTransform>(parts)) {}
-  explicit Compose(std::vector<ImageTransform> parts);
+  Compose(std::initializer_list<ImageTransform> parts, Here here = {})
+      : Compose(std::vector<ImageTransform>(parts), here) {}
+  explicit Compose(std::vector<ImageTransform> parts, Here here = {});
 
   [[nodiscard]] Tensor operator()(const Tensor& image, const SampleKey& key = {}) const;
 

@@ -10,11 +10,12 @@
 
 namespace tapestry::nn {
 
-Conv2d::Conv2d(Index in, Index out, const Options& options)
+Conv2d::Conv2d(Index in, Index out, const Options& options, Here here)
     : options_{.stride = options.stride,
                .padding = options.padding,
                .dilation = options.dilation,
                .groups = options.groups} {
+  const CallSite site(here);
   detail::check_positive("Conv2d", "in", in);
   detail::check_positive("Conv2d", "out", out);
   detail::check_positive("Conv2d", "kernel", std::min(options.kernel.h, options.kernel.w));

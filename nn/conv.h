@@ -23,8 +23,8 @@ class Conv2d : public Module {
     bool bias = true;
   };
 
-  Conv2d(Index in, Index out) : Conv2d(in, out, Options{}) {}
-  Conv2d(Index in, Index out, const Options& options);
+  Conv2d(Index in, Index out, Here here = {}) : Conv2d(in, out, Options{}, here) {}
+  Conv2d(Index in, Index out, const Options& options, Here here = {});
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
 
   [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }

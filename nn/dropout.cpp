@@ -7,7 +7,8 @@
 
 namespace tapestry::nn {
 
-Dropout::Dropout(double p) : p_(p) {
+Dropout::Dropout(double p, Here here) : p_(p) {
+  const CallSite site(here);
   if (!(p >= 0 && p <= 1)) throw_invalid("Dropout: p must be in [0, 1]; got {}", p);
   describe(fmt::format("Dropout {}", p));
 }

@@ -8,7 +8,7 @@ namespace tapestry::nn {
 /// outside [0, 1].
 class Dropout : public Module {
  public:
-  explicit Dropout(double p = 0.5);
+  explicit Dropout(double p = 0.5, Here here = {});
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
 
  private:

@@ -9,7 +9,7 @@
 namespace tapestry::nn::detail {
 namespace {
 
-Tensor copy_of(const Tensor& x) { return tapestry::clone(x.detach()); }
+Tensor copy_of(const Tensor& x) { return tapestry::clone(tapestry::detail::without_history(x)); }
 
 }  // namespace
 

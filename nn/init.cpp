@@ -10,7 +10,8 @@
 
 namespace tapestry::nn::init {
 
-Fans fans(const Shape& shape) {
+Fans fans(const Shape& shape, Here here) {
+  const CallSite site(here);
   if (shape.rank() < 2) throw_invalid("init: fans need a shape of at least 2 dimensions; got {}", shape);
   return {shape.numel(1, shape.rank()), shape[0] * shape.numel(1, shape.rank() - 1)};
 }
@@ -25,15 +26,26 @@ double gain(Nonlinearity nonlinearity, double slope) {
   }
 }
 
-Tensor zeros(const Shape& shape, Dtype dtype) { return tapestry::zeros(shape, {.dtype = dtype}); }
-Tensor ones(const Shape& shape, Dtype dtype) { return tapestry::ones(shape, {.dtype = dtype}); }
-Tensor constant(const Shape& shape, double value, Dtype dtype) { return full(shape, value, {.dtype = dtype}); }
+Tensor zeros(const Shape& shape, Dtype dtype, Here here) {
+  const CallSite site(here);
+  return tapestry::zeros(shape, {.dtype = dtype});
+}
+Tensor ones(const Shape& shape, Dtype dtype, Here here) {
+  const CallSite site(here);
+  return tapestry::ones(shape, {.dtype = dtype});
+}
+Tensor constant(const Shape& shape, double value, Dtype dtype, Here here) {
+  const CallSite site(here);
+  return full(shape, value, {.dtype = dtype});
+}
 
-Tensor uniform(const Shape& shape, double low, double high, const InitOptions& options) {
+Tensor uniform(const Shape& shape, double low, double high, const InitOptions& options, Here here) {
+  const CallSite site(here);
   return tapestry::uniform(shape, low, high, {.dtype = options.dtype, .generator = options.generator});
 }
 
-Tensor normal(const Shape& shape, double mean, double std, const InitOptions& options) {
+Tensor normal(const Shape& shape, double mean, double std, const InitOptions& options, Here here) {
+  const CallSite site(here);
   return tapestry::normal(shape, mean, std, {.dtype = options.dtype, .generator = options.generator});
 }
 
@@ -59,23 +71,28 @@ Tensor uniform_of_std(const Shape& shape, double std, const InitOptions& options
 
 }  // namespace
 
-Tensor xavier_uniform(const Shape& shape, const XavierOptions& options) {
+Tensor xavier_uniform(const Shape& shape, const XavierOptions& options, Here here) {
+  const CallSite site(here);
   return uniform_of_std(shape, xavier_std(shape, options.gain), {options.dtype, options.generator});
 }
 
-Tensor xavier_normal(const Shape& shape, const XavierOptions& options) {
+Tensor xavier_normal(const Shape& shape, const XavierOptions& options, Here here) {
+  const CallSite site(here);
   return normal(shape, 0, xavier_std(shape, options.gain), InitOptions{options.dtype, options.generator});
 }
 
-Tensor kaiming_uniform(const Shape& shape, const KaimingOptions& options) {
+Tensor kaiming_uniform(const Shape& shape, const KaimingOptions& options, Here here) {
+  const CallSite site(here);
   return uniform_of_std(shape, kaiming_std(shape, options), {options.dtype, options.generator});
 }
 
-Tensor kaiming_normal(const Shape& shape, const KaimingOptions& options) {
+Tensor kaiming_normal(const Shape& shape, const KaimingOptions& options, Here here) {
+  const CallSite site(here);
   return normal(shape, 0, kaiming_std(shape, options), InitOptions{options.dtype, options.generator});
 }
 
-Tensor fan_in_uniform(const Shape& shape, Index fan_in, const InitOptions& options) {
+Tensor fan_in_uniform(const Shape& shape, Index fan_in, const InitOptions& options, Here here) {
+  const CallSite site(here);
   const double bound = fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0;
   return uniform(shape, -bound, bound, options);
 }
@@ -98,7 +115,8 @@ double normal_quantile(double p, double low, double high) {
 
 }  // namespace
 
-Tensor trunc_normal(const Shape& shape, const TruncNormalOptions& options) {
+Tensor trunc_normal(const Shape& shape, const TruncNormalOptions& options, Here here) {
+  const CallSite site(here);
   if (!(options.std > 0)) throw_invalid("trunc_normal: std must be above 0; got {}", options.std);
   if (!(options.low < options.high)) {
     throw_invalid("trunc_normal: low must be below high; got {} and {}", options.low, options.high);
@@ -151,7 +169,8 @@ void orthonormalize(std::vector<std::vector<double>>& vectors) {
 
 }  // namespace
 
-Tensor orthogonal(const Shape& shape, const OrthogonalOptions& options) {
+Tensor orthogonal(const Shape& shape, const OrthogonalOptions& options, Here here) {
+  const CallSite site(here);
   if (shape.rank() < 2) throw_invalid("orthogonal: the shape must have at least 2 dimensions; got {}", shape);
   Tensor y = empty(shape, options.dtype);
   if (shape.numel() == 0) return y;
@@ -179,7 +198,8 @@ Tensor orthogonal(const Shape& shape, const OrthogonalOptions& options) {
   return y;
 }
 
-Tensor dirac(const Shape& shape, const DiracOptions& options) {
+Tensor dirac(const Shape& shape, const DiracOptions& options, Here here) {
+  const CallSite site(here);
   if (shape.rank() != 4) throw_invalid("dirac: the shape must be [K, R, S, C/groups]; got {}", shape);
   if (options.groups < 1 || shape[0] % options.groups != 0) {
     throw_invalid("dirac: groups must divide the {} filters; got {}", shape[0], options.groups);
@@ -199,7 +219,8 @@ Tensor dirac(const Shape& shape, const DiracOptions& options) {
   return y;
 }
 
-Tensor eye(const Shape& shape, Dtype dtype) {
+Tensor eye(const Shape& shape, Dtype dtype, Here here) {
+  const CallSite site(here);
   if (shape.rank() != 2) throw_invalid("eye: the shape must have 2 dimensions; got {}", shape);
   Tensor y = zeros(shape, dtype);
   visit_float(y.dtype(), [&]<class T>() {

@@ -19,7 +19,7 @@ struct Fans {
   Index in;
   Index out;
 };
-[[nodiscard]] Fans fans(const Shape& shape);
+[[nodiscard]] Fans fans(const Shape& shape, Here here = {});
 
 enum class Fan { in, out };
 enum class Nonlinearity { linear, sigmoid, tanh, relu, leaky_relu, selu };
@@ -33,11 +33,13 @@ struct InitOptions {
   Generator* generator = nullptr;
 };
 
-[[nodiscard]] Tensor zeros(const Shape& shape, Dtype dtype = f32);
-[[nodiscard]] Tensor ones(const Shape& shape, Dtype dtype = f32);
-[[nodiscard]] Tensor constant(const Shape& shape, double value, Dtype dtype = f32);
-[[nodiscard]] Tensor uniform(const Shape& shape, double low, double high, const InitOptions& options = {});
-[[nodiscard]] Tensor normal(const Shape& shape, double mean, double std, const InitOptions& options = {});
+[[nodiscard]] Tensor zeros(const Shape& shape, Dtype dtype = f32, Here here = {});
+[[nodiscard]] Tensor ones(const Shape& shape, Dtype dtype = f32, Here here = {});
+[[nodiscard]] Tensor constant(const Shape& shape, double value, Dtype dtype = f32, Here here = {});
+[[nodiscard]] Tensor uniform(const Shape& shape, double low, double high, const InitOptions& options = {},
+                             Here here = {});
+[[nodiscard]] Tensor normal(const Shape& shape, double mean, double std, const InitOptions& options = {},
+                            Here here = {});
 
 struct TruncNormalOptions {
   double mean = 0;
@@ -49,7 +51,7 @@ struct TruncNormalOptions {
 };
 /// A normal distribution cut off at [low, high], by inversion of its distribution function. Throws
 /// std::invalid_argument unless std > 0 and low < high.
-[[nodiscard]] Tensor trunc_normal(const Shape& shape, const TruncNormalOptions& options = {});
+[[nodiscard]] Tensor trunc_normal(const Shape& shape, const TruncNormalOptions& options = {}, Here here = {});
 
 struct XavierOptions {
   double gain = 1;
@@ -57,8 +59,8 @@ struct XavierOptions {
   Generator* generator = nullptr;
 };
 /// Deviation gain sqrt(2 / (fan in + fan out)) (Glorot and Bengio, 2010).
-[[nodiscard]] Tensor xavier_uniform(const Shape& shape, const XavierOptions& options = {});
-[[nodiscard]] Tensor xavier_normal(const Shape& shape, const XavierOptions& options = {});
+[[nodiscard]] Tensor xavier_uniform(const Shape& shape, const XavierOptions& options = {}, Here here = {});
+[[nodiscard]] Tensor xavier_normal(const Shape& shape, const XavierOptions& options = {}, Here here = {});
 
 struct KaimingOptions {
   double slope = 0;  ///< of leaky_relu
@@ -68,11 +70,11 @@ struct KaimingOptions {
   Generator* generator = nullptr;
 };
 /// Deviation gain / sqrt(fan) (He et al., 2015).
-[[nodiscard]] Tensor kaiming_uniform(const Shape& shape, const KaimingOptions& options = {});
-[[nodiscard]] Tensor kaiming_normal(const Shape& shape, const KaimingOptions& options = {});
+[[nodiscard]] Tensor kaiming_uniform(const Shape& shape, const KaimingOptions& options = {}, Here here = {});
+[[nodiscard]] Tensor kaiming_normal(const Shape& shape, const KaimingOptions& options = {}, Here here = {});
 
 /// U(-b, b) with b = 1 / sqrt(fan_in), 0 for fan_in 0: what Linear and Conv2d begin with, weight and bias alike.
-[[nodiscard]] Tensor fan_in_uniform(const Shape& shape, Index fan_in, const InitOptions& options = {});
+[[nodiscard]] Tensor fan_in_uniform(const Shape& shape, Index fan_in, const InitOptions& options = {}, Here here = {});
 
 struct OrthogonalOptions {
   double gain = 1;
@@ -81,7 +83,7 @@ struct OrthogonalOptions {
 };
 /// As a matrix w [first extent, rest]: w w^T = gain^2 I, or w^T w = gain^2 I if it is taller than wide; uniformly
 /// distributed among those (Saxe et al., 2013). Throws std::invalid_argument for fewer than two dimensions.
-[[nodiscard]] Tensor orthogonal(const Shape& shape, const OrthogonalOptions& options = {});
+[[nodiscard]] Tensor orthogonal(const Shape& shape, const OrthogonalOptions& options = {}, Here here = {});
 
 struct DiracOptions {
   Index groups = 1;
@@ -90,9 +92,9 @@ struct DiracOptions {
 /// A convolution that passes channels on: 1 at the kernel's centre (R / 2, S / 2) between filter and channel i for the
 /// first min(K / groups, C / groups) filters of each group, else 0. shape [K, R, S, C / groups]; throws
 /// std::invalid_argument for another rank, or groups that do not divide K.
-[[nodiscard]] Tensor dirac(const Shape& shape, const DiracOptions& options = {});
+[[nodiscard]] Tensor dirac(const Shape& shape, const DiracOptions& options = {}, Here here = {});
 
 /// 1 on the diagonal of a matrix, else 0. Throws std::invalid_argument unless shape has two dimensions.
-[[nodiscard]] Tensor eye(const Shape& shape, Dtype dtype = f32);
+[[nodiscard]] Tensor eye(const Shape& shape, Dtype dtype = f32, Here here = {});
 
 }  // namespace tapestry::nn::init

@@ -9,7 +9,8 @@
 
 namespace tapestry::nn {
 
-Linear::Linear(Index in, Index out, const Options& options) {
+Linear::Linear(Index in, Index out, const Options& options, Here here) {
+  const CallSite site(here);
   detail::check_positive("Linear", "in", in);
   detail::check_positive("Linear", "out", out);
   const FlattenedImage& image = options.flattened;

@@ -18,8 +18,8 @@ class Linear : public Module {
     FlattenedImage flattened = {};  ///< x is an image of this size behind a flatten: matters to files only
   };
 
-  Linear(Index in, Index out) : Linear(in, out, Options{}) {}
-  Linear(Index in, Index out, const Options& options);
+  Linear(Index in, Index out, Here here = {}) : Linear(in, out, Options{}, here) {}
+  Linear(Index in, Index out, const Options& options, Here here = {});
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
 
   [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }

@@ -89,7 +89,8 @@ Module::Module() : state_(make_handle<State>()) {}
 Module::Module(const Module& other) : state_(copied(other.state_)) {}
 Module::Module(Handle<State> state) : state_(std::move(state)) {}
 
-Tensor Module::param(std::string_view name, Tensor value, const FlattenedImage& flattened) {
+Tensor Module::param(std::string_view name, Tensor value, const FlattenedImage& flattened, Here here) {
+  const CallSite site(here);
   state_->check_name("param", name);
   if (!value.defined()) throw_invalid("param: '{}' must be a defined tensor", name);
   value.requires_grad(true);
@@ -98,14 +99,16 @@ Tensor Module::param(std::string_view name, Tensor value, const FlattenedImage& 
   return value;
 }
 
-Tensor Module::buffer(std::string_view name, Tensor value) {
+Tensor Module::buffer(std::string_view name, Tensor value, Here here) {
+  const CallSite site(here);
   state_->check_name("buffer", name);
   if (!value.defined()) throw_invalid("buffer: '{}' must be a defined tensor", name);
   state_->buffers.push_back({std::string(name), value});
   return value;
 }
 
-void Module::add_child(std::string_view name, const Module& module) {
+void Module::add_child(std::string_view name, const Module& module, Here here) {
+  const CallSite site(here);
   state_->check_name("child", name);
   if (module.state_->contains(state_.get())) {
     throw_invalid("child: '{}' must not be the module that it is added to, nor contain it", name);
@@ -158,7 +161,8 @@ void Module::train(bool training) {
   state_->visit([&](const std::string&, State& state) { state.training = training; });
 }
 
-void Module::to(Dtype dtype) {
+void Module::to(Dtype dtype, Here here) {
+  const CallSite site(here);
   if (!is_float(dtype)) throw_invalid("to: a module's dtype must be a float; got {}", dtype);
   const NoGradGuard guard;
   for (auto list : {&State::parameters, &State::buffers}) {
@@ -172,7 +176,8 @@ void Module::zero_grad() const {
   for (const Tensor& x : parameters()) x.zero_grad();
 }
 
-void Module::requires_grad(bool wanted) {
+void Module::requires_grad(bool wanted, Here here) {
+  const CallSite site(here);
   state_->visit([&](const std::string&, State& state) {
     for (NamedTensor& x : state.parameters) {
       x.tensor.requires_grad(wanted);

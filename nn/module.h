@@ -77,12 +77,12 @@ class Module {
 
   /// Converts parameters and floating-point buffers. All handles on them follow; gradients are dropped. Throws
   /// std::invalid_argument for a dtype that is no float.
-  void to(Dtype dtype);
+  void to(Dtype dtype, Here here = {});
 
   void zero_grad() const;
 
   /// Freezes all parameters (false) or makes them trainable again.
-  void requires_grad(bool wanted);
+  void requires_grad(bool wanted, Here here = {});
 
   /// A table for people: key, layer, shapes and number of parameters, then the totals.
   [[nodiscard]] std::string summary() const;
@@ -101,11 +101,11 @@ class Module {
   /// requires grad. Throws std::invalid_argument for a name that is empty, has a dot or is taken, for an undefined
   /// tensor, a parameter that is no float, and for a module that contains this one; std::logic_error for a parameter
   /// with history.
-  Tensor param(std::string_view name, Tensor value, const FlattenedImage& flattened = {});
-  Tensor buffer(std::string_view name, Tensor value);
+  Tensor param(std::string_view name, Tensor value, const FlattenedImage& flattened = {}, Here here = {});
+  Tensor buffer(std::string_view name, Tensor value, Here here = {});
   template <std::derived_from<Module> M>
-  M child(std::string_view name, M module) {
-    add_child(name, module);
+  M child(std::string_view name, M module, Here here = {}) {
+    add_child(name, module, here);
     return module;
   }
 
@@ -124,7 +124,7 @@ class Module {
   struct State;
   explicit Module(Handle<State> state);
   [[nodiscard]] static Handle<State> copied(const Handle<State>& state);
-  void add_child(std::string_view name, const Module& module);
+  void add_child(std::string_view name, const Module& module, Here here);
 
   Handle<State> state_;
 };
@@ -138,7 +138,7 @@ class Module {
 ///     }
 class LayerScope {
  public:
-  LayerScope(const Module& layer, const Here& here) noexcept : site_(here), module_(layer.path()) {}
+  LayerScope(const Module& layer, const Here& here) noexcept : site_(here, nullptr), module_(layer.path()) {}
 
  private:
   CallSite site_;

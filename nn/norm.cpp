@@ -8,7 +8,8 @@
 
 namespace tapestry::nn {
 
-BatchNorm2d::BatchNorm2d(Index channels, const Options& options) : channels_(channels), options_(options) {
+BatchNorm2d::BatchNorm2d(Index channels, const Options& options, Here here) : channels_(channels), options_(options) {
+  const CallSite site(here);
   detail::check_positive("BatchNorm2d", "channels", channels);
   if (options.affine) {
     weight_ = param("weight", init::ones({channels}));
@@ -27,7 +28,9 @@ Tensor BatchNorm2d::operator()(const Tensor& x, Here here) const { return (*this
 Tensor BatchNorm2d::operator()(const Tensor& x, const After& after, Here here) const {
   const LayerScope scope(*this, here);
   if (x.dim() != 4 || x.size(3) != channels_) {
-    throw_invalid("BatchNorm2d: the input must be [N, H, W, {}]; got {}", channels_, x.shape());
+    const bool channels_first = x.dim() == 4 && x.size(1) == channels_;
+    throw_invalid("BatchNorm2d: the input must be [N, H, W, {}]; got {}{}", channels_, x.shape(),
+                  channels_first ? "; if it is [N, C, H, W], permute(x, {0, 2, 3, 1}) makes it [N, H, W, C]" : "");
   }
   return batch_norm(x, weight_, bias_, running_mean_, running_var_,
                     {.training = is_training() || !options_.track_running_stats,
@@ -38,8 +41,9 @@ Tensor BatchNorm2d::operator()(const Tensor& x, const After& after, Here here) c
                      .residual = after.residual});
 }
 
-LayerNorm::LayerNorm(const Shape& normalized_shape, const Options& options)
+LayerNorm::LayerNorm(const Shape& normalized_shape, const Options& options, Here here)
     : normalized_shape_(normalized_shape), eps_(options.eps) {
+  const CallSite site(here);
   if (options.affine) {
     weight_ = param("weight", init::ones(normalized_shape));
     bias_ = param("bias", init::zeros(normalized_shape));

@@ -38,8 +38,8 @@ class BatchNorm2d : public Module {
     Tensor residual = {};  ///< added before that: of x's shape and dtype
   };
 
-  explicit BatchNorm2d(Index channels) : BatchNorm2d(channels, Options{}) {}
-  BatchNorm2d(Index channels, const Options& options);
+  explicit BatchNorm2d(Index channels, Here here = {}) : BatchNorm2d(channels, Options{}, here) {}
+  BatchNorm2d(Index channels, const Options& options, Here here = {});
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
   [[nodiscard]] Tensor operator()(const Tensor& x, const After& after, Here here = {}) const;
 
@@ -63,10 +63,10 @@ class LayerNorm : public Module {
     bool affine = true;  ///< weight and bias
   };
 
-  explicit LayerNorm(const Shape& normalized_shape) : LayerNorm(normalized_shape, Options{}) {}
-  explicit LayerNorm(Index features) : LayerNorm(Shape{features}, Options{}) {}
-  LayerNorm(const Shape& normalized_shape, const Options& options);
-  LayerNorm(Index features, const Options& options) : LayerNorm(Shape{features}, options) {}
+  explicit LayerNorm(const Shape& normalized_shape, Here here = {}) : LayerNorm(normalized_shape, Options{}, here) {}
+  explicit LayerNorm(Index features, Here here = {}) : LayerNorm(Shape{features}, Options{}, here) {}
+  LayerNorm(const Shape& normalized_shape, const Options& options, Here here = {});
+  LayerNorm(Index features, const Options& options, Here here = {}) : LayerNorm(Shape{features}, options, here) {}
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
 
   [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }

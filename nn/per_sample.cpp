@@ -28,7 +28,8 @@ std::vector<Tensor> sample_of(const std::vector<Tensor>& batch, Index i) {
 
 std::vector<Tensor> leaves_on(const std::vector<Tensor>& parameters) {
   std::vector<Tensor> leaves;
-  for (const Tensor& p : parameters) leaves.push_back(p.requires_grad() ? p.detach().requires_grad(true) : p);
+  for (const Tensor& p : parameters)
+    leaves.push_back(p.requires_grad() ? tapestry::detail::without_history(p).requires_grad(true) : p);
   return leaves;
 }
 

@@ -8,7 +8,8 @@
 
 namespace tapestry::nn {
 
-MaxPool2d::MaxPool2d(const MaxPool2dOptions& options) : options_(options) {
+MaxPool2d::MaxPool2d(const MaxPool2dOptions& options, Here here) : options_(options) {
+  const CallSite site(here);
   describe(fmt::format("MaxPool2d {}, stride {}", detail::text(options.kernel),
                        detail::text(options.stride.value_or(options.kernel))));
 }
@@ -18,7 +19,8 @@ Tensor MaxPool2d::operator()(const Tensor& x, Here here) const {
   return max_pool2d(x, options_);
 }
 
-AvgPool2d::AvgPool2d(const AvgPool2dOptions& options) : options_(options) {
+AvgPool2d::AvgPool2d(const AvgPool2dOptions& options, Here here) : options_(options) {
+  const CallSite site(here);
   describe(fmt::format("AvgPool2d {}, stride {}", detail::text(options.kernel),
                        detail::text(options.stride.value_or(options.kernel))));
 }
@@ -28,7 +30,8 @@ Tensor AvgPool2d::operator()(const Tensor& x, Here here) const {
   return avg_pool2d(x, options_);
 }
 
-AdaptiveAvgPool2d::AdaptiveAvgPool2d(Pair2 output) : output_(output) {
+AdaptiveAvgPool2d::AdaptiveAvgPool2d(Pair2 output, Here here) : output_(output) {
+  const CallSite site(here);
   detail::check_positive("AdaptiveAvgPool2d", "output", std::min(output.h, output.w));
   describe("AdaptiveAvgPool2d to " + detail::text(output));
 }

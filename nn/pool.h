@@ -8,8 +8,8 @@ namespace tapestry::nn {
 
 class MaxPool2d : public Module {
  public:
-  explicit MaxPool2d(const MaxPool2dOptions& options);
-  explicit MaxPool2d(Index kernel) : MaxPool2d(MaxPool2dOptions{.kernel = kernel}) {}
+  explicit MaxPool2d(const MaxPool2dOptions& options, Here here = {});
+  explicit MaxPool2d(Index kernel, Here here = {}) : MaxPool2d(MaxPool2dOptions{.kernel = kernel}, here) {}
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
 
  private:
@@ -18,8 +18,8 @@ class MaxPool2d : public Module {
 
 class AvgPool2d : public Module {
  public:
-  explicit AvgPool2d(const AvgPool2dOptions& options);
-  explicit AvgPool2d(Index kernel) : AvgPool2d(AvgPool2dOptions{.kernel = kernel}) {}
+  explicit AvgPool2d(const AvgPool2dOptions& options, Here here = {});
+  explicit AvgPool2d(Index kernel, Here here = {}) : AvgPool2d(AvgPool2dOptions{.kernel = kernel}, here) {}
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
 
  private:
@@ -29,7 +29,7 @@ class AvgPool2d : public Module {
 /// To an image of this size: a number or {h, w}.
 class AdaptiveAvgPool2d : public Module {
  public:
-  explicit AdaptiveAvgPool2d(Pair2 output);
+  explicit AdaptiveAvgPool2d(Pair2 output, Here here = {});
   [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
 
  private:

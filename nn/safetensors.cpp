@@ -182,18 +182,21 @@ TensorFile read_tensors(FileReader& file, const JudgeHeader& judge) {
 
 }  // namespace
 
-TensorFile parse_tensors(std::span<const std::byte> bytes, const std::string& name) {
+TensorFile parse_tensors(std::span<const std::byte> bytes, const std::string& name, Here here) {
+  const CallSite site(here);
   Memory memory(bytes);
   FileReader file(name, static_cast<std::int64_t>(bytes.size()), memory);
   return read_tensors(file, {});
 }
 
-TensorFile load_tensors(const std::string& path, const JudgeHeader& judge) {
+TensorFile load_tensors(const std::string& path, const JudgeHeader& judge, Here here) {
+  const CallSite site(here);
   FileReader file(path);
   return read_tensors(file, judge);
 }
 
-TensorFileHeader load_header(const std::string& path) {
+TensorFileHeader load_header(const std::string& path, Here here) {
+  const CallSite site(here);
   FileReader file(path);
   const detail::Header header = read_header(file);
   return told(header, file.size() - file.offset());
@@ -212,7 +215,9 @@ void check_name(const std::string& name) {
 
 }  // namespace
 
-void save_tensors(const std::map<std::string, Tensor>& tensors, const std::string& path, const Metadata& metadata) {
+void save_tensors(const std::map<std::string, Tensor>& tensors, const std::string& path, const Metadata& metadata,
+                  Here here) {
+  const CallSite site(here);
   for (const auto& [name, x] : tensors) {
     check_name(name);
     if (!x.defined()) throw_invalid("save_tensors: {} must be a defined tensor", name);

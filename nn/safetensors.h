@@ -52,17 +52,18 @@ using JudgeHeader = Callable<void(const TensorFileHeader&)>;
 /// equal bytes. Throws std::invalid_argument for an undefined tensor, for a name that is empty, longer than 1,024
 /// bytes, no UTF-8, has a NUL or is "__metadata__", and for metadata with a checksum's key; FileError when the file
 /// cannot be written.
-void save_tensors(const std::map<std::string, Tensor>& tensors, const std::string& path, const Metadata& metadata = {});
+void save_tensors(const std::map<std::string, Tensor>& tensors, const std::string& path, const Metadata& metadata = {},
+                  Here here = {});
 
 /// Reads such a file, whoever wrote it, elements straight into their tensors. `judge` sees the header, after it was
 /// found in order and before memory is taken for what it tells of; what it throws, load_tensors() throws. Throws
 /// FileError for a file that is not in order, OutOfMemory, which names the file, for one that memory cannot hold.
-[[nodiscard]] TensorFile load_tensors(const std::string& path, const JudgeHeader& judge = {});
+[[nodiscard]] TensorFile load_tensors(const std::string& path, const JudgeHeader& judge = {}, Here here = {});
 
 /// Reads the header alone. Throws FileError.
-[[nodiscard]] TensorFileHeader load_header(const std::string& path);
+[[nodiscard]] TensorFileHeader load_header(const std::string& path, Here here = {});
 
 /// The same on bytes in memory; `name` stands for the path in errors.
-[[nodiscard]] TensorFile parse_tensors(std::span<const std::byte> bytes, const std::string& name);
+[[nodiscard]] TensorFile parse_tensors(std::span<const std::byte> bytes, const std::string& name, Here here = {});
 
 }  // namespace tapestry::nn

@@ -29,7 +29,7 @@ Layout layout_of(const NamedTensor& x) {
 
 Tensor to_file(const NamedTensor& x) {
   const Layout layout = layout_of(x);
-  const Tensor plain = x.tensor.detach();
+  const Tensor plain = tapestry::detail::without_history(x.tensor);
   return layout.permuted ? reshape(permute(reshape(plain, layout.ours), {0, 3, 1, 2}), layout.file) : clone(plain);
 }
 
@@ -60,14 +60,16 @@ void throw_differences(const std::string& source, const std::string& problems) {
 
 }  // namespace
 
-std::map<std::string, Tensor> file_state(const Module& module) {
+std::map<std::string, Tensor> file_state(const Module& module, Here here) {
+  const CallSite site(here);
   const NoGradGuard guard;
   std::map<std::string, Tensor> out;
   for (const NamedTensor& x : state_of(module)) out.emplace(x.name, to_file(x));
   return out;
 }
 
-void save(const Module& module, const std::string& path, const Metadata& metadata) {
+void save(const Module& module, const std::string& path, const Metadata& metadata, Here here) {
+  const CallSite site(here);
   save_tensors(file_state(module), path, metadata);
 }
 
@@ -112,7 +114,8 @@ std::string file_state_differences(const Module& module, const std::map<std::str
 }
 
 void load_file_state(const Module& module, const std::map<std::string, Tensor>& state, const LoadOptions& options,
-                     const std::string& source) {
+                     const std::string& source, Here here) {
+  const CallSite site(here);
   const NoGradGuard guard;
   throw_differences(source, file_state_differences(module, state, options));
   const std::vector<NamedTensor> targets = state_of(module);
@@ -126,7 +129,8 @@ void load_file_state(const Module& module, const std::map<std::string, Tensor>& 
   }
 }
 
-Metadata load(const Module& module, const std::string& path, const LoadOptions& options) {
+Metadata load(const Module& module, const std::string& path, const LoadOptions& options, Here here) {
+  const CallSite site(here);
   TensorFile file = load_tensors(path, [&](const TensorFileHeader& header) {
     throw_differences(path, file_state_differences(module, header.tensors, options));
   });

@@ -16,11 +16,11 @@
 namespace tapestry::nn {
 
 /// The module's state in the file's layout: copies, by key.
-[[nodiscard]] std::map<std::string, Tensor> file_state(const Module& module);
+[[nodiscard]] std::map<std::string, Tensor> file_state(const Module& module, Here here = {});
 
 /// Writes parameters and buffers, in one step: a reader finds the old file or the new one, whole. `metadata` comes back
 /// from load(). Throws FileError when the file cannot be written.
-void save(const Module& module, const std::string& path, const Metadata& metadata = {});
+void save(const Module& module, const std::string& path, const Metadata& metadata = {}, Here here = {});
 
 struct LoadOptions {
   bool strict = true;  ///< the file's keys must be the module's; else missing and unexpected ones are passed over
@@ -31,7 +31,7 @@ struct LoadOptions {
 /// Copies a file's values into the module's parameters and buffers and returns the file's metadata. Throws FileError
 /// for a file that is not in order, and one that lists every key that is missing, unexpected, or has another shape or
 /// dtype, before anything but the header is read, or values that are refused; the module is unchanged then.
-Metadata load(const Module& module, const std::string& path, const LoadOptions& options = {});
+Metadata load(const Module& module, const std::string& path, const LoadOptions& options = {}, Here here = {});
 
 /// What load() would object to in tensors in the file's layout, a line each, "\n  missing: conv1.weight"; empty for
 /// nothing.
@@ -43,6 +43,6 @@ Metadata load(const Module& module, const std::string& path, const LoadOptions& 
 
 /// load() from tensors in the file's layout. `source` stands for the path in errors.
 void load_file_state(const Module& module, const std::map<std::string, Tensor>& state, const LoadOptions& options = {},
-                     const std::string& source = "state");
+                     const std::string& source = "state", Here here = {});
 
 }  // namespace tapestry::nn

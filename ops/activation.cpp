@@ -28,7 +28,8 @@ Tensor through_f32(const Tensor& x, const F& f) {
 /// dy where y > 0 or NaN, else 0: linear in dy, and its own transpose.
 Tensor relu_grad(const Tensor& dy, const Tensor& y) {
   return record("relu_grad", fused_gradient(Binary::relu_grad, dy, y),
-                wrt(dy, self_adjoint, [y = saved(y.detach())](const Tensor& ddx) { return relu_grad(ddx, y()); }));
+                wrt(dy, self_adjoint,
+                    [y = saved(detail::without_history(y))](const Tensor& ddx) { return relu_grad(ddx, y()); }));
 }
 
 /// x within bounds, with gradient 0 on them and outside.

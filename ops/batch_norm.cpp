@@ -291,7 +291,8 @@ Tensor tangent_before_relu(const Tensor& x, const Tensor& weight, const BatchSta
 
 /// t where the relu let something through; linear in t.
 Tensor relu_tangent(const Tensor& t, const Tensor& y) {
-  return is_grad_enabled() ? where(le(y.detach(), 0), 0.0, t) : fused_gradient(kernels::Binary::relu_grad, t, y);
+  return is_grad_enabled() ? where(le(detail::without_history(y), 0), 0.0, t)
+                           : fused_gradient(kernels::Binary::relu_grad, t, y);
 }
 
 /// scale and shift, [C], of y = (x - mean) * scale + shift.
@@ -332,7 +333,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                            .rstd = saved(s.rstd),
                            .scale = x_tells ? saved(scale) : Saved(),
                            .shift = x_tells ? saved(shift) : Saved(),
-                           .y = y_tells ? saved(y.detach()) : Saved(),
+                           .y = y_tells ? saved(detail::without_history(y)) : Saved(),
                            .eps = options.eps,
                            .training = options.training};
   const auto tangent = [&](const std::vector<Tensor>& ts, const Tensor& out) {

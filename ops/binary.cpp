@@ -67,10 +67,17 @@ void check_divisor(const Operand& b) {
   }
 }
 
+/// y, of which nothing is recorded.
+Tensor unrecorded(const char* op, Tensor y, const Operand& a, const Operand& b) {
+  if (detail::watcher) [[unlikely]]
+    detail::watch_op(op, y, {&tensor_or_none(a), &tensor_or_none(b)}, a.here);
+  return y;
+}
+
 Tensor extreme(const char* op, Binary kernel, const Operand& a, const Operand& b) {
-  const CallSite site(a.here);
+  const CallSite site(a.here, op);
   Tensor y = compute(op, kernel, a, b);
-  if (!is_grad_enabled() || !(wants_gradient(a) || wants_gradient(b))) return y;
+  if (!is_grad_enabled() || !(wants_gradient(a) || wants_gradient(b))) return unrecorded(op, std::move(y), a, b);
   const auto rule = [](const Operand& mine, const Operand& other, const Shape& shape) {
     return [mine = Kept(mine, true), other = Kept(other, true), shape](const Tensor& dy, const Tensor& chosen) {
       return sum_to(dy * share(chosen, mine(), other()), shape);
@@ -109,9 +116,9 @@ Tensor sub(const Operand& a, const Operand& b) {
 Tensor mul(const Operand& a, const Operand& b) {
   const CallSite site(a.here);
   Tensor y = compute("mul", Binary::mul, a, b);
-  if (!is_grad_enabled()) return y;
+  if (!is_grad_enabled()) return unrecorded("mul", std::move(y), a, b);
   const bool for_a = wants_gradient(a), for_b = wants_gradient(b);
-  if (!for_a && !for_b) return y;
+  if (!for_a && !for_b) return unrecorded("mul", std::move(y), a, b);
   return record("mul", std::move(y),
                 wrt(
                     tensor_or_none(a),
@@ -131,9 +138,9 @@ Tensor div(const Operand& a, const Operand& b) {
                   dtype == boolean ? "" : " or use floor_divide");
   }
   Tensor y = compute("div", Binary::div, a, b);
-  if (!is_grad_enabled()) return y;
+  if (!is_grad_enabled()) return unrecorded("div", std::move(y), a, b);
   const bool for_a = wants_gradient(a), for_b = wants_gradient(b);
-  if (!for_a && !for_b) return y;
+  if (!for_a && !for_b) return unrecorded("div", std::move(y), a, b);
   return record("div", std::move(y),
                 wrt(
                     tensor_or_none(a),

@@ -60,7 +60,7 @@ Tensor sum_to(Tensor x, const Shape& shape, Here here) {
     throw_invalid("sum_to: the shape must be one that broadcasts to {}; got {}", x.shape(), shape);
   }
   // Dimensions to sum, in groups of neighbours, from the last on: each pass makes the next one smaller.
-  Tensor y = x.detach();
+  Tensor y = detail::without_history(x);
   const Index lead = x.dim() - shape.rank();
   const auto summed = [&](Index d) { return d < lead || shape[d - lead] != x.shape()[d]; };
   for (Index end = x.dim(); end > 0;) {

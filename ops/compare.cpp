@@ -17,7 +17,7 @@ using kernels::Compare;
 using kernels::Logical;
 
 Tensor compare(const char* op, Compare kernel, const Operand& a, const Operand& b) {
-  const CallSite site(a.here);
+  const CallSite site(a.here, op);
   const Dtype dtype = common_dtype(op, a, b);
   return over_both(op, dtype, boolean, a, b, [&]<class T>(const auto& plan, const T* u, const T* v, Tensor& y) {
     kernels::compare(kernel, plan, u, v, y.mutable_data<bool>());

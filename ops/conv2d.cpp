@@ -50,8 +50,8 @@ kernels::Conv2dShape plan(const char* op, const Shape& x, const Shape& w, const 
   if (w[1] < 1 || w[2] < 1) throw_invalid("{}: the kernel must have a tap; the weight is {}", op, w);
   const Index channels = checked_product(op, w[3], o.groups);
   if (x[3] != channels) {
-    throw_invalid("{}: input has {} channels, weight expects {} (input {}, weight {}, groups {})", op, x[3], channels,
-                  x, w, o.groups);
+    throw_invalid("{}: input has {} channels, weight expects {} (input {}, weight {}, groups {}){}", op, x[3], channels,
+                  x, w, o.groups, channels_first_hint(x, channels));
   }
   if (w[0] % o.groups != 0) throw_invalid("{}: groups must divide the {} filters; got {}", op, w[0], o.groups);
   const Extent h = extent_of(op, x[1], w[1], o.stride.h, o.padding.size.h, o.padding.is_same, o.dilation.h);
@@ -175,6 +175,8 @@ Tensor weight_grad(const Tensor& x, const Tensor& dy, const Shape& weight_shape,
 
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options, Here here) {
   const CallSite site(here);
+  check_defined("conv2d", "x", x);
+  check_defined("conv2d", "w", w);
   if (is_autocast_enabled() && is_f32_or_bf16(x, w, b)) return forward(to(x, bf16), w, b, options);
   check_dtypes("conv2d", x, w);
   if (b.defined()) check_same_dtype("conv2d", x, b);

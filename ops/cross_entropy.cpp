@@ -40,7 +40,7 @@ struct RowTarget {
 };
 
 void check_rows(const char* op, const Tensor& x, const Tensor& weight, Reduction reduction) {
-  check_float(op, x);
+  check_float(op, x, "logits");
   if (x.dim() == 0) throw_invalid("{}: the input must have a class dimension; got shape []", op);
   check_reduction(op, reduction);
   if (!weight.defined()) return;
@@ -52,6 +52,10 @@ void check_rows(const char* op, const Tensor& x, const Tensor& weight, Reduction
 Tensor checked_labels(const char* op, const Tensor& target, const Shape& rows, Index classes, Index ignore_index) {
   if (target.dtype() != i64 && target.dtype() != i32) {
     throw_invalid("{}: labels must be i64 or i32; got {}, convert them with to(target, i64)", op, target.dtype());
+  }
+  if (target.shape() == rows.inserted(rows.rank(), classes)) {
+    throw_invalid("{}: target must be {}, a label per row, or probabilities of the logits' dtype; got {} {}", op, rows,
+                  target.dtype(), target.shape());
   }
   check_shape(op, "target", target, rows);
   Tensor labels = to(target, i64);
@@ -172,6 +176,10 @@ RowTarget cross_entropy_target(const Tensor& logits, const Tensor& target, const
     t.labels = checked_labels("cross_entropy", target, rows, t.classes, options.ignore_index);
     return t;
   }
+  if (target.shape() == rows) {
+    throw_invalid("cross_entropy: labels must be i64 or i32; got {} {}, convert them with to(target, i64)",
+                  target.dtype(), target.shape());
+  }
   check_same_dtype("cross_entropy", logits, target);
   check_shape("cross_entropy", "a soft target", target, logits.shape());
   if (options.ignore_index != CrossEntropyOptions{}.ignore_index) {
@@ -196,6 +204,8 @@ Tensor composed_cross_entropy(const Tensor& logits, const RowTarget& target) {
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options, Here here) {
   const CallSite site(here);
+  check_defined("cross_entropy", "logits", logits);
+  check_defined("cross_entropy", "target", target);
   if (has_bf16(logits, target)) return cross_entropy(widened(logits), widened(target), options);
   const RowTarget t = cross_entropy_target(logits, target, options);
   if (is_grad_enabled() && t.probabilities.defined() && t.probabilities.requires_grad()) {
@@ -222,6 +232,8 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
 
 Tensor nll_loss(const Tensor& log_p, const Tensor& target, const NllLossOptions& options, Here here) {
   const CallSite site(here);
+  check_defined("nll_loss", "log_p", log_p);
+  check_defined("nll_loss", "target", target);
   if (log_p.dtype() == bf16) return nll_loss(widened(log_p), target, options);
   check_rows("nll_loss", log_p, options.weight, options.reduction);
   const Shape rows = log_p.shape().without(log_p.dim() - 1);

@@ -143,7 +143,7 @@ Tensor embedding(const Tensor& weight, const Tensor& index, const EmbeddingOptio
     const Index padding = *options.padding_idx;
     if (padding < 0 || padding >= v)
       throw_out_of_range("embedding: padding_idx must be in [0, {}); got {}", v, padding);
-    rows = where(reshape(eq(flat, padding), Shape{flat.numel(), 1}), rows.detach(), rows);
+    rows = where(reshape(eq(flat, padding), Shape{flat.numel(), 1}), detail::without_history(rows), rows);
   }
   return reshape(rows, index.shape().inserted(index.dim(), width));
 }

@@ -15,7 +15,8 @@ std::vector<std::string_view> instruction_sets() {
   return names;
 }
 
-void set_instruction_set(std::string_view name) {
+void set_instruction_set(std::string_view name, Here here) {
+  const CallSite site(here);
   if (kernels::use_instruction_set(name)) return;
   std::string offered;
   for (const std::string_view set : instruction_sets()) offered += (offered.empty() ? "" : ", ") + std::string(set);

@@ -3,6 +3,8 @@
 #include <string_view>
 #include <vector>
 
+#include <tapestry/autograd/base/call_site.h>
+
 /// Which instructions kernels use: "amx" (avx512, and products of bf16 on Intel's matrix unit), "avx512" (with
 /// AVX512_BF16 where the CPU has it), "avx2" (with FMA), or "portable", what every CPU of the architecture has. The
 /// library holds all of them and takes the best that the CPU offers, except "amx": its tiles have been tested on an
@@ -18,6 +20,6 @@ namespace tapestry {
 
 /// For all threads, from now on; not while another thread computes. Throws std::invalid_argument for a name that is not
 /// one of instruction_sets().
-void set_instruction_set(std::string_view name);
+void set_instruction_set(std::string_view name, Here here = {});
 
 }  // namespace tapestry

@@ -109,6 +109,8 @@ Tensor matrix_product(const Tensor& a, const Tensor& b, const MatmulOptions& o, 
 
 Tensor matmul(const Tensor& a_given, const Tensor& b_given, const MatmulOptions& options, Here here) {
   const CallSite site(here);
+  check_defined("matmul", "a", a_given);
+  check_defined("matmul", "b", b_given);
   const bool lower = is_autocast_enabled() && is_f32_or_bf16(a_given, b_given);
   const Tensor a = lower ? to(a_given, bf16) : a_given, b = lower ? to(b_given, bf16) : b_given;
   check_any_float("matmul", a);
@@ -135,6 +137,8 @@ Tensor matmul(const Tensor& a_given, const Tensor& b_given, const MatmulOptions&
 
 Tensor linear(const Tensor& x_given, const Tensor& w, const Tensor& b, Here here) {
   const CallSite site(here);
+  check_defined("linear", "x", x_given);
+  check_defined("linear", "w", w);
   // Under autocast w and b stay f32: their gradients are then the sums before they are rounded.
   const bool lower = is_autocast_enabled() && is_f32_or_bf16(x_given, w, b);
   const Tensor x = lower ? to(x_given, bf16) : x_given;

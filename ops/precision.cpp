@@ -15,7 +15,8 @@ std::atomic<MatmulPrecision> of_all_threads{MatmulPrecision::highest};
 
 void set_float32_matmul_precision(MatmulPrecision precision) noexcept { of_all_threads = precision; }
 
-void set_float32_matmul_precision(std::string_view name) {
+void set_float32_matmul_precision(std::string_view name, Here here) {
+  const CallSite site(here);
   for (const MatmulPrecision precision : {MatmulPrecision::highest, MatmulPrecision::high, MatmulPrecision::medium}) {
     if (name == name_of(precision)) return set_float32_matmul_precision(precision);
   }

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include <tapestry/autograd/base/call_site.h>
+
 namespace tapestry {
 
 /// How exactly products of f32 tensors are computed: conv2d, linear, matmul and their gradients.
@@ -29,7 +31,7 @@ enum class MatmulPrecision : std::uint8_t { highest, high, medium };
 void set_float32_matmul_precision(MatmulPrecision precision) noexcept;
 
 /// The same by name. Throws std::invalid_argument for an unknown one.
-void set_float32_matmul_precision(std::string_view name);
+void set_float32_matmul_precision(std::string_view name, Here here = {});
 
 /// What holds on this thread.
 [[nodiscard]] MatmulPrecision float32_matmul_precision() noexcept;

@@ -68,7 +68,7 @@ Shape with_ones(Shape shape, Index begin, Index end) {
 /// factor * sum, in x's dtype, in the plan's final shape.
 template <class T>
 Tensor sum_float(const Tensor& x, const Plan& plan, double factor) {
-  Tensor y = x.detach();
+  Tensor y = detail::without_history(x);
   bool first = true;
   plan.for_groups([&](Index begin, Index end) {
     Tensor partial = empty(with_ones(y.shape(), begin, end), x.dtype());
@@ -90,7 +90,7 @@ Tensor sum_of(const Tensor& x, const Plan& plan) {
 }
 
 Tensor sum_integer(const Tensor& x, const Plan& plan) {
-  Tensor y = x.detach();
+  Tensor y = detail::without_history(x);
   bool first = true;
   const auto group = [&](Index begin, Index end) {
     Tensor partial = empty(with_ones(y.shape(), begin, end), i64);
@@ -110,7 +110,7 @@ Tensor sum_integer(const Tensor& x, const Plan& plan) {
 
 Tensor extreme_values(const char* op, bool largest, const Tensor& x, const Plan& plan) {
   check_arithmetic(op, x.dtype());
-  Tensor y = x.detach();
+  Tensor y = detail::without_history(x);
   plan.for_groups([&](Index begin, Index end) {
     const Index n = y.shape().numel(begin, end);
     if (n == 0 && y.shape().numel(0, begin) * y.shape().numel(end, y.dim()) > 0) {
@@ -141,7 +141,11 @@ Tensor extreme(const char* op, bool largest, const Tensor& given, const ReduceOp
   const Tensor x = widened(given);
   const Plan plan(op, x.shape(), options.dim, options.keepdim);
   Tensor y = extreme_values(op, largest, x, plan);
-  if (!is_grad_enabled() || !x.requires_grad()) return y;
+  if (!is_grad_enabled() || !x.requires_grad()) {
+    if (detail::watcher) [[unlikely]]
+      detail::watch_op(op, y, {&x}, {});
+    return y;
+  }
   return record(op, std::move(y),
                 wrt(
                     x,

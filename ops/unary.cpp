@@ -32,7 +32,8 @@ Tensor neg(const Tensor& x, Here here) {
 Tensor abs(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("abs", elementwise("abs", Unary::abs, x), wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) {
-                  return is_grad_enabled() ? dy * sign(x().detach()) : fused_gradient(Binary::abs_grad, dy, x());
+                  return is_grad_enabled() ? dy * sign(detail::without_history(x()))
+                                           : fused_gradient(Binary::abs_grad, dy, x());
                 }));
 }
 
@@ -156,7 +157,7 @@ Tensor clamp(const Tensor& x, const ClampOptions& options, Here here) {
   const CallSite site(here);
   check_any_float("clamp", x);
   if (!options.min && !options.max) throw_invalid("clamp: .min or .max must be given");
-  Tensor y = x.detach();
+  Tensor y = detail::without_history(x);
   if (options.min) y = elementwise("clamp", WithNumber::clamp_low, y, *options.min);
   if (options.max) y = elementwise("clamp", WithNumber::clamp_high, y, *options.max);
   return record("clamp", std::move(y), wrt(x, self_adjoint, [x = saved(x), options](const Tensor& dy) {

@@ -13,7 +13,7 @@ struct Here {
   const char* file;
   int line;
 
-  Here(const char* f = __builtin_FILE(), int l = __builtin_LINE()) noexcept : file(f), line(l) {}
+  constexpr Here(const char* f = __builtin_FILE(), int l = __builtin_LINE()) noexcept : file(f), line(l) {}
 };
 
 /// What errors and the tape say about a recorded op: source line and path of the module that called it.
@@ -27,24 +27,56 @@ struct Location {
 namespace detail {
 inline constinit thread_local Location current_location{};
 
+/// What the user called, by the name it has in the source ("conv2d"); null outside of calls.
+inline constinit thread_local const char* current_call = nullptr;
+
+/// Looks on while this thread calls ops (autograd/detail/watcher.h). Called for what the user called, not for ops
+/// within.
+class CallWatcher {
+ public:
+  virtual void call_began(const char* call) noexcept = 0;
+  virtual void call_ended() noexcept = 0;
+
+ protected:
+  ~CallWatcher() = default;
+};
+inline constinit thread_local CallWatcher* watcher = nullptr;  ///< null: nobody
+
+/// The line to name where no op has said its own, and the one that plays the tape; see OuterSite and PlayingSite.
+inline constinit thread_local Here outer_site{nullptr, 0};
+inline constinit thread_local Here playing_site{nullptr, 0};
+
 /// Bytes that the op which is running has said it keeps for backward; see saved() in record.h.
 inline constinit thread_local std::int64_t bytes_saved = 0;
 }  // namespace detail
 
 /// The first line of every op: for the time of the call, this thread is at `here` - unless an op further out, which the
 /// user called, has already said where. What the op saves is counted from nothing, and what an op further out had saved
-/// so far is counted on behind it, also when this one throws.
+/// so far is counted on behind it, also when this one throws. `call` is never written: the name of the function that
+/// says so; null where a call within it has the better name.
 class CallSite {
  public:
-  explicit CallSite(const Here& here) noexcept : saved_further_out_(std::exchange(detail::bytes_saved, 0)) {
+  explicit CallSite(const Here& here, const char* call = __builtin_FUNCTION()) noexcept
+      : saved_further_out_(std::exchange(detail::bytes_saved, 0)) {
     Location& now = detail::current_location;
-    if (now.file) return;
-    now.file = here.file;
-    now.line = here.line;
-    outermost_ = true;
+    if (!now.file) {
+      now.file = here.file;
+      now.line = here.line;
+      outermost_ = true;
+    }
+    if (detail::current_call || !call) return;
+    detail::current_call = call;
+    names_call_ = true;
+    if (detail::watcher) [[unlikely]]
+      detail::watcher->call_began(call);
   }
   ~CallSite() {
     detail::bytes_saved = saved_further_out_;
+    if (names_call_) {
+      if (detail::watcher) [[unlikely]]
+        detail::watcher->call_ended();
+      detail::current_call = nullptr;
+    }
     if (outermost_) detail::current_location.file = nullptr;
   }
   CallSite(const CallSite&) = delete;
@@ -55,6 +87,35 @@ class CallSite {
  private:
   std::int64_t saved_further_out_;
   bool outermost_ = false;
+  bool names_call_ = false;
+};
+
+/// For functions that call the user's: for the time of a scope, errors outside of ops name this line. Ops inside tell
+/// their own lines, as always.
+class OuterSite {
+ public:
+  explicit OuterSite(const Here& here) noexcept : outer_(std::exchange(detail::outer_site, here)) {
+    if (outer_.file) detail::outer_site = outer_;  // what the user called further out
+  }
+  ~OuterSite() { detail::outer_site = outer_; }
+  OuterSite(const OuterSite&) = delete;
+  OuterSite& operator=(const OuterSite&) = delete;
+
+ private:
+  Here outer_;
+};
+
+/// For the time of a sweep, errors in gradient rules name the line that plays the tape beside the line that recorded.
+class PlayingSite {
+ public:
+  PlayingSite() noexcept
+      : outer_(std::exchange(detail::playing_site, {detail::current_location.file, detail::current_location.line})) {}
+  ~PlayingSite() { detail::playing_site = outer_; }
+  PlayingSite(const PlayingSite&) = delete;
+  PlayingSite& operator=(const PlayingSite&) = delete;
+
+ private:
+  Here outer_;
 };
 
 /// For the time of a scope, ops belong to the module of this path. `path` comes from intern().
@@ -76,5 +137,12 @@ class ModuleScope {
 
 /// "model.cpp:42 in layer2.0.conv1", without folders; empty when unknown.
 [[nodiscard]] std::string to_string(const Location& location);
+
+/// The lines that end every message, each with its line break in front: where the op that runs was called and, in a
+/// gradient rule, where the tape is played from. Empty when nothing is known.
+[[nodiscard]] std::string place_lines();
+
+/// A message without these lines, to stand inside another one.
+[[nodiscard]] std::string without_place(std::string_view message);
 
 }  // namespace tapestry

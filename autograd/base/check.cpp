@@ -18,25 +18,16 @@ std::string fill_in(std::string_view format, MessageArgs args) {
   return fmt::vformat(fmt::string_view(format.data(), format.size()), store);
 }
 
-namespace {
-
-std::string with_location(std::string message) {
-  const std::string where = to_string(CallSite::current());
-  return where.empty() ? message : message + "\n  at " + where;
-}
-
-}  // namespace
-
 void raise_invalid(std::string_view format, MessageArgs args) {
-  throw std::invalid_argument(with_location(fill_in(format, args)));
+  throw std::invalid_argument(fill_in(format, args) + place_lines());
 }
 
 void raise_out_of_range(std::string_view format, MessageArgs args) {
-  throw std::out_of_range(with_location(fill_in(format, args)));
+  throw std::out_of_range(fill_in(format, args) + place_lines());
 }
 
 void raise_logic(std::string_view format, MessageArgs args) {
-  throw std::logic_error(with_location(fill_in(format, args)));
+  throw std::logic_error(fill_in(format, args) + place_lines());
 }
 
 }  // namespace detail

@@ -14,6 +14,7 @@
 #include <system_error>
 #include <utility>
 
+#include <tapestry/autograd/base/call_site.h>
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/detail/transfer.h>
 
@@ -98,7 +99,7 @@ void check_path(const std::string& path, const std::string& advice = {}) {
 }  // namespace
 
 FileError::FileError(const std::string& path, std::int64_t offset, Text text, int error_number)
-    : std::runtime_error(text.what),
+    : std::runtime_error(text.what + place_lines()),
       path_(path),
       offset_(offset),
       expected_(std::move(text.expected)),
@@ -194,11 +195,13 @@ Bytes read_whole(const std::string& path, const ReadFileOptions& options) {
 
 }  // namespace
 
-std::vector<std::byte> read_file(const std::string& path, const ReadFileOptions& options) {
+std::vector<std::byte> read_file(const std::string& path, const ReadFileOptions& options, Here here) {
+  const CallSite site(here);
   return read_whole<std::vector<std::byte>>(path, options);
 }
 
-std::string read_text_file(const std::string& path, const ReadFileOptions& options) {
+std::string read_text_file(const std::string& path, const ReadFileOptions& options, Here here) {
+  const CallSite site(here);
   return read_whole<std::string>(path, options);
 }
 
@@ -356,12 +359,16 @@ std::size_t remove_stale_temporaries(const std::string& folder) {
   return removed;
 }
 
-void write_file(const std::string& path, std::span<const std::byte> bytes) {
+void write_file(const std::string& path, std::span<const std::byte> bytes, Here here) {
+  const CallSite site(here);
   AtomicFile file(path);
   file.write(bytes);
   file.commit();
 }
 
-void write_file(const std::string& path, std::string_view text) { write_file(path, std::as_bytes(std::span(text))); }
+void write_file(const std::string& path, std::string_view text, Here here) {
+  const CallSite site(here);
+  write_file(path, std::as_bytes(std::span(text)));
+}
 
 }  // namespace tapestry

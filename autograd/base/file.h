@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include <tapestry/autograd/base/call_site.h>
+
 /// Files, for everything here that reads or writes one, and for data sets of your own: a reader that checks, a writer
 /// that leaves the old file or the new one, and one error that says which file, where, and what is wrong.
 namespace tapestry {
@@ -101,10 +103,11 @@ struct ReadFileOptions {
 
 /// All bytes of a regular file. Throws FileError: when it cannot be read, is larger than the limit, or changes its size
 /// meanwhile.
-[[nodiscard]] std::vector<std::byte> read_file(const std::string& path, const ReadFileOptions& options = {});
+[[nodiscard]] std::vector<std::byte> read_file(const std::string& path, const ReadFileOptions& options = {},
+                                               Here here = {});
 
 /// The same as text, unchanged.
-[[nodiscard]] std::string read_text_file(const std::string& path, const ReadFileOptions& options = {});
+[[nodiscard]] std::string read_text_file(const std::string& path, const ReadFileOptions& options = {}, Here here = {});
 
 inline constexpr std::size_t file_kind_bytes = 512;  ///< of a file's beginning are all that file_kind() looks at
 
@@ -147,7 +150,7 @@ class AtomicFile {
 std::size_t remove_stale_temporaries(const std::string& folder);
 
 /// Writes a file as AtomicFile does. Throws FileError.
-void write_file(const std::string& path, std::span<const std::byte> bytes);
-void write_file(const std::string& path, std::string_view text);
+void write_file(const std::string& path, std::span<const std::byte> bytes, Here here = {});
+void write_file(const std::string& path, std::string_view text, Here here = {});
 
 }  // namespace tapestry

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <tapestry/autograd/base/call_site.h>
+#include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/detail/parallel_backend.h>
 #include <tapestry/autograd/base/fork.h>
 #include <tapestry/autograd/base/thread_modes.h>
@@ -30,19 +31,22 @@ const bool tidies_up = (detail::after_fork_in_child([]() noexcept { lost_its_poo
 /// This thread in the modes of another for the time of a task.
 class InModesOf {
  public:
-  InModesOf(const detail::ThreadModes& modes, const Location& location) noexcept
+  InModesOf(const detail::ThreadModes& modes, const Location& location, const Here& outer_site) noexcept
       : modes_(std::exchange(detail::thread_modes, modes)),
-        location_(std::exchange(detail::current_location, location)) {}
+        location_(std::exchange(detail::current_location, location)),
+        outer_site_(std::exchange(detail::outer_site, outer_site)) {}
   InModesOf(const InModesOf&) = delete;
   InModesOf& operator=(const InModesOf&) = delete;
   ~InModesOf() {
     detail::thread_modes = modes_;
     detail::current_location = location_;
+    detail::outer_site = outer_site_;
   }
 
  private:
   detail::ThreadModes modes_;
   Location location_;
+  Here outer_site_;
 };
 
 }  // namespace
@@ -53,21 +57,21 @@ int num_threads() noexcept {
   return detail::backend_threads();
 }
 
-void set_num_threads(int threads) {
+void set_num_threads(int threads, Here here) {
+  const CallSite site(here);
   if (threads < 1 || threads > kMostThreads) {
-    throw std::invalid_argument("set_num_threads: the number of threads must be in [1, " +
-                                std::to_string(kMostThreads) + "]; got " + std::to_string(threads));
+    throw_invalid("set_num_threads: the number of threads must be in [1, {}]; got {}", kMostThreads, threads);
   }
   const int now = num_threads();
   if (threads == now) return;
   if (lost_its_pool) {
     throw std::runtime_error("set_num_threads: a process made by fork must have 1 thread, or execute a program; got " +
-                             std::to_string(threads));
+                             std::to_string(threads) + place_lines());
   }
   if (threads > now) {
     if (const int started = 1 + detail::startable_threads(threads - 1); started < threads) {
       throw std::runtime_error("set_num_threads: the system must start as many threads; it started " +
-                               std::to_string(started) + " of " + std::to_string(threads));
+                               std::to_string(started) + " of " + std::to_string(threads) + place_lines());
     }
   }
   detail::resize_backend(threads);
@@ -107,8 +111,9 @@ void detail::run_tasks(Index count, TaskRef task) {
   }
   const ThreadModes modes = thread_modes;
   const Location location = current_location;
+  const Here site = outer_site;
   const auto in_the_same_modes = [&](Index i) {
-    const InModesOf caller(modes, location);
+    const InModesOf caller(modes, location, site);
     task(i);
   };
   run_in_backend(count, TaskRef(in_the_same_modes));

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include <tapestry/autograd/base/call_site.h>
+
 /// Loops that run on all cores and give the same bits on any number of them.
 ///
 /// A loop is cut into chunks whose number and borders depend on its length and grain alone, never on how many threads
@@ -22,7 +24,7 @@ using Index = std::int64_t;
 /// Sets it. Throws std::invalid_argument unless 1 <= threads <= 1024, and std::runtime_error when the system does not
 /// start as many (limits of addresses or processes), or in a process made by fork(2) for more than one: a program that
 /// it executes may have all. Either way the number stays what it was.
-void set_num_threads(int threads);
+void set_num_threads(int threads, Here here = {});
 
 namespace detail {
 

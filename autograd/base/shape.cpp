@@ -20,40 +20,45 @@ std::string list(std::span<const Index> extents) {
   return text + "]";
 }
 
+[[noreturn]] void refuse(const Here& here, std::string_view message, std::span<const Index> extents) {
+  const CallSite site(here);
+  throw_invalid("shape: {}; got {}", message, list(extents));
+}
+
 }  // namespace
 
-Shape::Shape(std::span<const Index> extents) : rank_(static_cast<Index>(extents.size())) {
-  if (rank_ > kMaxRank) throw_invalid("shape: at most {} dimensions; got {}", kMaxRank, list(extents));
+Shape::Shape(std::span<const Index> extents, Here here) : rank_(static_cast<Index>(extents.size())) {
+  if (rank_ > kMaxRank) refuse(here, "at most " + std::to_string(kMaxRank) + " dimensions", extents);
   bool overflow = false;
   bool empty = false;
   for (const Index extent : extents) {
-    if (extent < 0) throw_invalid("shape: extents must not be negative; got {}", list(extents));
+    if (extent < 0) refuse(here, "extents must not be negative", extents);
     overflow |= __builtin_mul_overflow(numel_, std::max<Index>(extent, 1), &numel_) || numel_ > kMostElements;
     empty |= extent == 0;
   }
-  if (overflow) throw_invalid("shape: the number of elements must be at most 2^59; got {}", list(extents));
+  if (overflow) refuse(here, "the number of elements must be at most 2^59", extents);
   if (empty) numel_ = 0;
   std::copy(extents.begin(), extents.end(), extents_.begin());
 }
 
-Shape Shape::with(Index d, Index extent) const {
+Shape Shape::with(Index d, Index extent, Here here) const {
   auto extents = extents_;
   extents[static_cast<std::size_t>(d)] = extent;
-  return Shape(std::span<const Index>(extents.data(), static_cast<std::size_t>(rank_)));
+  return Shape(std::span<const Index>(extents.data(), static_cast<std::size_t>(rank_)), here);
 }
 
-Shape Shape::without(Index d) const {
+Shape Shape::without(Index d, Here here) const {
   auto extents = extents_;
   std::copy(extents.begin() + d + 1, extents.begin() + rank_, extents.begin() + d);
-  return Shape(std::span<const Index>(extents.data(), static_cast<std::size_t>(rank_ - 1)));
+  return Shape(std::span<const Index>(extents.data(), static_cast<std::size_t>(rank_ - 1)), here);
 }
 
-Shape Shape::inserted(Index d, Index extent) const {
+Shape Shape::inserted(Index d, Index extent, Here here) const {
   std::array<Index, kMaxRank + 1> extents{};
   std::copy(begin(), begin() + d, extents.begin());
   extents[static_cast<std::size_t>(d)] = extent;
   std::copy(begin() + d, end(), extents.begin() + d + 1);
-  return Shape(std::span<const Index>(extents.data(), static_cast<std::size_t>(rank_ + 1)));
+  return Shape(std::span<const Index>(extents.data(), static_cast<std::size_t>(rank_ + 1)), here);
 }
 
 Index Shape::numel(Index begin, Index end) const noexcept {

@@ -6,6 +6,8 @@
 #include <span>
 #include <string>
 
+#include <tapestry/autograd/base/call_site.h>
+
 namespace tapestry {
 
 using Index = std::int64_t;
@@ -17,10 +19,11 @@ inline constexpr Index kMaxRank = 6;
 class Shape {
  public:
   Shape() = default;
-  Shape(std::initializer_list<Index> extents) : Shape(std::span<const Index>(extents.begin(), extents.size())) {}
+  Shape(std::initializer_list<Index> extents, Here here = {})
+      : Shape(std::span<const Index>(extents.begin(), extents.size()), here) {}
 
   /// Throws std::invalid_argument for more than kMaxRank extents, a negative one, or an element count over 2^59.
-  explicit Shape(std::span<const Index> extents);
+  explicit Shape(std::span<const Index> extents, Here here = {});
 
   [[nodiscard]] Index rank() const noexcept { return rank_; }
   [[nodiscard]] Index numel() const noexcept { return numel_; }
@@ -32,9 +35,9 @@ class Shape {
   [[nodiscard]] const Index* end() const noexcept { return extents_.data() + rank_; }
 
   /// The same shape with one extent replaced, one removed, or one inserted before position d.
-  [[nodiscard]] Shape with(Index d, Index extent) const;
-  [[nodiscard]] Shape without(Index d) const;
-  [[nodiscard]] Shape inserted(Index d, Index extent) const;
+  [[nodiscard]] Shape with(Index d, Index extent, Here here = {}) const;
+  [[nodiscard]] Shape without(Index d, Here here = {}) const;
+  [[nodiscard]] Shape inserted(Index d, Index extent, Here here = {}) const;
 
   /// Product of the extents of dimensions [begin, end).
   [[nodiscard]] Index numel(Index begin, Index end) const noexcept;

@@ -52,7 +52,7 @@ Ref<Node> in_front(const Handle<TangentLevel>& level, Tensor tangent, Ref<Node> 
 }
 
 Tensor with_node(const Tensor& x, Ref<Node> node) {
-  Tensor y = x.detach();
+  Tensor y = detail::without_history(x);
   y.impl().node = std::move(node);
   return y;
 }
@@ -104,7 +104,7 @@ Tensor TangentScope::dual(const Tensor& x, const Tensor& t) {
 }
 
 Tensor TangentScope::without_history(Tensor y) const {
-  return level_->record || level_->outer != 0 || !y.impl().node ? y : y.detach();
+  return level_->record || level_->outer != 0 || !y.impl().node ? y : detail::without_history(y);
 }
 
 Tensor TangentScope::tangent(const Tensor& y) const {
@@ -128,7 +128,7 @@ Tensor over(const Tensor& x, Ref<Node> behind) {
 }  // namespace
 
 Tensor as_leaf(const Tensor& x) {
-  return has_reverse_node(x) ? x : over(x, x.detach().requires_grad(true).impl().node);
+  return has_reverse_node(x) ? x : over(x, detail::without_history(x).requires_grad(true).impl().node);
 }
 
 Tensor without_reverse(const Tensor& y) { return y.impl().node ? over(y, {}) : y; }

@@ -16,6 +16,7 @@ void Leaf::backward(const Tensor& dy, Sweep& sweep) {
         "backward: a leaf that requires grad was given other elements by set_data or Module::to since this was "
         "recorded; its gradient belongs to none that is left");
   }
+  received_ = true;
   if (grad_.defined()) {
     accumulate(grad_, dy, create_graph);
   } else if (create_graph || is_exclusive(dy)) {
@@ -38,8 +39,14 @@ Tensor Leaf::grad() const {
   return grad_;
 }
 
+bool Leaf::has_received() const {
+  const std::scoped_lock lock(mutex_);
+  return received_;
+}
+
 void Leaf::set_grad(Tensor grad) {
   const std::scoped_lock lock(mutex_);
+  received_ = received_ || grad.defined();
   std::swap(grad_, grad);  // the old one ends after the lock
 }
 

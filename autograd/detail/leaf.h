@@ -17,6 +17,8 @@ class Leaf final : public Node {
 
   [[nodiscard]] Tensor grad() const;
   void set_grad(Tensor grad);
+  /// Whether a gradient has ever come here, be it gone again.
+  [[nodiscard]] bool has_received() const;
 
   /// The tensor has got other elements, and another leaf with them. What still plays into this one throws.
   void retire() noexcept;
@@ -25,6 +27,7 @@ class Leaf final : public Node {
   mutable std::mutex mutex_;  // threads may play graphs that share leaves
   Tensor grad_;
   bool retired_ = false;
+  bool received_ = false;
 };
 
 }  // namespace tapestry

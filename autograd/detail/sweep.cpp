@@ -8,6 +8,7 @@
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/base/thread_modes.h>
 #include <tapestry/autograd/detail/hook_list.h>
+#include <tapestry/autograd/detail/watcher.h>
 #include <tapestry/autograd/record.h>
 
 namespace tapestry {
@@ -79,6 +80,8 @@ void Sweep::send(Ref<Node> to, Tensor gradient) {
     throw_logic("{}: its gradient is not differentiable: the rule returned a tensor that does not depend on dy",
                 op ? op : "backward");
   }
+  if (detail::watcher) [[unlikely]]
+    detail::current_watcher()->sent(*to, gradient);
   if (!latest_.node) {
     latest_.node = std::move(to);
     latest_.gradient = std::move(gradient);
@@ -129,6 +132,23 @@ Tensor Sweep::call_hooks(Node& node, Tensor gradient) {
     throw;
   }
 }
+namespace {
+
+/// For the time of a message: it is about the op that this node recorded.
+class About {
+ public:
+  explicit About(const Node& node) noexcept : outer_(std::exchange(detail::current_location, node.where())) {
+    detail::current_location.rule_of = node.name;
+  }
+  ~About() { detail::current_location = outer_; }
+  About(const About&) = delete;
+  About& operator=(const About&) = delete;
+
+ private:
+  Location outer_;
+};
+
+}  // namespace
 
 void Sweep::play(Pending pending) {
   Node& node = *pending.node;
@@ -141,6 +161,7 @@ void Sweep::play(Pending pending) {
     return;
   }
   if (node.released_) {
+    const About op(node);
     throw_logic(
         "backward: what {} recorded has been played and released; pass .retain_graph = true the first time to "
         "play it again",
@@ -153,11 +174,15 @@ void Sweep::play(Pending pending) {
   const Location outer = std::exchange(detail::current_location, node.where_);
   detail::current_location.rule_of = node.name;
   const auto restore = [&] {
+    if (detail::watcher) [[unlikely]]
+      detail::current_watcher()->played(node);
     detail::current_location = outer;
     detail::bytes_saved = saved_further_out;
     node.playing_ = false;
   };
   try {
+    if (detail::watcher) [[unlikely]]
+      detail::current_watcher()->playing(node, pending.gradient);
     node.backward(pending.gradient, *this);
   } catch (...) {
     restore();
@@ -218,6 +243,7 @@ class GradientModes {
 
 void Sweep::run() {
   const Level level;
+  const PlayingSite site;
   const GradientModes modes(options_.create_graph);
   const std::uint64_t first = first_of_interest();
   try {

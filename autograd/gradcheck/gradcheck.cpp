@@ -206,7 +206,8 @@ TensorFunction gradient_function(const TensorFunction& f, std::size_t inputs) {
     for (Tensor& t : x) {
       if (t.dtype() != f64) continue;
       // A tensor of its own for every input, so that f(x, x) has two gradients and not twice their sum.
-      if (t.requires_grad()) t = record("input", t.detach(), wrt(t, [](const Tensor& dy) { return dy; }));
+      if (t.requires_grad())
+        t = record("input", detail::without_history(t), wrt(t, [](const Tensor& dy) { return dy; }));
       else t = t.detach().requires_grad(true);
       targets.push_back(t);
     }

@@ -99,15 +99,17 @@ template <class F>
 /// output to check.
 template <class F>
 [[nodiscard]] GradReport gradient_report(const F& f, const std::vector<Tensor>& inputs,
-                                         const GradCheckOptions& options = {}) {
+                                         const GradCheckOptions& options = {}, Here here = {}) {
+  const OuterSite site(here);
   return detail::check_gradients(detail::tensor_function(f), inputs, options);
 }
 
 /// gradient_report() for tests: throws GradientError with the report when something is wrong.
 template <class F>
-void check_grads(const F& f, const std::vector<Tensor>& inputs, const GradCheckOptions& options = {}) {
-  const GradReport report = gradient_report(f, inputs, options);
-  if (!report.ok) throw GradientError(report.text);
+void check_grads(const F& f, const std::vector<Tensor>& inputs, const GradCheckOptions& options = {}, Here here = {}) {
+  const OuterSite site(here);
+  const GradReport report = gradient_report(f, inputs, options, here);
+  if (!report.ok) throw GradientError(report.text + place_lines());
 }
 
 }  // namespace tapestry

@@ -15,6 +15,7 @@
 #include <malloc.h>
 #endif
 
+#include <tapestry/autograd/base/call_site.h>
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/fork.h>
 #include <tapestry/autograd/memory/detail/arena.h>
@@ -158,7 +159,7 @@ std::int64_t cached_bytes() noexcept {
       fmt::format("memory: no room for a block of {:.1f} MiB; {:.1f} MiB are live", mib(bytes), mib(live_bytes.load()));
   if (memory_limit() == kNoMemoryLimit) message += " and the system has no more";
   else message += fmt::format(" and the limit is {:.1f} MiB (set_memory_limit)", mib(memory_limit()));
-  throw OutOfMemory(std::move(message));
+  throw OutOfMemory(message + place_lines());
 }
 
 void* allocate_large(std::size_t bytes) {
@@ -469,7 +470,8 @@ void empty_cache() noexcept {
 #endif
 }
 
-void set_memory_limit(std::int64_t bytes) {
+void set_memory_limit(std::int64_t bytes, Here here) {
+  const CallSite site(here);
   const std::int64_t live = live_bytes.load();
   if (bytes < live)
     throw_invalid("set_memory_limit: the limit must be at least the {} bytes live; got {}", live, bytes);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <tapestry/autograd/base/atomic.h>
+#include <tapestry/autograd/base/call_site.h>
 
 /// The memory of tensors, of nodes, and of what ops need while they run (scratch.h): what is freed is kept for the next
 /// request, so that a training step in steady state asks the system for nothing. Blocks of more than 1 KiB are counted
@@ -37,7 +38,7 @@ void empty_cache() noexcept;
 ///
 /// An op needs room for its result and for its scratch, of which every thread that works for it takes some: near the
 /// limit it may depend on the number of threads whether an op still fits.
-void set_memory_limit(std::int64_t bytes);
+void set_memory_limit(std::int64_t bytes, Here here = {});
 [[nodiscard]] std::int64_t memory_limit() noexcept;
 inline constexpr std::int64_t kNoMemoryLimit = std::numeric_limits<std::int64_t>::max();
 

@@ -30,7 +30,8 @@ std::vector<std::string> names() {
   return out;
 }
 
-AnyModule make(std::string_view name, Index classes) {
+AnyModule make(std::string_view name, Index classes, Here here) {
+  const CallSite site(here);
   if (classes < 1) throw_invalid("models::make: classes must be at least 1; got {}", classes);
   std::string known;
   for (const Choice& choice : kZoo) {

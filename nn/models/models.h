@@ -14,7 +14,7 @@ namespace tapestry::nn::models {
 
 /// A model of the zoo by name, for images [N, 32, 32, 3], with weights drawn from default_generator(). Throws
 /// std::invalid_argument that lists the choices for an unknown name, and for classes below 1.
-[[nodiscard]] AnyModule make(std::string_view name, Index classes);
+[[nodiscard]] AnyModule make(std::string_view name, Index classes, Here here = {});
 
 /// The names that make() knows.
 [[nodiscard]] std::vector<std::string> names();

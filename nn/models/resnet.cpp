@@ -42,7 +42,7 @@ Index first_width(const ResNetOptions& options) {
 
 }  // namespace
 
-ResNet::ResNet(const ResNetOptions& options)
+ResNet::ResNet(const ResNetOptions& options, Here here)
     : conv1_{child("conv1", Conv2d{3, first_width(options), {.kernel = 3, .padding = 1, .bias = false}})},
       bn1_{child("bn1", BatchNorm2d{options.widths.front()})},
       stages_{[&] {
@@ -56,6 +56,7 @@ ResNet::ResNet(const ResNetOptions& options)
         return stages;
       }()},
       fc_{child("fc", Linear{options.widths.back(), options.classes})} {
+  const CallSite site(here);
   if (options.init == ConvInit::fan_in_uniform) return;
   for (NamedTensor& x : named_parameters()) {
     if (x.tensor.dim() != 4) continue;
@@ -72,12 +73,14 @@ Tensor ResNet::operator()(Tensor x, Here here) const {
   return fc_(flatten(global_avg_pool2d(x)));
 }
 
-ResNet resnet_cifar(Index depth, Index classes) {
+ResNet resnet_cifar(Index depth, Index classes, Here here) {
+  const CallSite site(here);
   if (depth < 8 || (depth - 2) % 6 != 0) throw_invalid("resnet_cifar: depth must be 6 n + 2; got {}", depth);
   return ResNet({.widths = {16, 32, 64}, .blocks = (depth - 2) / 6, .classes = classes});
 }
 
-ResNet resnet18(Index classes) {
+ResNet resnet18(Index classes, Here here) {
+  const CallSite site(here);
   return ResNet({.widths = {64, 128, 256, 512}, .blocks = 2, .classes = classes, .init = ConvInit::fan_in_uniform});
 }
 

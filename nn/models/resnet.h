@@ -41,7 +41,7 @@ struct ResNetOptions {
 
 class ResNet : public Module {
  public:
-  explicit ResNet(const ResNetOptions& options);
+  explicit ResNet(const ResNetOptions& options, Here here = {});
   [[nodiscard]] Tensor operator()(Tensor x, Here here = {}) const;  ///< x [N, H, W, 3] -> [N, classes]
 
  private:
@@ -53,9 +53,9 @@ class ResNet : public Module {
 
 /// ResNet-20, 32, 44, 56: stages of 16, 32 and 64 channels with (depth - 2) / 6 blocks each. 278,324 parameters at
 /// depth 20 with 100 classes. Throws std::invalid_argument for a depth that is not 6 n + 2.
-[[nodiscard]] ResNet resnet_cifar(Index depth, Index classes);
+[[nodiscard]] ResNet resnet_cifar(Index depth, Index classes, Here here = {});
 
 /// ResNet-18: stages of 64, 128, 256 and 512 channels with two blocks each, 11,220,132 parameters with 100 classes.
-[[nodiscard]] ResNet resnet18(Index classes);
+[[nodiscard]] ResNet resnet18(Index classes, Here here = {});
 
 }  // namespace tapestry::nn::models

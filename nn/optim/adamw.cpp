@@ -8,13 +8,18 @@
 
 namespace tapestry::nn::optim {
 
-Adam::Adam(const Parameters& parameters, const AdamOptions& options) { add_group(parameters, options); }
+Adam::Adam(const Parameters& parameters, const AdamOptions& options, Here here) {
+  const CallSite site(here);
+  add_group(parameters, options);
+}
 
-Adam::Adam(const std::vector<Group<AdamOptions>>& groups) {
+Adam::Adam(const std::vector<Group<AdamOptions>>& groups, Here here) {
+  const CallSite site(here);
   for (const auto& group : groups) add_group(group.parameters, group.options);
 }
 
-void Adam::add_group(const Parameters& parameters, const AdamOptions& options) {
+void Adam::add_group(const Parameters& parameters, const AdamOptions& options, Here here) {
+  const CallSite site(here);
   detail::check_not_negative(name_, "lr", options.lr);
   detail::check_beta(name_, "the first beta", options.betas[0]);
   detail::check_beta(name_, "the second beta", options.betas[1]);
@@ -24,7 +29,8 @@ void Adam::add_group(const Parameters& parameters, const AdamOptions& options) {
   options_.push_back(options);
 }
 
-void Adam::set_momentum(double beta1, std::size_t group) {
+void Adam::set_momentum(double beta1, std::size_t group, Here here) {
+  const CallSite site(here);
   detail::check_beta(name_, "the first beta", beta1);
   options_.at(group).betas[0] = beta1;
 }
@@ -44,8 +50,10 @@ std::vector<std::string> Adam::slot_names(std::size_t group) const {
   return {"exp_avg", "exp_avg_sq"};
 }
 
-void Adam::step() {
+void Adam::step(Here here) {
+  const CallSite site(here);
   const NoGradGuard guard;
+  warn_of_gaps(name_);
   make_missing_slots();
   for (std::size_t g = 0; g < groups(); ++g) {
     const AdamOptions& o = options_[g];
@@ -80,13 +88,18 @@ AdamOptions as_adam(const AdamWOptions& o) {
 
 }  // namespace
 
-AdamW::AdamW(const Parameters& parameters, const AdamWOptions& options) : Adam(true) { add_group(parameters, options); }
+AdamW::AdamW(const Parameters& parameters, const AdamWOptions& options, Here here) : Adam(true) {
+  const CallSite site(here);
+  add_group(parameters, options);
+}
 
-AdamW::AdamW(const std::vector<Group<AdamWOptions>>& groups) : Adam(true) {
+AdamW::AdamW(const std::vector<Group<AdamWOptions>>& groups, Here here) : Adam(true) {
+  const CallSite site(here);
   for (const auto& group : groups) add_group(group.parameters, group.options);
 }
 
-void AdamW::add_group(const Parameters& parameters, const AdamWOptions& options) {
+void AdamW::add_group(const Parameters& parameters, const AdamWOptions& options, Here here) {
+  const CallSite site(here);
   Adam::add_group(parameters, as_adam(options));
 }
 

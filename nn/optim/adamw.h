@@ -34,14 +34,14 @@ struct AdamWOptions {
 /// beta outside [0, 1), and for parameters as Optimizer says.
 class Adam : public Optimizer {
  public:
-  Adam(const Parameters& parameters, const AdamOptions& options = {});
-  explicit Adam(const std::vector<Group<AdamOptions>>& groups);
-  void add_group(const Parameters& parameters, const AdamOptions& options);
+  Adam(const Parameters& parameters, const AdamOptions& options = {}, Here here = {});
+  explicit Adam(const std::vector<Group<AdamOptions>>& groups, Here here = {});
+  void add_group(const Parameters& parameters, const AdamOptions& options, Here here = {});
 
-  void step() override;
+  void step(Here here = {}) override;
   [[nodiscard]] double lr(std::size_t group = 0) const override { return options_.at(group).lr; }
   [[nodiscard]] double momentum(std::size_t group = 0) const override { return options_.at(group).betas[0]; }
-  void set_momentum(double beta1, std::size_t group = 0) override;
+  void set_momentum(double beta1, std::size_t group = 0, Here here = {}) override;
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> settings(std::size_t group = 0) const override;
 
  protected:
@@ -59,9 +59,9 @@ class Adam : public Optimizer {
 /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
 class AdamW final : public Adam {
  public:
-  AdamW(const Parameters& parameters, const AdamWOptions& options = {});
-  explicit AdamW(const std::vector<Group<AdamWOptions>>& groups);
-  void add_group(const Parameters& parameters, const AdamWOptions& options);
+  AdamW(const Parameters& parameters, const AdamWOptions& options = {}, Here here = {});
+  explicit AdamW(const std::vector<Group<AdamWOptions>>& groups, Here here = {});
+  void add_group(const Parameters& parameters, const AdamWOptions& options, Here here = {});
 };
 
 }  // namespace tapestry::nn::optim

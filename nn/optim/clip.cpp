@@ -16,14 +16,17 @@ void change_gradients(const std::vector<Tensor>& parameters, const F& f) {
   for (const Tensor& parameter : parameters) {
     const Tensor gradient = parameter.grad();
     if (!gradient.defined()) continue;
-    Tensor plain = gradient.detach();  // a gradient with history (create_graph) has to be written past it
+    Tensor plain = tapestry::detail::without_history(
+        gradient);  // a gradient with history (create_graph) has to be written past it
     f(plain);
   }
 }
 
 }  // namespace
 
-double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm, const ClipGradNormOptions& options) {
+double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm, const ClipGradNormOptions& options,
+                      Here here) {
+  const CallSite site(here);
   if (!(max_norm >= 0)) throw_invalid("clip_grad_norm: max_norm must be at least 0; got {}", max_norm);
   double sum = 0;
   for (const Tensor& parameter : parameters) {
@@ -32,14 +35,16 @@ double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm, co
   }
   const double norm = std::sqrt(sum);
   if (!std::isfinite(norm) && options.error_if_nonfinite) {
-    throw std::runtime_error(format_message("clip_grad_norm: the norm of all gradients must be finite; got {}", norm));
+    throw std::runtime_error(format_message("clip_grad_norm: the norm of all gradients must be finite; got {}", norm) +
+                             place_lines());
   }
   const double factor = max_norm / (norm + 1e-6);
   if (!(factor >= 1)) change_gradients(parameters, [=](Tensor& gradient) { scale_in_place(gradient, factor); });
   return norm;
 }
 
-void clip_grad_value(const std::vector<Tensor>& parameters, double limit) {
+void clip_grad_value(const std::vector<Tensor>& parameters, double limit, Here here) {
+  const CallSite site(here);
   if (!(limit >= 0)) throw_invalid("clip_grad_value: limit must be at least 0; got {}", limit);
   change_gradients(parameters, [=](Tensor& gradient) { clamp_in_place(gradient, limit); });
 }

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/warning.h>
+#include <tapestry/autograd/coverage.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/nn/optim/detail/check.h>
 #include <tapestry/ops/cast.h>
@@ -15,13 +17,15 @@ Parameters::Parameters(const std::vector<Tensor>& tensors) {
   for (std::size_t i = 0; i < tensors.size(); ++i) list_.push_back({std::to_string(i), tensors[i]});
 }
 
-void Optimizer::zero_grad() const {
+void Optimizer::zero_grad(Here here) const {
+  const CallSite site(here);
   for (const auto& group : entries_) {
     for (const Entry& entry : group) entry.parameter.zero_grad();
   }
 }
 
-void Optimizer::set_lr(double lr, std::size_t group) {
+void Optimizer::set_lr(double lr, std::size_t group, Here here) {
+  const CallSite site(here);
   detail::check_not_negative("set_lr", "lr", lr);
   assign_lr(lr, group);
 }
@@ -34,6 +38,9 @@ std::size_t Optimizer::add_entries(const char* optimizer, const Parameters& para
     const auto in = [&](const std::vector<Entry>& list) { return std::any_of(list.begin(), list.end(), same); };
     return in(added) || std::any_of(entries_.begin(), entries_.end(), in);
   };
+  if (parameters.list().empty()) {
+    throw_invalid("{}: there must be a parameter to train; got an empty list", optimizer);
+  }
   for (const NamedTensor& x : parameters.list()) {
     if (!x.tensor.defined()) throw_invalid("{}: parameter {} must be defined", optimizer, x.name);
     if (!x.tensor.is_leaf()) {
@@ -81,9 +88,31 @@ void Optimizer::make_missing_slots() {
   }
 }
 
+void Optimizer::warn_of_gaps(const char* optimizer) {
+  if (std::exchange(asked_for_gaps_, true)) return;
+  std::vector<Tensor> parameters;
+  for (const auto& group : entries_) {
+    for (const Entry& entry : group) parameters.push_back(entry.parameter);
+  }
+  Coverage found = coverage(parameters);
+  if (found.complete()) return;
+  if (found.empty()) {
+    warn(fmt::format("{}: no parameter has received a gradient; backward() comes before step(){}", optimizer,
+                     place_lines()));
+    return;
+  }
+  std::erase_if(found.gaps, [](const CoverageGap& gap) { return gap.why == NoGradient::frozen; });
+  std::string text = to_string(found);
+  text = text.substr(0, text.find_last_of('\n', text.size() - 2));  // without the count, which stands in front
+  for (auto at = text.find('\n'); at != std::string::npos; at = text.find('\n', at + 1)) text.insert(at + 1, "  ");
+  warn(fmt::format("{}: {} of {} parameters have received no gradient, and step() leaves them as they are:\n  {}{}",
+                   optimizer, found.gaps.size(), found.parameters, text, place_lines()));
+}
+
 std::vector<std::pair<std::string, std::string>> Optimizer::settings(std::size_t) const { return {}; }
 
-std::map<std::string, Tensor> Optimizer::state() const {
+std::map<std::string, Tensor> Optimizer::state(Here here) const {
+  const CallSite site(here);
   const NoGradGuard guard;
   std::map<std::string, Tensor> out;
   for (std::size_t g = 0; g < entries_.size(); ++g) {
@@ -145,7 +174,8 @@ std::vector<std::vector<Optimizer::Entry>> Optimizer::with_state(const std::map<
   return loaded;
 }
 
-void Optimizer::load_state(const std::map<std::string, Tensor>& state) {
+void Optimizer::load_state(const std::map<std::string, Tensor>& state, Here here) {
+  const CallSite site(here);
   std::string problems;
   auto loaded = with_state(state, problems);
   if (!problems.empty()) throw_invalid("load_state: the state must be this optimizer's{}", problems);

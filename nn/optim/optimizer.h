@@ -9,7 +9,8 @@
 #include <tapestry/nn/optim/namespace.h>
 
 /// Optimizers: `step()` changes parameters in place by their .grad(), one pass over memory per tensor, the same bits
-/// for any number of threads. A parameter without a gradient is left alone: no decay, no state.
+/// for any number of threads. A parameter without a gradient is left alone: no decay, no state. The first step warns of
+/// those that have never had one, unless they are frozen (<tapestry/nn/coverage.h>).
 namespace tapestry::nn::optim {
 
 /// The parameters an optimizer is given: tensors, or tensors with names, which key its state.
@@ -39,28 +40,28 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  virtual void step() = 0;
-  void zero_grad() const;
+  virtual void step(Here here = {}) = 0;
+  void zero_grad(Here here = {}) const;
 
   [[nodiscard]] std::size_t groups() const noexcept { return initial_lr_.size(); }
   [[nodiscard]] virtual double lr(std::size_t group = 0) const = 0;
   /// Throws std::invalid_argument for a negative value or NaN.
-  void set_lr(double lr, std::size_t group = 0);
+  void set_lr(double lr, std::size_t group = 0, Here here = {});
   /// What the group was given at first: what schedules multiply.
   [[nodiscard]] double initial_lr(std::size_t group = 0) const { return initial_lr_.at(group); }
 
   /// Momentum of SGD, the first beta of Adam: what OneCycleLR moves.
   [[nodiscard]] virtual double momentum(std::size_t group = 0) const = 0;
-  virtual void set_momentum(double momentum, std::size_t group = 0) = 0;
+  virtual void set_momentum(double momentum, std::size_t group = 0, Here here = {}) = 0;
 
   /// What the group was made with besides, as names and values: {"weight_decay", "0.0005"}. A checkpoint compares it.
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> settings(std::size_t group = 0) const;
 
   /// What step() remembers: "conv1.weight.momentum_buffer" and the like. Copies; parameters that had no gradient yet
   /// have none. With the parameters restored too, training goes on bit for bit.
-  [[nodiscard]] std::map<std::string, Tensor> state() const;
+  [[nodiscard]] std::map<std::string, Tensor> state(Here here = {}) const;
   /// Throws std::invalid_argument listing all that is missing, unexpected or misshapen; nothing has changed then.
-  void load_state(const std::map<std::string, Tensor>& state);
+  void load_state(const std::map<std::string, Tensor>& state, Here here = {});
   /// What load_state() would object to, a line each, "\n  missing: conv1.weight.momentum_buffer"; empty for nothing.
   [[nodiscard]] std::string state_differences(const std::map<std::string, Tensor>& state) const;
 
@@ -90,6 +91,8 @@ class Optimizer {
   /// Gives zero-filled slots to all entries with a gradient that have none: to all of them or, when memory is short, to
   /// none. A step begins with it, so that it fails before it has changed a parameter.
   void make_missing_slots();
+  /// At the first call, warns of parameters that have never received a gradient. A step begins with it.
+  void warn_of_gaps(const char* optimizer);
 
  private:
   /// The entries with a state's values; adds what is wrong with it to `problems`.
@@ -98,6 +101,7 @@ class Optimizer {
 
   std::vector<std::vector<Entry>> entries_;
   std::vector<double> initial_lr_;
+  bool asked_for_gaps_ = false;
 };
 
 }  // namespace tapestry::nn::optim

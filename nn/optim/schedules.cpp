@@ -26,11 +26,13 @@ double linear_factor(Index t, double start, double end, Index total) {
 
 }  // namespace
 
-Schedule::Schedule(Optimizer& optimizer, Curve curve) : optimizer_(&optimizer), curve_(std::move(curve)) {
+Schedule::Schedule(Optimizer& optimizer, Curve curve, Here here) : optimizer_(&optimizer), curve_(std::move(curve)) {
+  const CallSite site(here);
   Schedule::apply();
 }
 
-void Schedule::set_t(Index t) {
+void Schedule::set_t(Index t, Here here) {
+  const CallSite site(here);
   if (t < 0) throw_invalid("schedule: t must be at least 0; got {}", t);
   const Index before = std::exchange(t_, t);
   try {
@@ -47,94 +49,125 @@ void Schedule::apply() {
   for (std::size_t g = 0; g < rates.size(); ++g) optimizer_->set_lr(rates[g], g);
 }
 
-LambdaLR::LambdaLR(Optimizer& optimizer, Callable<double(Index)> f)
-    : Schedule(optimizer, [f = std::move(f)](Index t, double l) { return l * f(t); }) {}
+LambdaLR::LambdaLR(Optimizer& optimizer, Callable<double(Index)> f, Here here)
+    : Schedule(
+          optimizer, [f = std::move(f)](Index t, double l) { return l * f(t); }, here) {}
 
-StepLR::StepLR(Optimizer& optimizer, const StepLROptions& options)
-    : Schedule(optimizer, [options](Index t, double l) {
-        check_at_least_one("StepLR", "step_size", options.step_size);
-        return l * std::pow(options.gamma, as_double(t / options.step_size));
-      }) {}
+StepLR::StepLR(Optimizer& optimizer, const StepLROptions& options, Here here)
+    : Schedule(
+          optimizer,
+          [options](Index t, double l) {
+            check_at_least_one("StepLR", "step_size", options.step_size);
+            return l * std::pow(options.gamma, as_double(t / options.step_size));
+          },
+          here) {}
 
-MultiStepLR::MultiStepLR(Optimizer& optimizer, const MultiStepLROptions& options)
-    : Schedule(optimizer, [options](Index t, double l) {
-        const auto passed =
-            std::count_if(options.milestones.begin(), options.milestones.end(), [=](Index m) { return m <= t; });
-        return l * std::pow(options.gamma, static_cast<double>(passed));
-      }) {}
+MultiStepLR::MultiStepLR(Optimizer& optimizer, const MultiStepLROptions& options, Here here)
+    : Schedule(
+          optimizer,
+          [options](Index t, double l) {
+            const auto passed =
+                std::count_if(options.milestones.begin(), options.milestones.end(), [=](Index m) { return m <= t; });
+            return l * std::pow(options.gamma, static_cast<double>(passed));
+          },
+          here) {}
 
-ExponentialLR::ExponentialLR(Optimizer& optimizer, const ExponentialLROptions& options)
-    : Schedule(optimizer, [options](Index t, double l) { return l * std::pow(options.gamma, as_double(t)); }) {}
+ExponentialLR::ExponentialLR(Optimizer& optimizer, const ExponentialLROptions& options, Here here)
+    : Schedule(
+          optimizer, [options](Index t, double l) { return l * std::pow(options.gamma, as_double(t)); }, here) {}
 
-LinearLR::LinearLR(Optimizer& optimizer, const LinearLROptions& options)
-    : Schedule(optimizer, [options](Index t, double l) {
-        check_at_least_one("LinearLR", "total_iters", options.total_iters);
-        return l * linear_factor(t, options.start_factor, options.end_factor, options.total_iters);
-      }) {}
+LinearLR::LinearLR(Optimizer& optimizer, const LinearLROptions& options, Here here)
+    : Schedule(
+          optimizer,
+          [options](Index t, double l) {
+            check_at_least_one("LinearLR", "total_iters", options.total_iters);
+            return l * linear_factor(t, options.start_factor, options.end_factor, options.total_iters);
+          },
+          here) {}
 
-ConstantLR::ConstantLR(Optimizer& optimizer, const ConstantLROptions& options)
-    : Schedule(optimizer, [options](Index t, double l) { return t < options.total_iters ? l * options.factor : l; }) {}
+ConstantLR::ConstantLR(Optimizer& optimizer, const ConstantLROptions& options, Here here)
+    : Schedule(
+          optimizer, [options](Index t, double l) { return t < options.total_iters ? l * options.factor : l; }, here) {}
 
-PolynomialLR::PolynomialLR(Optimizer& optimizer, const PolynomialLROptions& options)
-    : Schedule(optimizer, [options](Index t, double l) {
-        check_at_least_one("PolynomialLR", "total_iters", options.total_iters);
-        const double done = as_double(std::min(t, options.total_iters)) / as_double(options.total_iters);
-        return l * std::pow(1 - done, options.power);
-      }) {}
+PolynomialLR::PolynomialLR(Optimizer& optimizer, const PolynomialLROptions& options, Here here)
+    : Schedule(
+          optimizer,
+          [options](Index t, double l) {
+            check_at_least_one("PolynomialLR", "total_iters", options.total_iters);
+            const double done = as_double(std::min(t, options.total_iters)) / as_double(options.total_iters);
+            return l * std::pow(1 - done, options.power);
+          },
+          here) {}
 
-CosineAnnealingLR::CosineAnnealingLR(Optimizer& optimizer, const CosineAnnealingLROptions& options)
-    : Schedule(optimizer, [options](Index t, double l) {
-        check_at_least_one("CosineAnnealingLR", "T_max", options.T_max);
-        return cosine(l, options.eta_min, as_double(t) / as_double(options.T_max));
-      }) {}
+CosineAnnealingLR::CosineAnnealingLR(Optimizer& optimizer, const CosineAnnealingLROptions& options, Here here)
+    : Schedule(
+          optimizer,
+          [options](Index t, double l) {
+            check_at_least_one("CosineAnnealingLR", "T_max", options.T_max);
+            return cosine(l, options.eta_min, as_double(t) / as_double(options.T_max));
+          },
+          here) {}
 
 CosineAnnealingWarmRestarts::CosineAnnealingWarmRestarts(Optimizer& optimizer,
-                                                         const CosineAnnealingWarmRestartsOptions& options)
-    : Schedule(optimizer, [options](Index t, double l) {
-        check_at_least_one("CosineAnnealingWarmRestarts", "T_0", options.T_0);
-        check_at_least_one("CosineAnnealingWarmRestarts", "T_mult", options.T_mult);
-        Index period = options.T_0;
-        if (options.T_mult == 1) t %= period;
-        for (; t >= period; period *= options.T_mult) t -= period;
-        return cosine(l, options.eta_min, as_double(t) / as_double(period));
-      }) {}
+                                                         const CosineAnnealingWarmRestartsOptions& options, Here here)
+    : Schedule(
+          optimizer,
+          [options](Index t, double l) {
+            check_at_least_one("CosineAnnealingWarmRestarts", "T_0", options.T_0);
+            check_at_least_one("CosineAnnealingWarmRestarts", "T_mult", options.T_mult);
+            Index period = options.T_0;
+            if (options.T_mult == 1) t %= period;
+            for (; t >= period; period *= options.T_mult) t -= period;
+            return cosine(l, options.eta_min, as_double(t) / as_double(period));
+          },
+          here) {}
 
-WarmupCosineLR::WarmupCosineLR(Optimizer& optimizer, const WarmupCosineLROptions& options)
-    : Schedule(optimizer, [options](Index t, double l) {
-        if (options.warmup < 0 || options.warmup >= options.total) {
-          throw_invalid("WarmupCosineLR: warmup must be in [0, total); got warmup {}, total {}", options.warmup,
-                        options.total);
-        }
-        if (t < options.warmup) return l * linear_factor(t, options.start_factor, 1, options.warmup);
-        const double part = as_double(t - options.warmup) / as_double(options.total - options.warmup);
-        return cosine(l, options.eta_min, std::min(part, 1.0));
-      }) {}
+WarmupCosineLR::WarmupCosineLR(Optimizer& optimizer, const WarmupCosineLROptions& options, Here here)
+    : Schedule(
+          optimizer,
+          [options](Index t, double l) {
+            if (options.warmup < 0 || options.warmup >= options.total) {
+              throw_invalid("WarmupCosineLR: warmup must be in [0, total); got warmup {}, total {}", options.warmup,
+                            options.total);
+            }
+            if (t < options.warmup) return l * linear_factor(t, options.start_factor, 1, options.warmup);
+            const double part = as_double(t - options.warmup) / as_double(options.total - options.warmup);
+            return cosine(l, options.eta_min, std::min(part, 1.0));
+          },
+          here) {}
 
-PiecewiseLinearLR::PiecewiseLinearLR(Optimizer& optimizer, std::vector<std::pair<Index, double>> points)
-    : Schedule(optimizer, [points = std::move(points)](Index t, double l) {
-        const auto by_time = [](const auto& a, const auto& b) { return a.first < b.first; };
-        if (points.empty()) throw_invalid("PiecewiseLinearLR: there must be at least one point; got none");
-        if (!std::is_sorted(points.begin(), points.end(), by_time)) {
-          throw_invalid("PiecewiseLinearLR: points must be in order of t");
-        }
-        const auto next = std::upper_bound(points.begin(), points.end(), std::pair(t, 0.0), by_time);
-        if (next == points.begin()) return l * points.front().second;
-        if (next == points.end()) return l * points.back().second;
-        const auto [t0, f0] = *(next - 1);
-        const auto [t1, f1] = *next;
-        return l * (f0 + (f1 - f0) * as_double(t - t0) / as_double(t1 - t0));
-      }) {}
+PiecewiseLinearLR::PiecewiseLinearLR(Optimizer& optimizer, std::vector<std::pair<Index, double>> points, Here here)
+    : Schedule(
+          optimizer,
+          [points = std::move(points)](Index t, double l) {
+            const auto by_time = [](const auto& a, const auto& b) { return a.first < b.first; };
+            if (points.empty()) throw_invalid("PiecewiseLinearLR: there must be at least one point; got none");
+            if (!std::is_sorted(points.begin(), points.end(), by_time)) {
+              throw_invalid("PiecewiseLinearLR: points must be in order of t");
+            }
+            const auto next = std::upper_bound(points.begin(), points.end(), std::pair(t, 0.0), by_time);
+            if (next == points.begin()) return l * points.front().second;
+            if (next == points.end()) return l * points.back().second;
+            const auto [t0, f0] = *(next - 1);
+            const auto [t1, f1] = *next;
+            return l * (f0 + (f1 - f0) * as_double(t - t0) / as_double(t1 - t0));
+          },
+          here) {}
 
-SequentialLR::SequentialLR(Optimizer& optimizer, std::vector<Schedule> schedules, std::vector<Index> milestones)
-    : Schedule(optimizer, [schedules = std::move(schedules), milestones = std::move(milestones)](Index t, double l) {
-        if (schedules.size() != milestones.size() + 1 || !std::is_sorted(milestones.begin(), milestones.end())) {
-          throw_invalid("SequentialLR: there must be one milestone less than schedules, in order; got {} and {}",
-                        milestones.size(), schedules.size());
-        }
-        const auto passed = std::upper_bound(milestones.begin(), milestones.end(), t) - milestones.begin();
-        const Index begin = passed == 0 ? 0 : milestones[static_cast<std::size_t>(passed - 1)];
-        return schedules[static_cast<std::size_t>(passed)].lr_at(t - begin, l);
-      }) {}
+SequentialLR::SequentialLR(Optimizer& optimizer, std::vector<Schedule> schedules, std::vector<Index> milestones,
+                           Here here)
+    : Schedule(
+          optimizer,
+          [schedules = std::move(schedules), milestones = std::move(milestones)](Index t, double l) {
+            if (schedules.size() != milestones.size() + 1 || !std::is_sorted(milestones.begin(), milestones.end())) {
+              throw_invalid("SequentialLR: there must be one milestone less than schedules, in order; got {} and {}",
+                            milestones.size(), schedules.size());
+            }
+            const auto passed = std::upper_bound(milestones.begin(), milestones.end(), t) - milestones.begin();
+            const Index begin = passed == 0 ? 0 : milestones[static_cast<std::size_t>(passed - 1)];
+            return schedules[static_cast<std::size_t>(passed)].lr_at(t - begin, l);
+          },
+          here) {}
 
 // --- one cycle
 
@@ -197,8 +230,11 @@ std::pair<double, double> one_cycle(const OneCycleLROptions& o, Index t) {
 
 }  // namespace
 
-OneCycleLR::OneCycleLR(Optimizer& optimizer, const OneCycleLROptions& options)
-    : Schedule(optimizer, [options](Index t, double) { return one_cycle(options, t).first; }), options_(options) {
+OneCycleLR::OneCycleLR(Optimizer& optimizer, const OneCycleLROptions& options, Here here)
+    : Schedule(
+          optimizer, [options](Index t, double) { return one_cycle(options, t).first; }, here),
+      options_(options) {
+  const CallSite site(here);
   OneCycleLR::apply();
 }
 

@@ -24,17 +24,17 @@ class Schedule {
   Schedule& operator=(const Schedule&) = default;
 
   /// One step on; sets the rates.
-  void step() { set_t(t_ + 1); }
+  void step(Here here = {}) { set_t(t_ + 1, here); }
   [[nodiscard]] Index t() const noexcept { return t_; }
   /// Goes to any position, as after loading a checkpoint. Throws std::invalid_argument for a negative one.
-  void set_t(Index t);
+  void set_t(Index t, Here here = {});
 
   /// The rate at t for a group that was given l.
   [[nodiscard]] double lr_at(Index t, double l) const { return curve_(t, l); }
 
  protected:
   using Curve = Callable<double(Index t, double l)>;
-  Schedule(Optimizer& optimizer, Curve curve);
+  Schedule(Optimizer& optimizer, Curve curve, Here here = {});
 
   [[nodiscard]] Optimizer& optimizer() const noexcept { return *optimizer_; }
   virtual void apply();
@@ -48,7 +48,7 @@ class Schedule {
 /// l f(t).
 class LambdaLR : public Schedule {
  public:
-  LambdaLR(Optimizer& optimizer, Callable<double(Index t)> f);
+  LambdaLR(Optimizer& optimizer, Callable<double(Index t)> f, Here here = {});
 };
 
 struct StepLROptions {
@@ -58,7 +58,7 @@ struct StepLROptions {
 /// l gamma^floor(t / step_size).
 class StepLR : public Schedule {
  public:
-  StepLR(Optimizer& optimizer, const StepLROptions& options);
+  StepLR(Optimizer& optimizer, const StepLROptions& options, Here here = {});
 };
 
 struct MultiStepLROptions {
@@ -68,7 +68,7 @@ struct MultiStepLROptions {
 /// l gamma^(number of milestones <= t).
 class MultiStepLR : public Schedule {
  public:
-  MultiStepLR(Optimizer& optimizer, const MultiStepLROptions& options);
+  MultiStepLR(Optimizer& optimizer, const MultiStepLROptions& options, Here here = {});
 };
 
 struct ExponentialLROptions {
@@ -77,7 +77,7 @@ struct ExponentialLROptions {
 /// l gamma^t.
 class ExponentialLR : public Schedule {
  public:
-  ExponentialLR(Optimizer& optimizer, const ExponentialLROptions& options);
+  ExponentialLR(Optimizer& optimizer, const ExponentialLROptions& options, Here here = {});
 };
 
 struct LinearLROptions {
@@ -88,7 +88,7 @@ struct LinearLROptions {
 /// l (start + (end - start) min(t, total) / total): a warm-up.
 class LinearLR : public Schedule {
  public:
-  explicit LinearLR(Optimizer& optimizer, const LinearLROptions& options = {});
+  explicit LinearLR(Optimizer& optimizer, const LinearLROptions& options = {}, Here here = {});
 };
 
 struct ConstantLROptions {
@@ -98,7 +98,7 @@ struct ConstantLROptions {
 /// l factor while t < total, then l.
 class ConstantLR : public Schedule {
  public:
-  explicit ConstantLR(Optimizer& optimizer, const ConstantLROptions& options = {});
+  explicit ConstantLR(Optimizer& optimizer, const ConstantLROptions& options = {}, Here here = {});
 };
 
 struct PolynomialLROptions {
@@ -108,7 +108,7 @@ struct PolynomialLROptions {
 /// l (1 - min(t, total) / total)^power.
 class PolynomialLR : public Schedule {
  public:
-  explicit PolynomialLR(Optimizer& optimizer, const PolynomialLROptions& options = {});
+  explicit PolynomialLR(Optimizer& optimizer, const PolynomialLROptions& options = {}, Here here = {});
 };
 
 struct CosineAnnealingLROptions {
@@ -118,7 +118,7 @@ struct CosineAnnealingLROptions {
 /// eta_min + (l - eta_min) (1 + cos(pi t / T_max)) / 2; rises again after T_max.
 class CosineAnnealingLR : public Schedule {
  public:
-  CosineAnnealingLR(Optimizer& optimizer, const CosineAnnealingLROptions& options);
+  CosineAnnealingLR(Optimizer& optimizer, const CosineAnnealingLROptions& options, Here here = {});
 };
 
 struct CosineAnnealingWarmRestartsOptions {
@@ -129,7 +129,7 @@ struct CosineAnnealingWarmRestartsOptions {
 /// The falling half of the cosine, again and again (Loshchilov and Hutter, 2017).
 class CosineAnnealingWarmRestarts : public Schedule {
  public:
-  CosineAnnealingWarmRestarts(Optimizer& optimizer, const CosineAnnealingWarmRestartsOptions& options);
+  CosineAnnealingWarmRestarts(Optimizer& optimizer, const CosineAnnealingWarmRestartsOptions& options, Here here = {});
 };
 
 struct WarmupCosineLROptions {
@@ -141,14 +141,14 @@ struct WarmupCosineLROptions {
 /// LinearLR, then the falling half of a cosine over total - warmup steps.
 class WarmupCosineLR : public Schedule {
  public:
-  WarmupCosineLR(Optimizer& optimizer, const WarmupCosineLROptions& options);
+  WarmupCosineLR(Optimizer& optimizer, const WarmupCosineLROptions& options, Here here = {});
 };
 
 /// l times the straight lines between points {t, factor}; constant before the first and after the last. Points are in
 /// order of t.
 class PiecewiseLinearLR : public Schedule {
  public:
-  PiecewiseLinearLR(Optimizer& optimizer, std::vector<std::pair<Index, double>> points);
+  PiecewiseLinearLR(Optimizer& optimizer, std::vector<std::pair<Index, double>> points, Here here = {});
 };
 
 /// One schedule after another: the next takes over at each milestone and begins with its own t = 0. There is one
@@ -156,7 +156,7 @@ class PiecewiseLinearLR : public Schedule {
 /// `SequentialLR(sgd, {LinearLR(sgd), CosineAnnealingLR(sgd, {.T_max = 95})}, {5})`.
 class SequentialLR : public Schedule {
  public:
-  SequentialLR(Optimizer& optimizer, std::vector<Schedule> schedules, std::vector<Index> milestones);
+  SequentialLR(Optimizer& optimizer, std::vector<Schedule> schedules, std::vector<Index> milestones, Here here = {});
 };
 
 enum class Anneal { cos, linear };
@@ -177,7 +177,7 @@ struct OneCycleLROptions {
 /// std::logic_error.
 class OneCycleLR : public Schedule {
  public:
-  OneCycleLR(Optimizer& optimizer, const OneCycleLROptions& options);
+  OneCycleLR(Optimizer& optimizer, const OneCycleLROptions& options, Here here = {});
 
  protected:
   void apply() override;

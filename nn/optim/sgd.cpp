@@ -12,13 +12,18 @@
 
 namespace tapestry::nn::optim {
 
-SGD::SGD(const Parameters& parameters, const SGDOptions& options) { add_group(parameters, options); }
+SGD::SGD(const Parameters& parameters, const SGDOptions& options, Here here) {
+  const CallSite site(here);
+  add_group(parameters, options);
+}
 
-SGD::SGD(const std::vector<Group<SGDOptions>>& groups) {
+SGD::SGD(const std::vector<Group<SGDOptions>>& groups, Here here) {
+  const CallSite site(here);
   for (const auto& group : groups) add_group(group.parameters, group.options);
 }
 
-void SGD::add_group(const Parameters& parameters, const SGDOptions& options) {
+void SGD::add_group(const Parameters& parameters, const SGDOptions& options, Here here) {
+  const CallSite site(here);
   if (std::isnan(options.lr)) throw_invalid("SGD: lr must be given");
   detail::check_not_negative("SGD", "lr", options.lr);
   detail::check_not_negative("SGD", "momentum", options.momentum);
@@ -31,7 +36,8 @@ void SGD::add_group(const Parameters& parameters, const SGDOptions& options) {
   options_.push_back(options);
 }
 
-void SGD::set_momentum(double momentum, std::size_t group) {
+void SGD::set_momentum(double momentum, std::size_t group, Here here) {
+  const CallSite site(here);
   detail::check_not_negative("SGD", "momentum", momentum);
   options_.at(group).momentum = momentum;
 }
@@ -50,8 +56,10 @@ std::vector<std::string> SGD::slot_names(std::size_t group) const {
   return {"momentum_buffer"};
 }
 
-void SGD::step() {
+void SGD::step(Here here) {
+  const CallSite site(here);
   const NoGradGuard guard;
+  warn_of_gaps("SGD");
   make_missing_slots();
   for (std::size_t g = 0; g < groups(); ++g) {
     const SGDOptions& o = options_[g];

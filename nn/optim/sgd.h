@@ -25,14 +25,14 @@ struct SGDOptions {
 /// momentum or weight decay, nesterov without momentum or with dampening, and for parameters as Optimizer says.
 class SGD final : public Optimizer {
  public:
-  SGD(const Parameters& parameters, const SGDOptions& options);
-  explicit SGD(const std::vector<Group<SGDOptions>>& groups);
-  void add_group(const Parameters& parameters, const SGDOptions& options);
+  SGD(const Parameters& parameters, const SGDOptions& options, Here here = {});
+  explicit SGD(const std::vector<Group<SGDOptions>>& groups, Here here = {});
+  void add_group(const Parameters& parameters, const SGDOptions& options, Here here = {});
 
-  void step() override;
+  void step(Here here = {}) override;
   [[nodiscard]] double lr(std::size_t group = 0) const override { return options_.at(group).lr; }
   [[nodiscard]] double momentum(std::size_t group = 0) const override { return options_.at(group).momentum; }
-  void set_momentum(double momentum, std::size_t group = 0) override;
+  void set_momentum(double momentum, std::size_t group = 0, Here here = {}) override;
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> settings(std::size_t group = 0) const override;
 
  private:

@@ -152,7 +152,8 @@ struct Checkpoint::Impl {
   std::optional<double> best;
 };
 
-Checkpoint::Checkpoint(std::string folder, CheckpointOptions options) : impl_(make_handle<Impl>()) {
+Checkpoint::Checkpoint(std::string folder, CheckpointOptions options, Here here) : impl_(make_handle<Impl>()) {
+  const CallSite site(here);
   impl_->folder = folder.empty() ? "." : std::move(folder);
   impl_->options = std::move(options);
   impl_->make_folder();
@@ -178,32 +179,40 @@ Checkpoint& Checkpoint::add_part(std::string_view name, Handle<Part> part) {
   return *this;
 }
 
-Checkpoint& Checkpoint::add(std::string_view name, const Module& module) {
+Checkpoint& Checkpoint::add(std::string_view name, const Module& module, Here here) {
+  const CallSite site(here);
   return add_part(name, make_handle<Parts::OfModule>(module));
 }
-Checkpoint& Checkpoint::add(std::string_view name, optim::Optimizer& optimizer) {
+Checkpoint& Checkpoint::add(std::string_view name, optim::Optimizer& optimizer, Here here) {
+  const CallSite site(here);
   return add_part(name, make_handle<Parts::OfOptimizer>(optimizer));
 }
-Checkpoint& Checkpoint::add(std::string_view name, optim::Schedule& schedule) {
+Checkpoint& Checkpoint::add(std::string_view name, optim::Schedule& schedule, Here here) {
+  const CallSite site(here);
   return add_part(name, make_handle<Parts::OfSchedule>(schedule));
 }
-Checkpoint& Checkpoint::add(std::string_view name, const Generator& generator) {
+Checkpoint& Checkpoint::add(std::string_view name, const Generator& generator, Here here) {
+  const CallSite site(here);
   return add_part(name, make_handle<Parts::OfGenerator>(generator));
 }
-Checkpoint& Checkpoint::add(std::string_view name, datasets::Loader& loader) {
+Checkpoint& Checkpoint::add(std::string_view name, datasets::Loader& loader, Here here) {
+  const CallSite site(here);
   if (impl_->loader) throw_logic("checkpoint: there must be one loader, whose position is the run's; got a second one");
   add_part(name, make_handle<Parts::OfLoader>(loader));
   impl_->loader = &loader;
   return *this;
 }
-Checkpoint& Checkpoint::add(std::string_view name, double& number) {
+Checkpoint& Checkpoint::add(std::string_view name, double& number, Here here) {
+  const CallSite site(here);
   return add_part(name, make_handle<Parts::OfNumber<double>>(number));
 }
-Checkpoint& Checkpoint::add(std::string_view name, Index& number) {
+Checkpoint& Checkpoint::add(std::string_view name, Index& number, Here here) {
+  const CallSite site(here);
   return add_part(name, make_handle<Parts::OfNumber<Index>>(number));
 }
 
-bool Checkpoint::save(const Position& position, std::optional<double> value) {
+bool Checkpoint::save(const Position& position, std::optional<double> value, Here here) {
+  const CallSite site(here);
   impl_->check(position);
   const bool better =
       value && !std::isnan(*value) &&
@@ -230,7 +239,8 @@ bool Checkpoint::save(const Position& position, std::optional<double> value) {
   return better;
 }
 
-Position Checkpoint::resume(const std::string& path) {
+Position Checkpoint::resume(const std::string& path, Here here) {
+  const CallSite site(here);
   const TensorFile file =
       load_complete(path, [&](const TensorFileHeader& header) { impl_->judge(header, path, true); });
   Position position;
@@ -257,7 +267,8 @@ Position Checkpoint::resume(const std::string& path) {
   return position;
 }
 
-Position Checkpoint::resume_weights(const std::string& path) {
+Position Checkpoint::resume_weights(const std::string& path, Here here) {
+  const CallSite site(here);
   const bool alone = std::count_if(impl_->parts.begin(), impl_->parts.end(),
                                    [](const Impl::Named& one) { return one.is("module"); }) == 1;
   bool complete = false;
@@ -294,7 +305,8 @@ std::string Checkpoint::last_path() const { return impl_->file("checkpoint"); }
 std::string Checkpoint::best_path() const { return impl_->file("best"); }
 std::optional<double> Checkpoint::best() const noexcept { return impl_->best; }
 
-CheckpointInfo Checkpoint::info(const std::string& path) {
+CheckpointInfo Checkpoint::info(const std::string& path, Here here) {
+  const CallSite site(here);
   const TensorFileHeader file = load_header(path);
   CheckpointInfo info;
   info.complete = file.metadata.contains(kVersionKey);
@@ -309,7 +321,8 @@ CheckpointInfo Checkpoint::info(const std::string& path) {
   return info;
 }
 
-void load_weights(const Module& module, const std::string& path) {
+void load_weights(const Module& module, const std::string& path, Here here) {
+  const CallSite site(here);
   std::string part;
   const TensorFile file = load_tensors(path, [&](const TensorFileHeader& header) {
     for (const auto& [name, kind] : entries_of(header.metadata, kKindPrefix)) {

@@ -56,7 +56,7 @@ class Checkpoint {
  public:
   /// Makes the folder, with its parents, if it is not there, and removes what writers left in it that were killed.
   /// Throws FileError when the folder cannot be made.
-  explicit Checkpoint(std::string folder, CheckpointOptions options = {});
+  explicit Checkpoint(std::string folder, CheckpointOptions options = {}, Here here = {});
   ~Checkpoint();
   Checkpoint(Checkpoint&&) noexcept;
   Checkpoint& operator=(Checkpoint&&) noexcept;
@@ -69,36 +69,37 @@ class Checkpoint {
   /// against what it is made with; of a schedule its t, checked against the rates up to there; of a loader the position
   /// given to save(), checked against its batch size, shuffling, seed and number of samples; of a Stateful what state()
   /// gives (Metrics, Log, Curves).
-  Checkpoint& add(std::string_view name, const Module& module);
-  Checkpoint& add(std::string_view name, optim::Optimizer& optimizer);
-  Checkpoint& add(std::string_view name, optim::Schedule& schedule);
-  Checkpoint& add(std::string_view name, const Generator& generator);
-  Checkpoint& add(std::string_view name, datasets::Loader& loader);
-  Checkpoint& add(std::string_view name, double& number);
-  Checkpoint& add(std::string_view name, Index& number);
+  Checkpoint& add(std::string_view name, const Module& module, Here here = {});
+  Checkpoint& add(std::string_view name, optim::Optimizer& optimizer, Here here = {});
+  Checkpoint& add(std::string_view name, optim::Schedule& schedule, Here here = {});
+  Checkpoint& add(std::string_view name, const Generator& generator, Here here = {});
+  Checkpoint& add(std::string_view name, datasets::Loader& loader, Here here = {});
+  Checkpoint& add(std::string_view name, double& number, Here here = {});
+  Checkpoint& add(std::string_view name, Index& number, Here here = {});
   template <Stateful T>
-  Checkpoint& add(std::string_view name, T& piece) {
+  Checkpoint& add(std::string_view name, T& piece, Here here = {}) {
+    const CallSite site(here);
     return add_part(name, make_handle<StatefulPart<T>>(piece));
   }
 
   /// Writes the files, and makes the folder again if it is gone; true when `value` is the best so far (NaN never is).
   /// The end of an epoch is the start of the next one: {epoch + 1, 0}. Throws std::invalid_argument for a negative
   /// position and a step at or beyond the loader's steps of an epoch, FileError when a file cannot be written.
-  bool save(const Position& position, std::optional<double> value = {});
+  bool save(const Position& position, std::optional<double> value = {}, Here here = {});
 
   /// Puts every part into the state that the file has kept, the loader at the position that is returned. Everything is
   /// checked before anything changes. Throws FileError for a file that is damaged or no checkpoint, and one that lists
   /// every difference: settings, parts that are missing on one side, tensors of other shapes, values that no training
   /// leaves, a position outside the epoch. Of a file much larger than this run's and of another model, the header alone
   /// is read.
-  Position resume(const std::string& path);
-  Position resume() { return resume(last_path()); }
+  Position resume(const std::string& path, Here here = {});
+  Position resume(Here here = {}) { return resume(last_path(), here); }
   /// Position {} when there is no last_path().
-  Position resume_if_any() { return exists() ? resume() : Position{}; }
+  Position resume_if_any(Here here = {}) { return exists() ? resume(here) : Position{}; }
 
   /// Goes on from weights alone, or from the weights of a complete file: everything but the modules stays as it is, the
   /// loader at the position that is returned. Throws as resume() does.
-  Position resume_weights(const std::string& path);
+  Position resume_weights(const std::string& path, Here here = {});
 
   [[nodiscard]] bool exists() const;  ///< whether there is a last_path()
   [[nodiscard]] std::string last_path() const;
@@ -107,7 +108,7 @@ class Checkpoint {
   [[nodiscard]] std::optional<double> best() const noexcept;
 
   /// What a file says of itself, complete or not; settings that are not there are empty. Throws FileError.
-  [[nodiscard]] static CheckpointInfo info(const std::string& path);
+  [[nodiscard]] static CheckpointInfo info(const std::string& path, Here here = {});
 
  private:
   /// How a part's memory is taken and given back.
@@ -148,7 +149,7 @@ class Checkpoint {
     try {
       f();
     } catch (const std::exception& e) {
-      return std::string("\n  ") + e.what();
+      return "\n  " + without_place(e.what());
     }
     return {};
   }
@@ -159,6 +160,6 @@ class Checkpoint {
 
 /// Copies the weights in a file of a Checkpoint into a model, whichever of its files it is. Throws FileError as load()
 /// does; the model is unchanged then.
-void load_weights(const Module& module, const std::string& path);
+void load_weights(const Module& module, const std::string& path, Here here = {});
 
 }  // namespace tapestry::nn::train

@@ -161,7 +161,8 @@ Tensor contact_sheet(const std::string& title, const std::vector<WrongPrediction
   return canvas.tensor();
 }
 
-void ContactSheet::add(const Tensor& logits, const Tensor& labels) {
+void ContactSheet::add(const Tensor& logits, const Tensor& labels, Here here) {
+  const CallSite site(here);
   if (logits.dtype() != f32 || logits.dim() != 2 || logits.size(1) < 1) {
     throw_invalid("contact_sheet: logits must be f32 [N, C]; got {} {}", logits.dtype(), logits.shape());
   }
@@ -186,7 +187,8 @@ void ContactSheet::add(const Tensor& logits, const Tensor& labels) {
   if (mistakes_.size() > most_) mistakes_.resize(most_);
 }
 
-Tensor ContactSheet::draw(const std::string& title, const datasets::LabelledImages& images) const {
+Tensor ContactSheet::draw(const std::string& title, const datasets::LabelledImages& images, Here here) const {
+  const CallSite site(here);
   std::vector<WrongPrediction> pictures;
   const auto name = [&](Index c) -> std::string {
     const auto classes = images.classes();
@@ -206,8 +208,9 @@ Tensor ContactSheet::draw(const std::string& title, const datasets::LabelledImag
   return contact_sheet(title, pictures);
 }
 
-void ContactSheet::write(const std::string& path, const std::string& title,
-                         const datasets::LabelledImages& images) const {
+void ContactSheet::write(const std::string& path, const std::string& title, const datasets::LabelledImages& images,
+                         Here here) const {
+  const CallSite site(here);
   datasets::write_png(path, draw(title, images));
 }
 

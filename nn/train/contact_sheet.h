@@ -41,7 +41,7 @@ class ContactSheet {
   /// A batch: logits f32 [N, C], labels i64 [N]. Images are numbered through all batches, so that with a loader that
   /// does not shuffle a mistake's number is its index in the data set. A row with a NaN is passed over. Throws
   /// std::invalid_argument for other shapes or dtypes.
-  void add(const Tensor& logits, const Tensor& labels);
+  void add(const Tensor& logits, const Tensor& labels, Here here = {});
 
   [[nodiscard]] Index images() const noexcept { return images_; }  ///< added so far
   [[nodiscard]] Index wrong() const noexcept { return wrong_; }    ///< all mistakes, kept or not
@@ -49,9 +49,10 @@ class ContactSheet {
 
   /// The sheet, with pictures and class names from the data set that was tested. Throws std::out_of_range when a number
   /// is none of it.
-  [[nodiscard]] Tensor draw(const std::string& title, const datasets::LabelledImages& images) const;
+  [[nodiscard]] Tensor draw(const std::string& title, const datasets::LabelledImages& images, Here here = {}) const;
   /// The same as a PNG file. Throws FileError when it cannot be written.
-  void write(const std::string& path, const std::string& title, const datasets::LabelledImages& images) const;
+  void write(const std::string& path, const std::string& title, const datasets::LabelledImages& images,
+             Here here = {}) const;
 
  private:
   std::size_t most_;

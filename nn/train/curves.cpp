@@ -275,7 +275,8 @@ Curves::Panel& Curves::panel_named(std::string_view name) {
   return panels_.back();
 }
 
-void Curves::panel(std::string_view name, const PanelOptions& options) {
+void Curves::panel(std::string_view name, const PanelOptions& options, Here here) {
+  const CallSite site(here);
   constexpr int kMostDecimals = 9;
   if (options.decimals < 0 || options.decimals > kMostDecimals) {
     throw_invalid("curves: decimals must be in [0, {}]; got {}", kMostDecimals, options.decimals);
@@ -284,7 +285,8 @@ void Curves::panel(std::string_view name, const PanelOptions& options) {
   panel_named(name).options = options;
 }
 
-void Curves::add(std::string_view panel, std::string_view series, double x, double y) {
+void Curves::add(std::string_view panel, std::string_view series, double x, double y, Here here) {
+  const CallSite site(here);
   std::vector<Series>& all = panel_named(panel).series;
   auto found = std::find_if(all.begin(), all.end(), [&](const Series& one) { return one.name == series; });
   if (found == all.end()) found = all.insert(all.end(), {std::string(series), {}});
@@ -293,7 +295,10 @@ void Curves::add(std::string_view panel, std::string_view series, double x, doub
 
 std::string Curves::svg() const { return CurvesPicture(*this).svg(); }
 
-void Curves::write(const std::string& path) const { write_file(path, svg()); }
+void Curves::write(const std::string& path, Here here) const {
+  const CallSite site(here);
+  write_file(path, svg());
+}
 
 State Curves::state() const {
   State state;
@@ -311,7 +316,8 @@ State Curves::state() const {
   return state;
 }
 
-void Curves::load_state(const State& state) {
+void Curves::load_state(const State& state, Here here) {
+  const CallSite site(here);
   Curves loaded(title_, x_);
   for (const Panel& panel : panels_) loaded.panel_named(panel.name).options = panel.options;
   for (std::size_t i = 0; i < state.tensors.size(); ++i) {

@@ -31,21 +31,21 @@ class Curves {
 
   /// What else is to be known of a panel, which need not have points yet. Throws std::invalid_argument for decimals
   /// outside [0, 9] and a NaN as the highest value.
-  void panel(std::string_view name, const PanelOptions& options);
+  void panel(std::string_view name, const PanelOptions& options, Here here = {});
 
   /// Adds a point to a series. Points of a series come in order of x.
-  void add(std::string_view panel, std::string_view series, double x, double y);
+  void add(std::string_view panel, std::string_view series, double x, double y, Here here = {});
 
   /// Replaces the title.
   void title(std::string text) { title_ = std::move(text); }
 
   [[nodiscard]] std::string svg() const;
   /// Replaces the file in one step. Throws FileError when it cannot be written; the old one is whole then.
-  void write(const std::string& path) const;
+  void write(const std::string& path, Here here = {}) const;
 
   /// Names and points; titles and panel options belong to the program.
   [[nodiscard]] State state() const;
-  void load_state(const State& state);
+  void load_state(const State& state, Here here = {});
 
  private:
   struct Point {

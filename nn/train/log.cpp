@@ -27,7 +27,8 @@ std::string text_of(double value) {
 
 }  // namespace
 
-void Log::add(std::initializer_list<LogEntry> row) {
+void Log::add(std::initializer_list<LogEntry> row, Here here) {
+  const CallSite site(here);
   const bool first = columns_.empty();
   std::vector<std::string> names;
   for (const LogEntry& entry : row) {
@@ -57,7 +58,8 @@ void Log::check_row(std::size_t row) const {
   if (row >= rows()) throw_out_of_range("log: a row must be in [0, {}); got {}", rows(), row);
 }
 
-double Log::at(std::size_t row, std::string_view column) const {
+double Log::at(std::size_t row, std::string_view column, Here here) const {
+  const CallSite site(here);
   check_row(row);
   const auto found = std::find(columns_.begin(), columns_.end(), column);
   if (found == columns_.end()) {
@@ -76,7 +78,8 @@ std::string Log::csv() const {
   return out;
 }
 
-std::string Log::json(std::size_t row) const {
+std::string Log::json(std::size_t row, Here here) const {
+  const CallSite site(here);
   check_row(row);
   std::string out;
   for (std::size_t c = 0; c < columns_.size(); ++c) {
@@ -93,8 +96,14 @@ std::string Log::json_lines() const {
   return out;
 }
 
-void Log::write_csv(const std::string& path) const { write_file(path, csv()); }
-void Log::write_json_lines(const std::string& path) const { write_file(path, json_lines()); }
+void Log::write_csv(const std::string& path, Here here) const {
+  const CallSite site(here);
+  write_file(path, csv());
+}
+void Log::write_json_lines(const std::string& path, Here here) const {
+  const CallSite site(here);
+  write_file(path, json_lines());
+}
 
 State Log::state() const {
   const auto width = static_cast<Index>(columns_.size());
@@ -103,7 +112,8 @@ State Log::state() const {
   return state;
 }
 
-void Log::load_state(const State& state) {
+void Log::load_state(const State& state, Here here) {
+  const CallSite site(here);
   std::vector<std::string> columns;
   std::string_view rest = state.text("columns");
   while (!rest.empty()) {

@@ -32,27 +32,27 @@ class Log {
   /// The first row names the columns. Throws std::invalid_argument for a later row of other columns, another order
   /// included, for a column that is named twice, and for a name that is empty or has a comma, a quotation mark, a
   /// backslash or a control character.
-  void add(std::initializer_list<LogEntry> row);
+  void add(std::initializer_list<LogEntry> row, Here here = {});
 
   [[nodiscard]] std::size_t rows() const noexcept { return columns_.empty() ? 0 : numbers_.size() / columns_.size(); }
   [[nodiscard]] const std::vector<std::string>& columns() const noexcept { return columns_; }
   /// Throws std::out_of_range for a row or column that is not there.
-  [[nodiscard]] double at(std::size_t row, std::string_view column) const;
+  [[nodiscard]] double at(std::size_t row, std::string_view column, Here here = {}) const;
 
   /// A line of names, then a line per row. Empty while there are no rows.
   [[nodiscard]] std::string csv() const;
   /// One object per row, a line each: {"epoch": 3, "train_loss": 0.25}.
   [[nodiscard]] std::string json_lines() const;
   /// One row of them, without the end of its line. Throws std::out_of_range for a row that is not there.
-  [[nodiscard]] std::string json(std::size_t row) const;
+  [[nodiscard]] std::string json(std::size_t row, Here here = {}) const;
 
   /// Both replace the file in one step. Throw FileError when it cannot be written; the old one is whole then.
-  void write_csv(const std::string& path) const;
-  void write_json_lines(const std::string& path) const;
+  void write_csv(const std::string& path, Here here = {}) const;
+  void write_json_lines(const std::string& path, Here here = {}) const;
 
   [[nodiscard]] State state() const;
   /// Also throws std::invalid_argument when this log has columns already and they differ.
-  void load_state(const State& state);
+  void load_state(const State& state, Here here = {});
 
  private:
   void check_row(std::size_t row) const;

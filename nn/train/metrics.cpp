@@ -49,8 +49,9 @@ void check_batch(const Tensor& logits, const Tensor& labels, Index classes) {
 
 }  // namespace
 
-Metrics::Metrics(Index classes, std::span<const std::uint8_t> coarse_of_fine)
+Metrics::Metrics(Index classes, std::span<const std::uint8_t> coarse_of_fine, Here here)
     : classes_(classes), coarse_of_fine_(coarse_of_fine.begin(), coarse_of_fine.end()) {
+  const CallSite site(here);
   if (classes < 1) throw_invalid("metrics: classes must be at least 1; got {}", classes);
   if (!coarse_of_fine.empty() && static_cast<Index>(coarse_of_fine.size()) != classes) {
     throw_invalid("metrics: coarse_of_fine must have an element for each of the {} classes; got {}", classes,
@@ -66,7 +67,8 @@ void Metrics::reset() {
   confusion_.assign(static_cast<std::size_t>(classes_ * classes_), 0);
 }
 
-BatchScore Metrics::add(const Tensor& logits, const Tensor& labels, double loss) {
+BatchScore Metrics::add(const Tensor& logits, const Tensor& labels, double loss, Here here) {
+  const CallSite site(here);
   check_batch(logits, labels, classes_);
   const Index images = logits.size(0);
   const Index right_before = right_;
@@ -98,12 +100,14 @@ double Metrics::loss() const { return images_ > 0 ? loss_ / static_cast<double>(
 double Metrics::top1() const { return part(right_, images_); }
 double Metrics::top5() const { return part(right5_, images_); }
 
-double Metrics::coarse() const {
+double Metrics::coarse(Here here) const {
+  const CallSite site(here);
   if (coarse_of_fine_.empty()) throw_logic("metrics: coarse() needs the groups of the classes; none were given");
   return part(right_coarse_, images_);
 }
 
-ClassScore Metrics::of_class(Index c) const {
+ClassScore Metrics::of_class(Index c, Here here) const {
+  const CallSite site(here);
   if (c < 0 || c >= classes_) throw_out_of_range("metrics: a class must be in [0, {}); got {}", classes_, c);
   const auto at = static_cast<std::size_t>(c), size = static_cast<std::size_t>(classes_);
   ClassScore score;
@@ -138,7 +142,8 @@ State Metrics::state() const {
           {}};
 }
 
-void Metrics::load_state(const State& state) {
+void Metrics::load_state(const State& state, Here here) {
+  const CallSite site(here);
   const auto counts = state.tensor("counts", i64, {5}).span<std::int64_t>();
   const auto labels = state.tensor("labels", i64, {classes_}).span<std::int64_t>();
   const auto confusion = state.tensor("confusion", i64, {classes_, classes_}).span<std::int64_t>();

@@ -39,12 +39,12 @@ class Metrics {
  public:
   /// `coarse_of_fine` gives the group of every class, as CIFAR100::coarse_of_fine() does; without it there is no
   /// coarse accuracy. Throws std::invalid_argument unless classes >= 1 and it has none or `classes` elements.
-  explicit Metrics(Index classes, std::span<const std::uint8_t> coarse_of_fine = {});
+  explicit Metrics(Index classes, std::span<const std::uint8_t> coarse_of_fine = {}, Here here = {});
 
   /// Adds a batch: logits f32, f64 or bf16 [N, classes], labels i64 [N], and its mean loss. Throws
   /// std::invalid_argument for other shapes or dtypes and std::out_of_range for a label outside [0, classes), having
   /// added nothing.
-  BatchScore add(const Tensor& logits, const Tensor& labels, double loss);
+  BatchScore add(const Tensor& logits, const Tensor& labels, double loss, Here here = {});
 
   /// Back to no images.
   void reset();
@@ -57,14 +57,14 @@ class Metrics {
   [[nodiscard]] double top1() const;
   [[nodiscard]] double top5() const;  ///< class among the five largest logits
   /// The predicted class is in the right group. Throws std::logic_error without coarse_of_fine.
-  [[nodiscard]] double coarse() const;
+  [[nodiscard]] double coarse(Here here = {}) const;
 
-  [[nodiscard]] ClassScore of_class(Index c) const;  ///< throws std::out_of_range for no class
-  [[nodiscard]] Tensor confusion() const;            ///< i64 [classes, classes]: [label, predicted]
+  [[nodiscard]] ClassScore of_class(Index c, Here here = {}) const;  ///< throws std::out_of_range for no class
+  [[nodiscard]] Tensor confusion() const;                            ///< i64 [classes, classes]: [label, predicted]
   [[nodiscard]] std::vector<Confusion> most_confused(std::size_t most) const;  ///< the most frequent mistakes first
 
   [[nodiscard]] State state() const;
-  void load_state(const State& state);
+  void load_state(const State& state, Here here = {});
 
  private:
   Index classes_;

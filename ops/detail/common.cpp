@@ -8,13 +8,15 @@
 
 namespace tapestry {
 
-void check_float(const char* op, const Tensor& x) {
+void check_float(const char* op, const Tensor& x, const char* what) {
+  check_defined(op, what, x);
   if (x.dtype() != f32 && x.dtype() != f64) {
     throw_invalid("{}: the dtype must be f32 or f64; got {}, convert it with to(x, f32)", op, x.dtype());
   }
 }
 
-void check_any_float(const char* op, const Tensor& x) {
+void check_any_float(const char* op, const Tensor& x, const char* what) {
+  check_defined(op, what, x);
   if (!is_float(x.dtype())) {
     throw_invalid("{}: the dtype must be f32, f64 or bf16; got {}, convert it with to(x, f32)", op, x.dtype());
   }
@@ -31,6 +33,11 @@ void check_bool(const char* op, const Tensor& x) {
 void check_image(const char* op, const Shape& shape) {
   if (shape.rank() == 4) return;
   throw_invalid("{}: the input must be [N, H, W, C]; got {}, reshape one image to [1, H, W, C]", op, shape);
+}
+
+const char* channels_first_hint(const Shape& x, Index channels) noexcept {
+  const bool looks_so = x.rank() == 4 && x[1] == channels && x[3] != channels;
+  return looks_so ? "; if the input is [N, C, H, W], permute(x, {0, 2, 3, 1}) makes it [N, H, W, C]" : "";
 }
 
 void check_same_dtype(const char* op, const Tensor& a, const Tensor& b) {

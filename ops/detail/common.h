@@ -6,11 +6,16 @@
 /// Checks that many ops share. Each throws std::invalid_argument with the op's name in front.
 namespace tapestry {
 
-/// x is f32 or f64.
-void check_float(const char* op, const Tensor& x);
+/// x is defined; `what` names it in the message of the std::logic_error.
+inline void check_defined(const char* op, const char* what, const Tensor& x) {
+  if (!x.defined()) detail::throw_undefined(op, what);
+}
 
-/// x is f32, f64 or bf16.
-void check_any_float(const char* op, const Tensor& x);
+/// x is defined, and f32 or f64.
+void check_float(const char* op, const Tensor& x, const char* what = "x");
+
+/// x is defined, and f32, f64 or bf16.
+void check_any_float(const char* op, const Tensor& x, const char* what = "x");
 
 /// The dtype is any but bool.
 void check_arithmetic(const char* op, Dtype dtype);
@@ -20,6 +25,9 @@ void check_bool(const char* op, const Tensor& x);
 
 /// The shape is [N, H, W, C].
 void check_image(const char* op, const Shape& shape);
+
+/// What to say behind a complaint about the channels of x: advice where x looks like [N, C, H, W], else nothing.
+[[nodiscard]] const char* channels_first_hint(const Shape& x, Index channels) noexcept;
 
 /// Both have the same dtype.
 void check_same_dtype(const char* op, const Tensor& a, const Tensor& b);

@@ -28,6 +28,8 @@ inline const Tensor no_tensor;
 
 /// The dtype of both. Throws std::invalid_argument for two numbers and for tensors of different dtypes.
 [[nodiscard]] inline Dtype common_dtype(const char* op, const Operand& a, const Operand& b) {
+  if (a.is_tensor()) check_defined(op, "a", a.tensor());
+  if (b.is_tensor()) check_defined(op, "b", b.tensor());
   if (a.is_tensor() && b.is_tensor() && a.tensor().dtype() == b.tensor().dtype()) return a.tensor().dtype();
   return detail::dtype_beside_number(op, a, b);
 }

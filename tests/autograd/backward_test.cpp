@@ -433,16 +433,19 @@ BOOST_AUTO_TEST_CASE(a_rule_must_return_the_shape_and_dtype_of_its_input) {
              "mine: its rule must return a gradient of the input's shape and dtype, f64 [2]; got f32 [2]");
 }
 
-BOOST_AUTO_TEST_CASE(an_error_in_a_rule_names_the_line_where_the_op_was_recorded) {
+BOOST_AUTO_TEST_CASE(an_error_in_a_rule_names_the_line_where_the_op_was_recorded_and_the_one_that_plays) {
   const Tensor x = leaf({1, 2});
   const int line = __LINE__ + 1;
   const Tensor y = record("here", ones({2}, {.dtype = f64}), wrt(x, [](const Tensor&) { return ones({5}); }));
+  const int playing = __LINE__ + 2;
   try {
     y.backward({.gradient = ones({2}, {.dtype = f64})});
     BOOST_ERROR("no error");
   } catch (const std::logic_error& e) {
     const std::string text = e.what();
-    BOOST_TEST(text.substr(text.find('\n')) == "\n  at backward_test.cpp:" + std::to_string(line));
+    BOOST_TEST(text.substr(text.find('\n')) ==
+               "\n  at backward_test.cpp:" + std::to_string(line) +
+                   "\n  in the backward pass of backward_test.cpp:" + std::to_string(playing));
   }
 }
 

@@ -83,7 +83,8 @@ BOOST_AUTO_TEST_CASE(an_undefined_tensor_says_so) {
   const Tensor x;
   BOOST_TEST(!x.defined());
   BOOST_TEST(to_string(x) == "undefined tensor");
-  BOOST_TEST(error<std::logic_error>([&] { (void)x.shape(); }) == "tensor: it must be defined; this handle is empty");
+  BOOST_TEST(error<std::logic_error>([&] { (void)x.shape(); }) ==
+             "shape: the tensor must be defined; this handle is empty");
 }
 
 BOOST_AUTO_TEST_CASE(sizes_and_items_are_checked) {

@@ -21,14 +21,19 @@ using namespace tapestry;
 
 namespace {
 
-/// The first line of what f throws, with the test's own folder left out of it.
-std::string message_of(const std::function<void()>& f, const std::string& folder) {
-  std::string text = "no error";
+/// What f throws, all of it.
+std::string text_of(const std::function<void()>& f) {
   try {
     f();
   } catch (const std::exception& error) {
-    text = error.what();
+    return error.what();
   }
+  return "no error";
+}
+
+/// The first line of what f throws, with the test's own folder left out of it.
+std::string message_of(const std::function<void()>& f, const std::string& folder) {
+  std::string text = text_of(f);
   text = text.substr(0, text.find('\n'));
   for (auto at = text.find(folder); at != std::string::npos; at = text.find(folder)) text.erase(at, folder.size() + 1);
   return text.substr(text.find_first_not_of(' '));
@@ -64,6 +69,9 @@ const std::vector<std::function<void()>> kShapes{
     },
     [] {
       (void)conv2d(ones({8, 32, 32, 3}), ones({16, 3, 3, 4}));
+    },
+    [] {
+      (void)conv2d(ones({8, 3, 32, 32}), ones({16, 3, 3, 3}));
     },
     [] {
       (void)conv2d(ones({32, 32, 3}), ones({16, 3, 3, 3}));
@@ -142,6 +150,9 @@ const std::vector<std::function<void()>> kTape{
     },
     [] { (void)Tensor().shape(); },
     [] {
+      (void)conv2d({}, ones({16, 3, 3, 3}));
+    },
+    [] {
       const Tensor x = leaf({3});
       const Tensor y = record("frozen", no_grad([&] { return 2 * x; }),
                               wrt(x, [](const Tensor& dy) { return no_grad([&] { return 2 * dy; }); }));
@@ -164,6 +175,12 @@ const std::vector<std::function<void()>> kNetworks{
       (void)cross_entropy(ones({2, 10}), tensor({3, 4, 5}));
     },
     [] {
+      (void)cross_entropy(ones({2, 10}), tensor({3.F, 4.F}));
+    },
+    [] {
+      (void)cross_entropy(ones({2, 10}), one_hot(tensor({3, 4}), 10));
+    },
+    [] {
       (void)batch_norm(ones({1, 1, 1, 8}), {}, {}, zeros({8}), ones({8}), {.training = true});
     },
     [] {
@@ -171,6 +188,7 @@ const std::vector<std::function<void()>> kNetworks{
     },
     [] { (void)optim::SGD(std::vector<Tensor>{leaf({3})}, {}); },
     [] { (void)optim::SGD(std::vector<Tensor>{2 * leaf({3})}, {.lr = 0.1}); },
+    [] { (void)optim::SGD(std::vector<Tensor>{}, {.lr = 0.1}); },
     [] { (void)Two(); },
     [] { (void)nn::models::make("resnet21", 100); },
     [] {
@@ -277,6 +295,69 @@ BOOST_AUTO_TEST_CASE(the_catalogue_is_what_is_thrown) {
         std::any_of(thrown.begin(), thrown.end(), [&](const auto& m) { return matches(m, heading); });
     BOOST_TEST(is_thrown, "nothing here throws what docs/errors.md lists: " + heading);
   }
+}
+
+BOOST_AUTO_TEST_CASE(every_error_of_the_catalogue_names_the_line_of_the_caller) {
+  const test::TemporaryFolder folder;
+  std::vector<std::string> texts;
+  for (const auto* cases : {&kShapes, &kTypes, &kTape, &kNetworks, &kLoading, &kMachine}) {
+    for (const auto& f : *cases) texts.push_back(text_of(f));
+  }
+  for (const auto& f : kFiles) texts.push_back(text_of([&] { f(folder.path().string()); }));
+  const std::string place = "\n  at errors_test.cpp:";
+  for (const std::string& text : texts) {
+    const auto at = text.find(place);
+    BOOST_TEST(at != std::string::npos, text);
+    BOOST_TEST((at == std::string::npos || text.find(place, at + 1) == std::string::npos), "twice: " + text);
+  }
+  BOOST_TEST(texts.size() == catalogue().size());
+}
+
+BOOST_AUTO_TEST_CASE(an_error_in_a_gradient_rule_names_the_line_that_recorded_and_the_line_that_plays) {
+  Tensor kept = 2 * ones({3});
+  const int recorded = __LINE__ + 1;
+  const Tensor loss = sum(leaf({3}) * kept);
+  kept.mutable_data<float>()[0] = 7;
+  const int played = __LINE__ + 1;
+  const std::string text = text_of([&] { loss.backward(); });
+  BOOST_TEST(text == "mul: an input saved for backward was modified in place (saved at version 1, now 2)\n  at " +
+                         ("errors_test.cpp:" + std::to_string(recorded)) +
+                         "\n  in the backward pass of errors_test.cpp:" + std::to_string(played));
+}
+
+BOOST_AUTO_TEST_CASE(a_second_backward_names_the_line_that_recorded_and_the_line_that_plays) {
+  const int recorded = __LINE__ + 1;
+  const Tensor loss = sum(square(leaf({3})));
+  loss.backward();
+  const int played = __LINE__ + 1;
+  const std::string text = text_of([&] { loss.backward(); });
+  BOOST_TEST(
+      text ==
+      "backward: what sum recorded has been played and released; pass .retain_graph = true the first time to play "
+      "it again\n  at errors_test.cpp:" +
+          std::to_string(recorded) + "\n  in the backward pass of errors_test.cpp:" + std::to_string(played));
+}
+
+BOOST_AUTO_TEST_CASE(an_input_that_is_not_reached_because_of_a_detach_is_told_the_line) {
+  const Tensor x = leaf({3}), w = leaf({3});
+  const int line = __LINE__ + 1;
+  const Tensor y = (x * 2).detach() * w;
+  const std::string text = text_of([&] { (void)grad(sum(y), x); });
+  BOOST_TEST(text.substr(0, text.find('\n')) ==
+             "grad: every input must be reached from the outputs; input 0 is not, it was detached at errors_test.cpp:" +
+                 std::to_string(line) + " (.allow_unused = true makes its gradient undefined)");
+}
+
+BOOST_AUTO_TEST_CASE(seeds_that_do_not_fit_are_refused_with_what_they_must_be) {
+  const Tensor y = 2 * leaf({3});
+  const auto first_line = [](const std::string& text) { return text.substr(0, text.find('\n')); };
+  BOOST_TEST(first_line(text_of([&] { y.backward({.gradient = ones({2})}); })) ==
+             "backward: the gradient must have the shape and dtype of the tensor, f32 [3]; got f32 [2]");
+  BOOST_TEST(first_line(text_of([&] {
+               (void)grad({y, y}, {y}, {.grad_outputs = {ones({3})}});
+             })) == "grad: grad_outputs must be one per output, 2; got 1");
+  BOOST_TEST(first_line(text_of([&] { (void)grad(y, ones({3})); })) ==
+             "grad: every input must require grad; input 0 does not");
 }
 
 BOOST_AUTO_TEST_CASE(a_message_ends_with_the_line_of_the_caller_and_the_layer) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <iterator>
 #include <string>
 
@@ -74,11 +75,11 @@ BOOST_AUTO_TEST_CASE(handles_and_storage) {
 
 BOOST_AUTO_TEST_CASE(the_picture_of_a_tape) {
   const TemporaryFolder folder;
-  const std::string path = (folder / "graph.dot").string();
+  const std::string path = (folder / "graph.svg").string();
   Tensor slope = scalar(1, {.requires_grad = true}), offset = scalar(0, {.requires_grad = true});
   const Tensor x = randn({100}), y = randn({100});
   const Tensor loss = mean(square(slope * x + offset - y));
-  std::ofstream(path) << Tape::of(loss).to_dot();  // dot -Tsvg graph.dot -o graph.svg
+  std::ofstream(path) << Tape::of(loss).to_svg();  // or .to_dot(), for Graphviz
 
   // The picture in docs/ is of this graph.
   std::ifstream file(std::filesystem::path(TAPESTRY_SOURCE_DIR) / "docs" / "tape.svg");
@@ -190,6 +191,60 @@ BOOST_AUTO_TEST_CASE(files) {
 
   BOOST_TEST(about.at("epoch") == "7");
   BOOST_TEST(file.tensors.size() == 9U);
+}
+
+// --- precision_and_threads.md
+
+// --- finding_trouble.md
+
+BOOST_AUTO_TEST_CASE(what_a_model_has_not_learned) {
+  const nn::AnyModule model = small_model();
+  const Tensor images = randn({4, 32, 32, 3}), labels = arange(4);
+  cross_entropy(model(images), labels).backward();
+  const Coverage found = nn::coverage(model);
+  std::cout << found;  // a line per parameter without a gradient, and why
+  BOOST_TEST(found.complete());
+
+  std::vector<std::string> heard;
+  const WarningHandler outer = set_warning_handler([&](std::string_view text) { heard.emplace_back(text); });
+  warn("warnings are kept instead of printed");
+  set_warning_handler(outer);
+  BOOST_TEST(heard.size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(the_first_that_is_not_finite) {
+  const Tensor p = tensor({0.5F, 0.F}, {.requires_grad = true});
+  std::string text;
+  try {
+    const AnomalyMode guard;  // for this thread, until the end of the scope
+    sum(where(gt(p, 0), p * log(p), 0.F)).backward();
+  } catch (const AnomalyError& error) {
+    text = error.what();
+  }
+  BOOST_TEST(text.rfind("log: its result has 1 Inf", 0) == 0U, text);
+}
+
+// --- seeing.md
+
+BOOST_AUTO_TEST_CASE(what_a_step_keeps_and_where_its_time_goes) {
+  const TemporaryFolder folder;
+  const std::string picture = (folder / "graph.svg").string(), trace = (folder / "step.json").string();
+  const nn::AnyModule model = small_model();
+  const Tensor images = randn({4, 32, 32, 3}), labels = arange(4);
+  {
+    const Tensor loss = cross_entropy(model(images), labels);
+    const Tape tape = Tape::of(loss);
+    std::ofstream(picture) << tape.to_svg();  // for any browser
+    std::cout << tape.memory_report();        // by line, by module, by op; what checkpointing would save
+    BOOST_TEST(tape.kept(Tape::By::module).size() > 2U);
+  }
+  Profile profile({.peak_gflops = 100, .peak_gbytes = 10});  // of this machine, as bench_peaks prints them
+  cross_entropy(model(images), labels).backward();
+  profile.stop();
+  std::cout << profile.table() << profile.table(Profile::By::module);
+  profile.write_trace(trace);  // chrome://tracing or ui.perfetto.dev
+  BOOST_TEST(std::filesystem::file_size(picture) > 1000U);
+  BOOST_TEST(std::filesystem::file_size(trace) > 1000U);
 }
 
 // --- precision_and_threads.md

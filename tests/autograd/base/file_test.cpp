@@ -239,12 +239,15 @@ BOOST_AUTO_TEST_CASE(what_is_missing_or_no_regular_file_is_refused_by_name_and_w
   BOOST_TEST(refusal_to_read(at("mine")) == at("mine") + ": cannot be read: permission denied");
 }
 
-BOOST_AUTO_TEST_CASE(advice_ends_what_a_reader_says) {
+BOOST_AUTO_TEST_CASE(advice_ends_what_a_reader_says_and_behind_it_stands_the_line) {
+  const int line = __LINE__ + 2;
   try {
     (void)read_file("/nonexistent/file", {.advice = "look elsewhere"});
     BOOST_ERROR("no error");
   } catch (const FileError& e) {
-    BOOST_TEST(e.what() == "/nonexistent/file: cannot be read: no such file or directory\n  look elsewhere");
+    BOOST_TEST(e.what() ==
+               "/nonexistent/file: cannot be read: no such file or directory\n  look elsewhere\n  at file_test.cpp:" +
+                   std::to_string(line));
   }
 }
 
