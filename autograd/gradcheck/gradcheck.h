@@ -46,11 +46,12 @@ struct GradCheckOptions {
 
 /// What a check has found. `if (report)`, and `std::cout << report`, which prints the text.
 struct GradReport {
-  bool ok = false;
+  bool ok = false;   ///< nothing is wrong
   std::string text;  ///< what was found wrong and the likely cause; how much was compared when nothing is wrong
 
-  explicit operator bool() const noexcept { return ok; }
+  explicit operator bool() const noexcept { return ok; }  ///< ok
 };
+/// The text.
 std::ostream& operator<<(std::ostream& out, const GradReport& report);
 
 /// What check_grads throws: the report is the message.

@@ -19,15 +19,14 @@ struct TaylorOptions {
 
 /// `if (report)`, and `std::cout << report`, which prints the table: the remainders per step, and the orders.
 struct TaylorReport {
-  bool ok = false;
-  double gradient_order =
-      0;  ///< of f(x + h u) - f(x) - h g u: 2 with the right gradient, else 1; infinite where f is linear
-  double hessian_order =
-      0;  ///< with - h^2/2 u H u as well: 3 with the right Hessian, else 2; infinite where f is quadratic
-  std::string text;
+  bool ok = false;            ///< the orders are at least 2 and 3
+  double gradient_order = 0;  ///< of f(x + h u) - f(x) - h g u: 2 with the right gradient, infinite where f is linear
+  double hessian_order = 0;   ///< with h^2/2 u H u taken off as well: 3, infinite where f is quadratic
+  std::string text;           ///< the table
 
-  explicit operator bool() const noexcept { return ok; }
+  explicit operator bool() const noexcept { return ok; }  ///< ok
 };
+/// The text.
 std::ostream& operator<<(std::ostream& out, const TaylorReport& report);
 
 namespace detail {
