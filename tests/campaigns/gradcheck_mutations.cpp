@@ -230,7 +230,7 @@ void plant_faults(campaign::Campaign& campaign, const std::vector<OpSpec>& rows)
   std::map<std::string, Tally> ops;
   Tally all;
   campaign.begin("faults", static_cast<std::int64_t>((mutants.size() + stride - 1) / stride));
-  for (std::size_t i = 0; i < mutants.size(); i += stride) {
+  for (std::size_t i = campaign.seed() % stride; i < mutants.size(); i += stride) {
     const auto& [spec, mutant] = mutants[i];
     Tally tally;
     if (const auto sample = visible_in(*spec, mutant, campaign.seed()); !sample) tally.equivalent = 1;
