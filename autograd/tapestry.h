@@ -12,7 +12,9 @@
 #include <tapestry/autograd/coverage.h>
 #include <tapestry/autograd/functional.h>
 #include <tapestry/autograd/grad_mode.h>
+#include <tapestry/autograd/gradcheck/foreign.h>
 #include <tapestry/autograd/gradcheck/gradcheck.h>
+#include <tapestry/autograd/gradcheck/taylor.h>
 #include <tapestry/autograd/hooks.h>
 #include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/autograd/philox.h>

@@ -1,5 +1,6 @@
 // Gradient checks as unit tests, with Boost.Test: check_grads throws its report when something is wrong, which any test
-// framework shows as a failure. (With Boost's library linked, <boost/test/unit_test.hpp> compiles faster.)
+// framework shows as a failure; gradients_match is the report itself, for BOOST_TEST, ASSERT_TRUE and the like. (With
+// Boost's library linked, <boost/test/unit_test.hpp> compiles faster.)
 #define BOOST_TEST_MODULE gradients of my functions
 #include <boost/test/included/unit_test.hpp>
 
@@ -35,5 +36,15 @@ BOOST_AUTO_TEST_CASE(a_loss_of_several_inputs) {
     return mean(square(tanh(linear(x, w, b))));
   };
   const auto random = [](const Shape& shape) { return randn(shape, {.dtype = f64}); };
-  check_grads(loss, {random({5, 3}), random({2, 3}), random({2})}, {.order = 2});
+  BOOST_TEST(gradients_match(loss, {random({5, 3}), random({2, 3}), random({2})}, {.order = 2}));
+}
+
+BOOST_AUTO_TEST_CASE(a_model_by_all_its_parameters) {
+  nn::Sequential model{nn::Conv2d{1, 2, {.kernel = 3}}, nn::BatchNorm2d{2}, nn::Tanh{}, nn::Dropout{0.5}};
+  model.to(f64);
+  BOOST_TEST(gradients_match(model, {randn({2, 4, 4, 1}, {.dtype = f64})}, {.order = 2, .rtol = 1e-6}));
+}
+
+BOOST_AUTO_TEST_CASE(orders_of_convergence) {
+  BOOST_TEST(taylor_test([](const Tensor& x) { return exp(sin(x)); }, {randn({4}, {.dtype = f64})}));
 }

@@ -164,7 +164,13 @@ const std::vector<std::function<void()>> kTape{
                               wrt(x, [](const Tensor& dy) { return slice(dy, {.end = 1}); }));
       sum(y).backward();
     },
-    [] { check_grads([](const Tensor& x) { return sum(x); }, {ones({2})}); },
+    [] {
+      check_grads(nn::Linear{3, 2}, {ones({2, 3}, {.dtype = f64})});
+    },
+    [] {
+      const Tensor x = ones({2}, {.dtype = f64});
+      check_grads([&](const Tensor&) { return sum(x); }, {x});
+    },
 };
 
 const std::vector<std::function<void()>> kNetworks{

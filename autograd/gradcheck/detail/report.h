@@ -13,6 +13,7 @@ namespace tapestry::detail {
 struct JacobianBlock {
   std::size_t output = 0;
   std::size_t input = 0;
+  std::string input_name;  ///< its number, and its key if it has one
   Shape output_shape;
   Shape input_shape;
   Index rows = 0;
@@ -20,12 +21,16 @@ struct JacobianBlock {
   std::vector<double> analytic;  ///< row-major
   std::vector<double> numeric;
   bool projected = false;
+  bool unsteady = false;  ///< computed again, the gradient is another
 
   struct Bad {
     Index row;
     Index column;
     double half;  ///< the difference quotient with half the step
     double tolerance;
+    bool kink;           ///< the slopes to both sides stay apart
+    double left, right;  ///< what they are
+    double x;            ///< the input element
   };
   std::vector<Bad> bad;
 
@@ -33,6 +38,9 @@ struct JacobianBlock {
     return static_cast<std::size_t>(row * columns + column);
   }
 };
+
+/// "[0, 2]": where element number `element` of a tensor of this shape stands.
+[[nodiscard]] std::string position_text(const Shape& shape, Index element);
 
 /// What kind of mistake would make these entries bad: "sign", "a factor of 2", "transposed", ...
 [[nodiscard]] std::string diagnose(const JacobianBlock& block);
