@@ -303,11 +303,11 @@ Tensor logsumexp(const Tensor& given, const ReduceOptions& options, Here here) {
 }
 
 namespace {
-/// x / |x|, where 0 has none: the gradient of |x| = y.
-Tensor directions(const Tensor& x, const Tensor& y, const Plan& plan) {
+/// g x / |x|, for |x| = y; 0 where that is 0.
+Tensor along_direction(const Tensor& g, const Tensor& x, const Tensor& y, const Plan& plan) {
   const Tensor at = reshape(y, plan.kept);
   const Tensor zero = eq(at, 0);
-  return where(zero, 0.0, x / where(zero, 1.0, at));
+  return where(zero, 0.0, g * (x / where(zero, 1.0, at)));
 }
 }  // namespace
 
@@ -323,9 +323,9 @@ Tensor norm(const Tensor& given, const ReduceOptions& options, Here here) {
                 wrt(
                     x,
                     [x = saved(x), plan](const Tensor& dy, const Tensor& y) {
-                      return directions(x(), y, plan) * reshape(dy, plan.kept);
+                      return along_direction(reshape(dy, plan.kept), x(), y, plan);
                     },
-                    [&](const Tensor& t, const Tensor& y) { return sum(directions(x, y, plan) * t, options); }));
+                    [&](const Tensor& t, const Tensor& y) { return sum(along_direction(t, x, y, plan), options); }));
 }
 
 }  // namespace tapestry
