@@ -62,7 +62,7 @@ std::vector<Tensor> grad_or_zeros(const std::vector<Tensor>& ys, const std::vect
     with_seeds.grad_outputs.push_back(seeds[k]);
   }
   std::vector<Tensor> gradients(xs.size());
-  if (!outputs.empty()) gradients = grad(outputs, xs, with_seeds);
+  if (!outputs.empty()) gradients = grad(outputs, xs, with_seeds, detail::outer_site);
   for (std::size_t i = 0; i < xs.size(); ++i) {
     if (!gradients[i].defined()) gradients[i] = zeros_like(xs[i]);
   }
@@ -126,7 +126,8 @@ Tensor rows_of(const Tensor& y, const Tensor& x, const Shape& shape, bool create
 // --- first order
 
 std::vector<Tensor> vjp(const MapFunction& f, const std::vector<Tensor>& xs, const std::vector<Tensor>& vs,
-                        const FunctionalOptions& options) {
+                        const FunctionalOptions& options, Here here) {
+  const OuterSite site(here);
   const RecordScope scope;
   const std::vector<Tensor> leaves = as_leaves(xs);
   const std::vector<Tensor> ys = f(leaves);
@@ -135,41 +136,50 @@ std::vector<Tensor> vjp(const MapFunction& f, const std::vector<Tensor>& xs, con
 }
 
 std::vector<Tensor> vjp(const ListFunction& f, const std::vector<Tensor>& xs, const Tensor& v,
-                        const FunctionalOptions& options) {
+                        const FunctionalOptions& options, Here here) {
+  const OuterSite site(here);
   return vjp(to_list(f), xs, std::vector<Tensor>{v}, options);
 }
 
-Tensor vjp(const UnaryFunction& f, const Tensor& x, const Tensor& v, const FunctionalOptions& options) {
+Tensor vjp(const UnaryFunction& f, const Tensor& x, const Tensor& v, const FunctionalOptions& options, Here here) {
+  const OuterSite site(here);
   return vjp(on_list(f), std::vector<Tensor>{x}, v, options).front();
 }
 
 std::vector<Tensor> jvp(const MapFunction& f, const std::vector<Tensor>& xs, const std::vector<Tensor>& us,
-                        const FunctionalOptions& options) {
+                        const FunctionalOptions& options, Here here) {
+  const OuterSite site(here);
   return push("jvp", f, xs, us, options.create_graph);
 }
 
 Tensor jvp(const ListFunction& f, const std::vector<Tensor>& xs, const std::vector<Tensor>& us,
-           const FunctionalOptions& options) {
+           const FunctionalOptions& options, Here here) {
+  const OuterSite site(here);
   return push("jvp", to_list(f), xs, us, options.create_graph).front();
 }
 
-Tensor jvp(const UnaryFunction& f, const Tensor& x, const Tensor& u, const FunctionalOptions& options) {
+Tensor jvp(const UnaryFunction& f, const Tensor& x, const Tensor& u, const FunctionalOptions& options, Here here) {
+  const OuterSite site(here);
   return jvp(on_list(f), std::vector<Tensor>{x}, std::vector<Tensor>{u}, options);
 }
 
 ValueAndTangent value_and_jvp(const ListFunction& f, const std::vector<Tensor>& xs, const std::vector<Tensor>& us,
-                              const FunctionalOptions& options) {
+                              const FunctionalOptions& options, Here here) {
+  const OuterSite site(here);
   std::vector<Tensor> values;
   const std::vector<Tensor> tangents = push("value_and_jvp", to_list(f), xs, us, options.create_graph, &values);
   return {values.front(), tangents.front()};
 }
 
 ValueAndTangent value_and_jvp(const UnaryFunction& f, const Tensor& x, const Tensor& u,
-                              const FunctionalOptions& options) {
+                              const FunctionalOptions& options, Here here) {
+  const OuterSite site(here);
   return value_and_jvp(on_list(f), std::vector<Tensor>{x}, std::vector<Tensor>{u}, options);
 }
 
-ValueAndGrad value_and_grad(const ListFunction& f, const std::vector<Tensor>& xs, const FunctionalOptions& options) {
+ValueAndGrad value_and_grad(const ListFunction& f, const std::vector<Tensor>& xs, const FunctionalOptions& options,
+                            Here here) {
+  const OuterSite site(here);
   const RecordScope scope;
   const std::vector<Tensor> leaves = as_leaves(xs);
   const Tensor y = f(leaves);
@@ -178,7 +188,9 @@ ValueAndGrad value_and_grad(const ListFunction& f, const std::vector<Tensor>& xs
   return {options.create_graph ? y : detail::without_reverse(y), std::move(grads)};
 }
 
-std::pair<Tensor, Tensor> value_and_grad(const UnaryFunction& f, const Tensor& x, const FunctionalOptions& options) {
+std::pair<Tensor, Tensor> value_and_grad(const UnaryFunction& f, const Tensor& x, const FunctionalOptions& options,
+                                         Here here) {
+  const OuterSite site(here);
   const ValueAndGrad all = value_and_grad(on_list(f), std::vector<Tensor>{x}, options);
   return {all.value, all.grads.front()};
 }
@@ -190,7 +202,8 @@ struct Linearized::State {
   std::vector<Tensor> gradients;  // v^T J, as functions of v
 };
 
-Linearized::Linearized(const ListFunction& f, const std::vector<Tensor>& xs) : state_(make_handle<State>()) {
+Linearized::Linearized(const ListFunction& f, const std::vector<Tensor>& xs, Here here) : state_(make_handle<State>()) {
+  const OuterSite site(here);
   const RecordScope scope;
   state_->xs = as_leaves(xs);
   state_->y = f(state_->xs);
@@ -199,16 +212,18 @@ Linearized::Linearized(const ListFunction& f, const std::vector<Tensor>& xs) : s
   state_->y = detail::without_reverse(state_->y);
 }
 
-Linearized::Linearized(const UnaryFunction& f, const Tensor& x) : Linearized(on_list(f), std::vector<Tensor>{x}) {}
+Linearized::Linearized(const UnaryFunction& f, const Tensor& x, Here here)
+    : Linearized(on_list(f), std::vector<Tensor>{x}, here) {}
 
 const Tensor& Linearized::value() const { return state_->y; }
 
-Tensor Linearized::operator()(const std::vector<Tensor>& us) const {
+Tensor Linearized::operator()(const std::vector<Tensor>& us, Here here) const {
+  const OuterSite site(here);
   check_directions("linearize", "input", state_->xs, us);
   return grad_or_zeros(state_->gradients, {state_->v}, us, {.retain_graph = true}).front();
 }
 
-Tensor Linearized::operator()(const Tensor& u) const { return (*this)(std::vector<Tensor>{u}); }
+Tensor Linearized::operator()(const Tensor& u, Here here) const { return (*this)(std::vector<Tensor>{u}, here); }
 
 // --- Jacobians
 
@@ -248,7 +263,8 @@ std::vector<Tensor> in_chunks(const UnaryFunction& f, const Tensor& x, const Ten
 
 }  // namespace
 
-Tensor jacobian(const UnaryFunction& f, const Tensor& x, const JacobianOptions& options) {
+Tensor jacobian(const UnaryFunction& f, const Tensor& x, const JacobianOptions& options, Here here) {
+  const OuterSite site(here);
   if (options.chunk < 1) throw_invalid("jacobian: .chunk must be at least 1; got {}", options.chunk);
   const RecordScope scope;
   const Tensor leaf = detail::as_leaf(x);
@@ -274,7 +290,8 @@ Tensor jacobian(const UnaryFunction& f, const Tensor& x, const JacobianOptions& 
 // --- second order
 
 std::vector<Tensor> hvp(const ListFunction& f, const std::vector<Tensor>& xs, const std::vector<Tensor>& us,
-                        const FunctionalOptions& options) {
+                        const FunctionalOptions& options, Here here) {
+  const OuterSite site(here);
   const MapFunction gradient = [&](const std::vector<Tensor>& at) {
     const RecordScope scope;
     const std::vector<Tensor> leaves = as_leaves(at);
@@ -285,11 +302,13 @@ std::vector<Tensor> hvp(const ListFunction& f, const std::vector<Tensor>& xs, co
   return push("hvp", gradient, xs, us, options.create_graph);
 }
 
-Tensor hvp(const UnaryFunction& f, const Tensor& x, const Tensor& u, const FunctionalOptions& options) {
+Tensor hvp(const UnaryFunction& f, const Tensor& x, const Tensor& u, const FunctionalOptions& options, Here here) {
+  const OuterSite site(here);
   return hvp(on_list(f), std::vector<Tensor>{x}, std::vector<Tensor>{u}, options).front();
 }
 
-Tensor hessian(const UnaryFunction& f, const Tensor& x) {
+Tensor hessian(const UnaryFunction& f, const Tensor& x, Here here) {
+  const OuterSite site(here);
   const RecordScope scope;
   const Tensor leaf = detail::as_leaf(x);
   const Tensor y = f(leaf);
@@ -298,11 +317,14 @@ Tensor hessian(const UnaryFunction& f, const Tensor& x) {
   return rows_of(gradient, leaf, joined(x.shape(), x.shape()), false);
 }
 
-Tensor second_derivative(const UnaryFunction& f, const Tensor& x, const Tensor& u, const FunctionalOptions& options) {
+Tensor second_derivative(const UnaryFunction& f, const Tensor& x, const Tensor& u, const FunctionalOptions& options,
+                         Here here) {
+  const OuterSite site(here);
   return jvp([&](const Tensor& at) { return jvp(f, at, u, options); }, x, u, options);
 }
 
-Tensor laplacian(const UnaryFunction& f, const Tensor& x, const FunctionalOptions& options) {
+Tensor laplacian(const UnaryFunction& f, const Tensor& x, const FunctionalOptions& options, Here here) {
+  const OuterSite site(here);
   const bool by_rows = x.dim() == 2;
   if (x.dim() != 1 && !by_rows) throw_invalid("laplacian: x must be [d] or [N, d]; got {}", x.shape());
   const Index d = x.shape()[x.dim() - 1], rows = by_rows ? x.shape()[0] : 1;
@@ -324,7 +346,8 @@ Tensor laplacian(const UnaryFunction& f, const Tensor& x, const FunctionalOption
   return sum;
 }
 
-Tensor hutchinson_trace(const UnaryFunction& f, const Tensor& x, const TraceOptions& options) {
+Tensor hutchinson_trace(const UnaryFunction& f, const Tensor& x, const TraceOptions& options, Here here) {
+  const OuterSite site(here);
   if (options.samples < 1) throw_invalid("hutchinson_trace: .samples must be at least 1; got {}", options.samples);
   double sum = 0;
   for (Index s = 0; s < options.samples; ++s) {

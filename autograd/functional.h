@@ -31,20 +31,22 @@ struct FunctionalOptions {
 
 /// v^T J: the gradients of f(x) by x, for the seed v of f(x)'s shape. One sweep backwards.
 [[nodiscard]] Tensor vjp(const UnaryFunction& f, const Tensor& x, const Tensor& v,
-                         const FunctionalOptions& options = {});
+                         const FunctionalOptions& options = {}, Here here = {});
 [[nodiscard]] std::vector<Tensor> vjp(const ListFunction& f, const std::vector<Tensor>& xs, const Tensor& v,
-                                      const FunctionalOptions& options = {});
+                                      const FunctionalOptions& options = {}, Here here = {});
 [[nodiscard]] std::vector<Tensor> vjp(const MapFunction& f, const std::vector<Tensor>& xs,
-                                      const std::vector<Tensor>& vs, const FunctionalOptions& options = {});
+                                      const std::vector<Tensor>& vs, const FunctionalOptions& options = {},
+                                      Here here = {});
 
 /// J u: the derivative of f(x) in the direction u, one u per x and of its shape; the result has f(x)'s shape. Forward
 /// mode: computed beside f(x), in one sweep, and nothing is kept for later.
 [[nodiscard]] Tensor jvp(const UnaryFunction& f, const Tensor& x, const Tensor& u,
-                         const FunctionalOptions& options = {});
+                         const FunctionalOptions& options = {}, Here here = {});
 [[nodiscard]] Tensor jvp(const ListFunction& f, const std::vector<Tensor>& xs, const std::vector<Tensor>& us,
-                         const FunctionalOptions& options = {});
+                         const FunctionalOptions& options = {}, Here here = {});
 [[nodiscard]] std::vector<Tensor> jvp(const MapFunction& f, const std::vector<Tensor>& xs,
-                                      const std::vector<Tensor>& us, const FunctionalOptions& options = {});
+                                      const std::vector<Tensor>& us, const FunctionalOptions& options = {},
+                                      Here here = {});
 
 struct ValueAndTangent {
   Tensor value;    ///< f(x)
@@ -53,9 +55,10 @@ struct ValueAndTangent {
 
 /// jvp() together with f(x), which it has computed anyway.
 [[nodiscard]] ValueAndTangent value_and_jvp(const UnaryFunction& f, const Tensor& x, const Tensor& u,
-                                            const FunctionalOptions& options = {});
+                                            const FunctionalOptions& options = {}, Here here = {});
 [[nodiscard]] ValueAndTangent value_and_jvp(const ListFunction& f, const std::vector<Tensor>& xs,
-                                            const std::vector<Tensor>& us, const FunctionalOptions& options = {});
+                                            const std::vector<Tensor>& us, const FunctionalOptions& options = {},
+                                            Here here = {});
 
 struct ValueAndGrad {
   Tensor value;               ///< f(x), one element
@@ -64,28 +67,32 @@ struct ValueAndGrad {
 
 /// f(x), which must have one element, and its gradients.
 [[nodiscard]] ValueAndGrad value_and_grad(const ListFunction& f, const std::vector<Tensor>& xs,
-                                          const FunctionalOptions& options = {});
+                                          const FunctionalOptions& options = {}, Here here = {});
 [[nodiscard]] std::pair<Tensor, Tensor> value_and_grad(const UnaryFunction& f, const Tensor& x,
-                                                       const FunctionalOptions& options = {});
+                                                       const FunctionalOptions& options = {}, Here here = {});
 
 /// f at one point, and its derivative there as a linear map: u -> J u for as many directions as wanted, without calling
 /// f again. Each costs about a sweep; what f kept for backward stays alive as long as this.
 class Linearized {
  public:
-  Linearized(const ListFunction& f, const std::vector<Tensor>& xs);
-  Linearized(const UnaryFunction& f, const Tensor& x);
+  Linearized(const ListFunction& f, const std::vector<Tensor>& xs, Here here = {});
+  Linearized(const UnaryFunction& f, const Tensor& x, Here here = {});
 
   [[nodiscard]] const Tensor& value() const;
-  [[nodiscard]] Tensor operator()(const std::vector<Tensor>& us) const;
-  [[nodiscard]] Tensor operator()(const Tensor& u) const;
+  [[nodiscard]] Tensor operator()(const std::vector<Tensor>& us, Here here = {}) const;
+  [[nodiscard]] Tensor operator()(const Tensor& u, Here here = {}) const;
 
  private:
   struct State;
   Handle<State> state_;
 };
 
-[[nodiscard]] inline Linearized linearize(const ListFunction& f, const std::vector<Tensor>& xs) { return {f, xs}; }
-[[nodiscard]] inline Linearized linearize(const UnaryFunction& f, const Tensor& x) { return {f, x}; }
+[[nodiscard]] inline Linearized linearize(const ListFunction& f, const std::vector<Tensor>& xs, Here here = {}) {
+  return {f, xs, here};
+}
+[[nodiscard]] inline Linearized linearize(const UnaryFunction& f, const Tensor& x, Here here = {}) {
+  return {f, x, here};
+}
 
 enum class JacobianMode : std::uint8_t {
   cheaper,  ///< forward when x has fewer elements than f(x), else reverse
@@ -104,29 +111,32 @@ struct JacobianOptions {
 
 /// All derivatives of f(x) by x: shape of f(x), then shape of x - together at most kMaxRank dimensions. Throws
 /// std::invalid_argument for a chunk below 1, and for one above it where x has not one row, or f(x) has not.
-[[nodiscard]] Tensor jacobian(const UnaryFunction& f, const Tensor& x, const JacobianOptions& options = {});
+[[nodiscard]] Tensor jacobian(const UnaryFunction& f, const Tensor& x, const JacobianOptions& options = {},
+                              Here here = {});
 
 // --- second order
 
 /// H u: the Hessian of f, which returns one element, times u; one u per x and of its shape. The gradient's derivative
 /// in the direction u, forward over reverse: two sweeps' work beside f, whatever the number of elements.
 [[nodiscard]] Tensor hvp(const UnaryFunction& f, const Tensor& x, const Tensor& u,
-                         const FunctionalOptions& options = {});
+                         const FunctionalOptions& options = {}, Here here = {});
 [[nodiscard]] std::vector<Tensor> hvp(const ListFunction& f, const std::vector<Tensor>& xs,
-                                      const std::vector<Tensor>& us, const FunctionalOptions& options = {});
+                                      const std::vector<Tensor>& us, const FunctionalOptions& options = {},
+                                      Here here = {});
 
 /// All second derivatives of f, which returns one element: shape of x, twice. One sweep per element of x.
-[[nodiscard]] Tensor hessian(const UnaryFunction& f, const Tensor& x);
+[[nodiscard]] Tensor hessian(const UnaryFunction& f, const Tensor& x, Here here = {});
 
 /// d^2/dt^2 f(x + t u) at t = 0, of f(x)'s shape: forward over forward. With u = 1 in one coordinate of every row, the
 /// second partial derivative for all rows at once.
 [[nodiscard]] Tensor second_derivative(const UnaryFunction& f, const Tensor& x, const Tensor& u,
-                                       const FunctionalOptions& options = {});
+                                       const FunctionalOptions& options = {}, Here here = {});
 
 /// The sum of second derivatives by each coordinate. x [d] and f(x) of one element: the trace of the Hessian. x [N, d]
 /// and f(x) [N] or [N, 1], where each row of x decides over its own element: one Laplacian per row, of f(x)'s shape.
 /// d calls of f. Throws std::invalid_argument for other shapes.
-[[nodiscard]] Tensor laplacian(const UnaryFunction& f, const Tensor& x, const FunctionalOptions& options = {});
+[[nodiscard]] Tensor laplacian(const UnaryFunction& f, const Tensor& x, const FunctionalOptions& options = {},
+                               Here here = {});
 
 struct TraceOptions {
   Index samples = 16;              ///< random directions of +1 and -1
@@ -135,6 +145,7 @@ struct TraceOptions {
 
 /// An estimate of the trace of the Hessian of f, which returns one element: the mean of v^T H v over random v, whose
 /// expectation it is (Hutchinson 1989). One element.
-[[nodiscard]] Tensor hutchinson_trace(const UnaryFunction& f, const Tensor& x, const TraceOptions& options = {});
+[[nodiscard]] Tensor hutchinson_trace(const UnaryFunction& f, const Tensor& x, const TraceOptions& options = {},
+                                      Here here = {});
 
 }  // namespace tapestry

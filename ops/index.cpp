@@ -84,7 +84,8 @@ Tensor gather(const Tensor& x, const Tensor& index, const GatherOptions& options
 
 Tensor scatter_add(const Tensor& x, const Tensor& index, const Shape& shape, const GatherOptions& options, Here here) {
   const CallSite site(here);
-  check_float("scatter_add", x);
+  if (x.dtype() == bf16) return to(scatter_add(to(x, f32), index, shape, options), bf16);  // rounded once
+  check_any_float("scatter_add", x);
   check_shape("scatter_add", "x", x, index.shape());
   const kernels::GatherShape extents = plan("scatter_add", shape, index.shape(), options.dim);
   const Tensor at = checked("scatter_add", index, extents.x[extents.dim]);
@@ -116,7 +117,8 @@ Tensor index_select(const Tensor& x, const Tensor& index, const IndexOptions& op
 
 Tensor index_add(const Tensor& x, const Tensor& index, Index size, const IndexOptions& options, Here here) {
   const CallSite site(here);
-  check_float("index_add", x);
+  if (x.dtype() == bf16) return to(index_add(to(x, f32), index, size, options), bf16);  // rounded once
+  check_any_float("index_add", x);
   if (x.dim() == 0) throw_invalid("index_add: a scalar has no dim to add along");
   const Index d = normalize_dim("index_add", options.dim, x.dim());
   check_shape("index_add", "the index", index, {x.shape()[d]});

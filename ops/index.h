@@ -18,7 +18,7 @@ struct GatherOptions {
 [[nodiscard]] Tensor gather(const Tensor& x, const Tensor& index, const GatherOptions& options = {}, Here here = {});
 
 /// The transpose of gather: zeros of `shape`, plus x[i][j][k] added at [i][index[i][j][k]][k] for dim 1. x has index's
-/// shape; float only. Keeps index.
+/// shape; float only, and bf16 is added up in f32 and rounded once. Keeps index.
 [[nodiscard]] Tensor scatter_add(const Tensor& x, const Tensor& index, const Shape& shape,
                                  const GatherOptions& options = {}, Here here = {});
 
@@ -30,7 +30,8 @@ struct IndexOptions {
 [[nodiscard]] Tensor index_select(const Tensor& x, const Tensor& index, const IndexOptions& options = {},
                                   Here here = {});
 
-/// The transpose of index_select: zeros with extent `size` along dim, plus slice m of x added at index[m]. Float only.
+/// The transpose of index_select: zeros with extent `size` along dim, plus slice m of x added at index[m]. Float only,
+/// and bf16 is added up in f32 and rounded once.
 [[nodiscard]] Tensor index_add(const Tensor& x, const Tensor& index, Index size, const IndexOptions& options = {},
                                Here here = {});
 

@@ -275,7 +275,7 @@ BOOST_AUTO_TEST_CASE(wrong_calls_are_refused) {
                (void)cross_entropy(x, zeros({2, 3}));
              }) == "cross_entropy: the dtypes must be equal; got f64 and f32, convert one with to(x, f64)");
   BOOST_TEST(refused([&] { (void)cross_entropy(x, zeros({2}, {.dtype = f64})); }) ==
-             "cross_entropy: a soft target must be [2, 3]; got [2]");
+             "cross_entropy: labels must be i64 or i32; got f64 [2], convert them with to(target, i64)");
   BOOST_TEST(refused([&] {
                (void)cross_entropy(x, zeros({2, 3}, {.dtype = f64}), {.ignore_index = 0});
              }) == "cross_entropy: ignore_index must not be given with soft targets; got 0");

@@ -187,7 +187,7 @@ BOOST_AUTO_TEST_CASE(index_ops_refuse_shapes_and_dtypes_that_do_not_fit) {
                (void)scatter_add(x, tensor({{0}}), {2, 3});
              }) == "scatter_add: x must be [1, 1]; got [2, 3]");
   BOOST_TEST(error<std::invalid_argument>([] { (void)scatter_add(tensor({1}), tensor({0}), {1}); }) ==
-             "scatter_add: the dtype must be f32 or f64; got i64, convert it with to(x, f32)");
+             "scatter_add: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)index_select(x, tensor({{0}})); }) ==
              "index_select: the index must have one dimension; got [1, 1]");
   BOOST_TEST(error<std::invalid_argument>([] { (void)index_select(scalar(1), tensor({0})); }) ==
