@@ -190,7 +190,7 @@ std::vector<Scenario> scenarios(const std::string& folder) {
                                         *images = std::make_unique<datasets::CIFAR100>(
                                             folder, datasets::CIFAR100Options{.allow_partial = true});
                                       },
-                                  .result = [=] { return Tensors{(*images)->get(3, {}).image}; }};
+                                  .result = [=] { return Tensors{(*images)->get(3, datasets::SampleKey{}).image}; }};
                  }});
   for (const Index prefetch : {0, 2}) {
     all.push_back({fmt::format("loader: an epoch, {} ahead", prefetch), [=] {

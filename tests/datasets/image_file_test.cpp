@@ -39,8 +39,7 @@ std::string error_of(const ByteVector& bytes) {
   try {
     (void)read_image(path);
   } catch (const FileError& e) {
-    const std::string text = e.what();
-    return text.substr(path.string().size());
+    return without_place(e.what()).substr(path.string().size());
   }
   return "accepted";
 }

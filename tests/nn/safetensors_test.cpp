@@ -32,7 +32,7 @@ std::string refusal(const std::string& file) {
     (void)nn::parse_tensors(bytes(file), "x");
     return "no error";
   } catch (const FileError& e) {
-    return std::string(e.what()).substr(1);
+    return without_place(e.what()).substr(1);
   }
 }
 

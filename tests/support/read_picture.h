@@ -22,7 +22,7 @@ inline std::string picture_error(const ByteVector& bytes) {
   try {
     (void)picture_of(bytes);
   } catch (const FileError& e) {
-    return std::string(e.what()).substr(e.path().size());
+    return without_place(e.what()).substr(e.path().size());
   }
   return "accepted";
 }

@@ -30,7 +30,7 @@ std::string differences(const F& f) {
   try {
     f();
   } catch (const std::exception& e) {
-    const std::string text = e.what();
+    const std::string text = without_place(e.what());
     const auto at = text.find("differences:");
     return at == text.npos ? "no list: " + text : text.substr(at + 12);
   }
