@@ -15,6 +15,7 @@
 #include <exception>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -45,6 +46,9 @@ using test::OpSpec;
 using Function = std::function<Tensor(const std::vector<Tensor>&)>;
 
 constexpr double kSame = 1e-12;  // of derivatives that are equal but for the order of additions
+// What check_grads allows at order 2 by default, ten times .rtol and some: a part in 100,000 of a term that is a tenth
+// of a derivative, such as what the mean adds to that of a variance, is less.
+constexpr double kAllowed = 2e-6;
 
 std::vector<Tensor> samples(const OpSpec& spec, std::uint64_t seed) {
   Generator generator(seed, 5);
@@ -175,6 +179,7 @@ std::vector<Mutant> mutants_of(const OpSpec& spec, const std::vector<Tensor>& in
 
 struct Tally {
   std::int64_t seeded = 0, caught = 0, equivalent = 0;
+  std::int64_t allowed = 0;  ///< of the seeded: not caught, and changing derivatives by less than the tolerance
 };
 
 /// The seed of a sample in which the fault changes a derivative; none of two when it is equivalent. A relu is blind for
@@ -195,6 +200,27 @@ std::optional<std::uint64_t> visible_in(const OpSpec& spec, const Mutant& mutant
     }
   }
   return std::nullopt;
+}
+
+/// The largest change of a derivative, relative to the largest derivative, or to 1.
+double change_by(const OpSpec& spec, const Mutant& mutant, std::uint64_t seed) {
+  const std::vector<Tensor> inputs = samples(spec, seed);
+  const std::vector<double> right = derivatives(spec.f, inputs);
+  std::vector<double> wrong;
+  try {
+    const std::unique_ptr<Planted> planted =
+        mutant.f ? nullptr : std::make_unique<Planted>(mutant.site, mutant.fault, mutant.kind);
+    wrong = derivatives(mutant.f ? mutant.f : spec.f, inputs);
+  } catch (const std::exception&) {
+    return INFINITY;
+  }
+  if (wrong.size() != right.size()) return INFINITY;
+  double change = 0, scale = 1;
+  for (std::size_t i = 0; i < right.size(); ++i) {
+    if (!(std::abs(wrong[i] - right[i]) <= change)) change = std::abs(wrong[i] - right[i]);
+    scale = std::max(scale, std::abs(right[i]));
+  }
+  return change / scale;
 }
 
 bool is_caught(const OpSpec& spec, const Mutant& mutant, std::uint64_t seed) {
@@ -235,18 +261,22 @@ void plant_faults(campaign::Campaign& campaign, const std::vector<OpSpec>& rows)
     Tally tally;
     if (const auto sample = visible_in(*spec, mutant, campaign.seed()); !sample) tally.equivalent = 1;
     else tally = {.seeded = 1, .caught = is_caught(*spec, mutant, *sample)};
-    if (tally.caught < tally.seeded) campaign.failure(fmt::format("survived: {}: {}", label(*spec), mutant.name));
+    if (tally.caught < tally.seeded && change_by(*spec, mutant, campaign.seed()) <= kAllowed) tally.allowed = 1;
+    if (tally.caught + tally.allowed < tally.seeded)
+      campaign.failure(fmt::format("survived: {}: {}", label(*spec), mutant.name));
     for (Tally* sum : {&ops[spec->op], &all}) {
       sum->seeded += tally.seeded;
       sum->caught += tally.caught;
       sum->equivalent += tally.equivalent;
+      sum->allowed += tally.allowed;
     }
     campaign.step();
   }
   campaign.end();
   const auto report = [&](const std::string& what, const Tally& t) {
-    campaign.row(what, t.seeded + t.equivalent, t.seeded - t.caught,
-                 fmt::format("{} of {} caught, {} more are equivalent", t.caught, t.seeded, t.equivalent));
+    std::string figures = fmt::format("{} of {} caught, {} more are equivalent", t.caught, t.seeded, t.equivalent);
+    if (t.allowed > 0) figures += fmt::format("; {} lie below the tolerance", t.allowed);
+    campaign.row(what, t.seeded + t.equivalent, t.seeded - t.caught - t.allowed, figures);
   };
   if (!campaign.brief()) {
     for (const auto& [op, tally] : ops) report(op, tally);
