@@ -164,7 +164,13 @@ Tensor transposed_twice(Node& node, const Tensor& y, const std::vector<Tensor>& 
   const std::vector<Tensor> gradients = node.gradients(v, y, left);
   std::vector<Tensor> outputs, seeds;
   for (std::size_t i = 0; i < gradients.size(); ++i) {
-    if (!left[i] || !has_reverse_node(gradients[i])) continue;
+    if (!left[i] || !gradients[i].defined()) continue;
+    if (!has_reverse_node(gradients[i])) {  // a derivative of 0 would be silently wrong
+      throw_logic(
+          "{}: its gradient is not differentiable: the rule returned a tensor that does not depend on dy; a jvp needs "
+          "a tangent rule then",
+          node.name);
+    }
     outputs.push_back(gradients[i]);
     seeds.push_back(tangents[i]);
   }

@@ -157,7 +157,8 @@ case $case in
     expect 0 example_09_gradient_checks
     says "gated_layer, first and second order: right"
     says "wrong_square: caught"
-    says "a model's loss: right"
+    says "a model: right"
+    says "its loss: right"
     ;;
 
   hessian_vector)

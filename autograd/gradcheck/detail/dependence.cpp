@@ -90,7 +90,7 @@ void Check::check_forward() {
             for (std::size_t k = 0; k < wanted_.size(); ++k) all[wanted_[k]] = moved_points[k];
             return select(f_(all))[o];
           },
-          points, directions);
+          points, directions, {.create_graph = true});  // f may call grad() itself
       forward += dot(output_part(seed_, o), values_of({ju}));
     }
   } catch (const std::exception& e) {

@@ -110,7 +110,7 @@ BOOST_AUTO_TEST_CASE(beyond_the_limit_is_a_clear_error_and_nothing_is_lost) {
   const std::int64_t live = memory_stats().live_bytes;
   set_memory_limit(live + 2 * kMiB);
   BOOST_CHECK_EXCEPTION(static_cast<void>(empty({kMiB})), OutOfMemory, [&](const OutOfMemory& error) {
-    const std::string message = error.what();
+    const std::string message = without_place(error.what());
     BOOST_TEST(message.starts_with("memory: no room for a block of 4.0 MiB; "), message);
     BOOST_TEST(message.ends_with(" MiB (set_memory_limit)"), message);
     return true;
@@ -140,7 +140,7 @@ BOOST_AUTO_TEST_CASE(a_limit_below_what_is_live_is_refused) {
 
 BOOST_AUTO_TEST_CASE(more_than_the_system_has_is_a_clear_error) {
   BOOST_CHECK_EXCEPTION(static_cast<void>(empty({Index{1} << 59})), OutOfMemory, [](const OutOfMemory& error) {
-    return std::string(error.what()).ends_with("and the system has no more");
+    return without_place(error.what()).ends_with("and the system has no more");
   });
 }
 
