@@ -71,12 +71,10 @@ int main() {
   nn::train::Curves curves("Learning to learn sine waves", "step");
   for (int step = 0; step < kSteps; ++step) {
     adam.zero_grad();
-    double loss = 0;
     for (int i = 0; i < kTasks; ++i) {
       const Task task(generator);
       const Tensor outer = loss_at(net, adapted(net, net.parameters(), task, true), task.test_x, task.test_y) / kTasks;
       outer.backward();
-      loss += outer.item();
     }
     adam.step();
     if (step % 100 == 0) {
