@@ -142,9 +142,7 @@ void write_patterns(const std::string& folder, const WritePatternsOptions& optio
                                          std::tuple{"test_size", options.test_size, kFullTest}}) {
     if (checked_size(what, size, full) == 0) throw_invalid("patterns: {} must be at least 1; got 0", what);
   }
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) throw FileError::refused(folder, "be made", error.value());
+  make_folder(folder);
   const std::filesystem::path in = folder;
   write_names(in / "fine_label_names.txt", names().fine);
   write_names(in / "coarse_label_names.txt", names().coarse);

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
+#include <filesystem>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -358,6 +359,18 @@ std::size_t remove_stale_temporaries(const std::string& folder) {
   }
   return removed;
 }
+
+void make_folder(const std::string& path, Here here) {
+  const CallSite site(here);
+  namespace fs = std::filesystem;
+  check_path(path);
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (!error && !fs::is_directory(path, error) && !error) error = std::make_error_code(std::errc::not_a_directory);
+  if (error) throw FileError::refused(path, "be made", error.value());
+}
+
+bool detail::was_taken_away(const FileError& refusal) noexcept { return refusal.error_number() == ENOENT; }
 
 void write_file(const std::string& path, std::span<const std::byte> bytes, Here here) {
   const CallSite site(here);

@@ -149,8 +149,33 @@ class AtomicFile {
 /// cannot be seen or removed, or lies on a file system without locks, stays.
 std::size_t remove_stale_temporaries(const std::string& folder);
 
+/// Makes a folder, with its parents, where it is missing. Throws FileError.
+void make_folder(const std::string& path, Here here = {});
+
+/// Makes the folder and calls write(), which writes files into it. Where the folder or a file that is being written is
+/// taken away meanwhile (someone tidies up during a long run), both are done again, up to ten times in all. Throws what
+/// make_folder() and write() throw.
+template <class Write>
+void write_into_folder(const std::string& folder, const Write& write, Here here = {});
+
 /// Writes a file as AtomicFile does. Throws FileError.
 void write_file(const std::string& path, std::span<const std::byte> bytes, Here here = {});
 void write_file(const std::string& path, std::string_view text, Here here = {});
+
+namespace detail {
+/// Whether what was refused is a file or folder that is gone.
+[[nodiscard]] bool was_taken_away(const FileError& refusal) noexcept;
+}  // namespace detail
+
+template <class Write>
+void write_into_folder(const std::string& folder, const Write& write, Here here) {
+  constexpr int kTries = 10;  // one removal of a folder can get in the way more than once
+  for (int tries = kTries;; --tries) try {
+      make_folder(folder, here);
+      return write();
+    } catch (const FileError& refusal) {
+      if (tries == 1 || !detail::was_taken_away(refusal)) throw;
+    }
+}
 
 }  // namespace tapestry

@@ -20,10 +20,10 @@ OutputFolder::OutputFolder(fs::path path) : path_(std::move(path)) {
     if (missing == missing.parent_path()) break;
     missing = missing.parent_path();
   }
-  fs::create_directories(path_, error);
-  if (!error && !fs::is_directory(path_)) error = std::make_error_code(std::errc::not_a_directory);
-  if (error) {
-    throw std::runtime_error(fmt::format("cannot make the output folder {}: {}", path_.string(), error.message()));
+  try {
+    make_folder(path_.string());
+  } catch (const FileError& refusal) {
+    throw std::runtime_error(fmt::format("cannot make the output folder {}: {}", path_.string(), refusal.got()));
   }
   try {
     AtomicFile probe((path_ / ".probe").string());  // never committed, so that nothing is left, whatever happens

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/base/file.h>
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/base/version.h>
 #include <tapestry/autograd/grad_mode.h>
@@ -241,18 +242,19 @@ int Training::stop() {
 }
 
 void Training::write_curves() {
-  epochs_.write_csv(folder_ / "metrics.csv");
-  steps_.write_csv(folder_ / "steps.csv");
-  curves_.write(folder_ / "curves.svg");
+  write_into_folder(folder_.path(), [this] {
+    epochs_.write_csv(folder_ / "metrics.csv");
+    steps_.write_csv(folder_ / "steps.csv");
+    curves_.write(folder_ / "curves.svg");
+  });
 }
 
 void Training::write_mistakes() const {
   const auto all = static_cast<double>(sheet_.images()), wrong = static_cast<double>(sheet_.wrong());
-  sheet_.write(
-      folder_ / "wrong_predictions.png",
+  const std::string title =
       fmt::format("{}: the {} surest of {} wrong predictions on {} test images ({:.1f}% right)", options_.model,
-                  sheet_.mistakes().size(), grouped(wrong), grouped(all), 100 * (1 - wrong / all)),
-      data_.test);
+                  sheet_.mistakes().size(), grouped(wrong), grouped(all), 100 * (1 - wrong / all));
+  write_into_folder(folder_.path(), [&] { sheet_.write(folder_ / "wrong_predictions.png", title, data_.test); });
 }
 
 std::string Training::resume_command(const std::string& more) const {

@@ -138,13 +138,6 @@ struct Checkpoint::Impl {
     throw_differences(path, setting_differences_of(header.metadata) + differences);
   }
 
-  void make_folder() const {
-    std::error_code error;
-    fs::create_directories(folder, error);
-    if (!error && !fs::is_directory(folder)) error = std::make_error_code(std::errc::not_a_directory);
-    if (error) throw FileError(folder, FileError::nowhere, "a folder, or to make one", error.message());
-  }
-
   std::string folder;
   CheckpointOptions options;
   std::vector<Named> parts;
@@ -156,7 +149,7 @@ Checkpoint::Checkpoint(std::string folder, CheckpointOptions options, Here here)
   const CallSite site(here);
   impl_->folder = folder.empty() ? "." : std::move(folder);
   impl_->options = std::move(options);
-  impl_->make_folder();
+  make_folder(impl_->folder);
   remove_stale_temporaries(impl_->folder);
 }
 
@@ -228,14 +221,16 @@ bool Checkpoint::save(const Position& position, std::optional<double> value, Her
   if (best) file.metadata[kBestKey] = text_of(*best);
   file.metadata[kVersionKey] = kVersion;
 
-  impl_->make_folder();
-  // The best first: after a crash between the two, the run goes on from before it and finds the same best again.
-  if (better) save_tensors(file.tensors, best_path(), file.metadata);
-  save_tensors(file.tensors, last_path(), file.metadata);
-  impl_->best = best;
-  for (const Impl::Named& one : impl_->parts) {
-    if (one.is("module")) save_tensors(as_map(state_of(file, one.name)), impl_->file(one.name), impl_->head(position));
-  }
+  write_into_folder(impl_->folder, [&] {
+    // The best first: after a crash between the two, the run goes on from before it and finds the same best again.
+    if (better) save_tensors(file.tensors, best_path(), file.metadata);
+    save_tensors(file.tensors, last_path(), file.metadata);
+    impl_->best = best;
+    for (const Impl::Named& one : impl_->parts) {
+      if (one.is("module"))
+        save_tensors(as_map(state_of(file, one.name)), impl_->file(one.name), impl_->head(position));
+    }
+  });
   return better;
 }
 

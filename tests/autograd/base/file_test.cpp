@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <fstream>
 #include <iterator>
@@ -463,6 +464,80 @@ BOOST_AUTO_TEST_CASE(a_folder_that_is_missing_none_or_closed_to_us_is_named_as_t
   BOOST_TEST(refusal_to_write(at("a")) == at("a") + ": cannot make a file in its folder: permission denied");
   fs::permissions(folder.path(), fs::perms::owner_all);
   BOOST_TEST(folder.files() == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(a_folder_is_made_with_its_parents_or_the_reason_is_given) {
+  const TemporaryFolder folder;
+  const std::string deep = (folder / "a/b/c").string(), file = (folder / "file").string();
+  for (int times = 0; times < 2; ++times) {
+    make_folder(deep);
+    BOOST_TEST(fs::is_directory(deep));
+  }
+  put(file, "x");
+  const auto refusal = [](const std::string& path) { return error<FileError>([&] { make_folder(path); }); };
+  BOOST_TEST(refusal(file) == file + ": cannot be made: not a directory");
+  BOOST_TEST(refusal(file + "/a") == file + "/a: cannot be made: not a directory");
+  BOOST_TEST(says(refusal(std::string("a\0b", 3)), "expected a path without a zero byte"));
+}
+
+BOOST_AUTO_TEST_CASE(a_folder_that_is_taken_away_while_it_is_written_to_is_made_again) {
+  const TemporaryFolder folder;
+  const fs::path place = folder / "deep/run";
+  int writes = 0;
+  write_into_folder(place.string(), [&] {
+    write_file((place / "a").string(), "1");
+    AtomicFile b((place / "b").string());
+    b.write("2");
+    if (++writes < 3) fs::remove_all(folder / "deep");
+    b.commit();
+  });
+  BOOST_TEST(writes == 3);
+  BOOST_TEST(read_text_file((place / "a").string()) == "1");
+  BOOST_TEST(read_text_file((place / "b").string()) == "2");
+  // What fails for another reason, or every time, is an error at once, or after the last try.
+  writes = 0;
+  BOOST_CHECK_THROW(write_into_folder(place.string(),
+                                      [&] {
+                                        ++writes;
+                                        write_file(place.string(), "a folder stands there");
+                                      }),
+                    FileError);
+  BOOST_TEST(writes == 1);
+  writes = 0;
+  BOOST_CHECK_THROW(write_into_folder(place.string(),
+                                      [&] {
+                                        ++writes;
+                                        write_file((place / "none/c").string(), "3");
+                                      }),
+                    FileError);
+  BOOST_TEST(writes == 10);
+}
+
+// One removal for every write, at any moment of it.
+BOOST_AUTO_TEST_CASE(a_folder_that_somebody_keeps_removing_is_written_to_all_the_same) {
+  const TemporaryFolder folder;
+  const fs::path place = folder / "run";
+  constexpr int kWrites = 300;
+  std::atomic<int> written{0};
+  std::atomic<bool> done{false};
+  std::thread remover([&] {
+    for (int removed = 0; !done; ++removed) {
+      std::error_code ignored;
+      fs::remove_all(place, ignored);
+      while (!done && written <= removed) std::this_thread::yield();
+      std::this_thread::sleep_for(std::chrono::microseconds(removed % 30 * 20));
+    }
+  });
+  try {
+    for (; written < kWrites; ++written) {
+      write_into_folder(place.string(), [&] { write_file((place / "a").string(), "1"); });
+    }
+  } catch (const FileError& refusal) {
+    BOOST_ERROR(refusal.what());
+  }
+  done = true;
+  remover.join();
+  BOOST_TEST(written == kWrites);
 }
 
 // No device: should this fail, root would lose one.
