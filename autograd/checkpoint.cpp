@@ -36,34 +36,37 @@ class RandomState {
 class Surroundings {
  public:
   explicit Surroundings(const std::vector<Generator*>& generators)
-      : random_(generators), modes_(detail::thread_modes), location_(detail::current_location) {}
+      : random_(generators), modes_(detail::thread_modes), location_(detail::call_state.location) {}
 
   template <class F>
   Tensor again(const F& f) {
-    RandomState random_now = random_.restore();
-    const detail::ThreadModes modes_now = detail::thread_modes;
-    const Location location_now = detail::current_location;
-    const auto leave = [&] {
-      random_now.restore();
-      detail::thread_modes = modes_now;
-      detail::current_location = location_now;
-    };
-    detail::thread_modes = modes_;
-    detail::thread_modes.grad_enabled = detail::thread_modes.record_reverse = true;
-    detail::thread_modes.recomputing = true;
-    detail::thread_modes.tangent_level = modes_now.tangent_level;
-    detail::current_location = location_;
-    try {
-      Tensor y = f();
-      leave();
-      return y;
-    } catch (...) {
-      leave();
-      throw;
-    }
+    const Within within(*this);
+    return f();
   }
 
  private:
+  /// A second call: random numbers and place, too, are what they were before when it ends.
+  class Within : public detail::KeptModes {
+   public:
+    explicit Within(Surroundings& first)
+        : random_(first.random_.restore()), location_(std::exchange(detail::call_state.location, first.location_)) {
+      detail::thread_modes = first.modes_;
+      detail::thread_modes.grad_enabled = detail::thread_modes.record_reverse = true;
+      detail::thread_modes.recomputing = true;
+      detail::thread_modes.tangent_level = outside().tangent_level;
+    }
+    ~Within() {
+      random_.restore();
+      detail::call_state.location = location_;
+    }
+    Within(const Within&) = delete;
+    Within& operator=(const Within&) = delete;
+
+   private:
+    RandomState random_;
+    Location location_;
+  };
+
   RandomState random_;
   detail::ThreadModes modes_;
   Location location_;

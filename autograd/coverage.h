@@ -15,17 +15,18 @@ enum class NoGradient {
   unused,    ///< backward() was called for nothing that was computed from it, or no backward() at all
 };
 
+/// A parameter that has never received a gradient.
 struct CoverageGap {
   std::string name;  ///< key of the parameter in its model, where it has one; else its number in the list
-  Shape shape = {};
-  NoGradient why = NoGradient::unused;
-  std::string where = {};  ///< "model.cpp:42": the line of the detach()
+  Shape shape = {};  ///< of the parameter
+  NoGradient why = NoGradient::unused;  ///< what kept the gradient away
+  std::string where = {};               ///< "model.cpp:42": the line of the detach()
 };
 
 /// Which of a list of parameters have received gradients since they were made.
 struct Coverage {
-  Index parameters = 0;  ///< how many tensors there are
-  std::vector<CoverageGap> gaps;
+  Index parameters = 0;           ///< how many tensors there are
+  std::vector<CoverageGap> gaps;  ///< those that have received none, in the order of the list
 
   /// Nothing is missing but what is frozen.
   [[nodiscard]] bool complete() const noexcept;

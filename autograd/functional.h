@@ -19,6 +19,7 @@ namespace tapestry {
 
 class Generator;
 
+/// Functions of one tensor or several, with one result or several.
 using UnaryFunction = Callable<Tensor(const Tensor&)>;
 using ListFunction = Callable<Tensor(const std::vector<Tensor>&)>;
 using MapFunction = Callable<std::vector<Tensor>(const std::vector<Tensor>&)>;
@@ -48,6 +49,7 @@ struct FunctionalOptions {
                                       const std::vector<Tensor>& us, const FunctionalOptions& options = {},
                                       Here here = {});
 
+/// What value_and_jvp() returns.
 struct ValueAndTangent {
   Tensor value;    ///< f(x)
   Tensor tangent;  ///< J u, of the same shape
@@ -60,6 +62,7 @@ struct ValueAndTangent {
                                             const std::vector<Tensor>& us, const FunctionalOptions& options = {},
                                             Here here = {});
 
+/// What value_and_grad() returns.
 struct ValueAndGrad {
   Tensor value;               ///< f(x), one element
   std::vector<Tensor> grads;  ///< one per input
@@ -87,6 +90,7 @@ class Linearized {
   Handle<State> state_;
 };
 
+/// f at xs, linearized: see Linearized.
 [[nodiscard]] inline Linearized linearize(const ListFunction& f, const std::vector<Tensor>& xs, Here here = {}) {
   return {f, xs, here};
 }
@@ -94,6 +98,7 @@ class Linearized {
   return {f, x, here};
 }
 
+/// How a Jacobian is found.
 enum class JacobianMode : std::uint8_t {
   cheaper,  ///< forward when x has fewer elements than f(x), else reverse
   reverse,  ///< one sweep per element of f(x)
@@ -101,7 +106,7 @@ enum class JacobianMode : std::uint8_t {
 };
 
 struct JacobianOptions {
-  JacobianMode mode = JacobianMode::cheaper;
+  JacobianMode mode = JacobianMode::cheaper;  ///< by columns, by rows, or whichever are fewer
   /// For functions that treat every row of x (dimension 0) on its own, as a model does in eval mode: x has one row, and
   /// f is called with that row repeated up to so often, to get as many rows or columns of the Jacobian at once. Not for
   /// functions that mix rows. 1: f sees x as it is.

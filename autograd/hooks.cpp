@@ -6,6 +6,7 @@
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/thread_modes.h>
 #include <tapestry/autograd/detail/hook_list.h>
+#include <tapestry/autograd/detail/packed.h>
 #include <tapestry/autograd/detail/sweep.h>
 #include <tapestry/autograd/record.h>
 
@@ -101,49 +102,45 @@ PackSaved::~PackSaved() { detail::thread_modes.pack_saved = outer_; }
 
 namespace {
 
-struct Packed {
-  Unpack unpack;
-  Shape shape;
-  Dtype dtype;
-  Ref<Node> node;
+/// How to get a tensor back, in the place of its own node.
+class PackedNode final : public Node {
+ public:
+  PackedNode(const Tensor& x, Unpack how)
+      : Node(detail::kPacked, x.shape(), x.dtype(), CallSite::current()), unpack(std::move(how)), node(x.impl().node) {}
+  void backward(const Tensor&, Sweep&) override {}  // in no graph
+  void release() noexcept override {}
+
+  const Unpack unpack;
+  const Ref<Node> node;  // of what was packed
 };
 
 }  // namespace
 
-void Saved::pack() {
-  const auto& pack = *static_cast<const PackSaved::Pack*>(detail::thread_modes.pack_saved);
-  // What the hook computes is none of the op's business: not recorded, and what it saves is not packed again.
-  const detail::ThreadModes modes = std::exchange(detail::thread_modes, {.grad_enabled = false});
-  const std::int64_t bytes = detail::bytes_saved;
-  const auto leave = [&] {
-    detail::thread_modes = modes;
-    detail::bytes_saved = bytes;
-  };
-  try {
-    if (Unpack unpack = pack(tensor_)) {
-      const detail::TensorImpl& impl = tensor_.impl();
-      packed_ = make_handle<Packed>(std::move(unpack), impl.shape, impl.dtype, impl.node).owner();
-      tensor_ = {};
-    }
-  } catch (...) {
-    leave();
-    throw;
-  }
-  leave();
-}
-
-void Saved::unpack() const {
-  const Packed& packed = static_cast<const detail::SharedOf<Packed>&>(*packed_).value;
+Tensor detail::unpacked(const Ref<Node>& node) {
+  const auto& packed = static_cast<const PackedNode&>(*node);
   const Tensor back = no_grad([&] { return packed.unpack(); });
   if (!back.defined() || back.shape() != packed.shape || back.dtype() != packed.dtype) {
     throw_logic("PackSaved: unpacking must give back what was packed, {} {}; got {}", packed.dtype, packed.shape,
                 back.defined() ? format_message("{} {}", back.dtype(), back.shape()) : "an undefined tensor");
   }
-  tensor_ = detail::without_history(back);
-  tensor_.impl().node = packed.node;
-  version_ = tensor_.impl().storage->version();
-  generation_ = tensor_.impl().generation;
-  packed_ = {};
+  Tensor x = without_history(back);
+  x.impl().node = packed.node;
+  return x;
+}
+
+void Saved::pack() {
+  const auto& pack = *static_cast<const PackSaved::Pack*>(detail::thread_modes.pack_saved);
+  // What the hook computes is none of the op's business: not recorded, and what it saves is not packed again.
+  const detail::KeptModes modes;
+  const CallSite site(Here(nullptr, 0), nullptr);  // nor does it count as kept by the op
+  detail::thread_modes = {.grad_enabled = false};
+  const Unpack unpack = pack(tensor_);
+  if (!unpack) return;
+  Tensor hollow = empty({0}, tensor_.dtype());
+  hollow.impl().node = Ref<Node>::adopt(new PackedNode(tensor_, unpack));
+  tensor_ = std::move(hollow);
+  remember();
+  ++version_;  // so that whoever asks for it comes to unpack_or_throw()
 }
 
 }  // namespace tapestry

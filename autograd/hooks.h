@@ -45,6 +45,9 @@ HookHandle register_hook(const Tensor& x, GradientHook hook);
 /// leaf. Throws std::invalid_argument when x does not require grad.
 void retain_grad(const Tensor& x);
 
+/// How to get a tensor back; nothing: it was kept as it is.
+using Unpack = Callable<Tensor()>;
+
 /// For the time of a scope, what ops on this thread keep for backward is handed to `pack`, which returns how to get it
 /// back: a function that is called when a rule wants it, at most once - or nothing, to keep the tensor as it is. The
 /// innermost scope decides. Parameters, which live anyway, are handed over like everything else: they are leaves that
@@ -57,9 +60,9 @@ void retain_grad(const Tensor& x);
 ///
 /// What comes back must have the shape and dtype of what was packed, else backward throws std::logic_error. It gets the
 /// history of what was packed, so that derivatives of every order are right.
-using Unpack = Callable<Tensor()>;
 class PackSaved {
  public:
+  /// What makes of a tensor the way to get it back.
   using Pack = Callable<Unpack(const Tensor&)>;
   explicit PackSaved(Pack pack);
   ~PackSaved();

@@ -68,6 +68,7 @@ class Node : public RefCounted {
   static void operator delete(void* block, std::size_t bytes) noexcept { detail::free_block(block, bytes); }
 
  protected:
+  /// This node carries a tangent.
   void set_dual() noexcept { is_dual_ = true; }
 
  private:

@@ -36,6 +36,7 @@ class Profile {
   /// Ends looking; what was seen stays. Profiles end in the reverse order of their beginnings. Not needed to read.
   void stop() noexcept;
 
+  /// What an event is.
   enum class Pass : std::uint8_t {
     forward,   ///< what the program called
     backward,  ///< the gradient rules of an op
@@ -44,13 +45,13 @@ class Profile {
 
   /// One call, or one play of a rule.
   struct Event {
-    std::string op;     ///< "conv2d"; of a gradient rule the op whose it is
-    std::string where;  ///< "model.cpp:42"
-    std::string module;
-    Pass pass = Pass::forward;
-    Shape shape = {};           ///< of the result; of a rule, of dy
-    std::int64_t begin_ns = 0;  ///< since the profile began
-    std::int64_t nanoseconds = 0;
+    std::string op;                ///< "conv2d"; of a gradient rule the op whose it is
+    std::string where;             ///< "model.cpp:42"
+    std::string module;            ///< "layer2.0.conv1"
+    Pass pass = Pass::forward;     ///< which kind of call it was
+    Shape shape = {};              ///< of the result; of a rule, of dy
+    std::int64_t begin_ns = 0;     ///< since the profile began
+    std::int64_t nanoseconds = 0;  ///< how long it took
     double flops =
         0;  ///< 2 for each product added up in convolutions and matrix products, 1 per element of other results
     double bytes = 0;  ///< of operands and results: what has to be moved at least
@@ -61,13 +62,16 @@ class Profile {
 
   /// Events of one op, or one module, or one line, and one pass, added up.
   struct Row {
-    std::string name;
-    Pass pass = Pass::forward;
-    Index calls = 0;
-    double seconds = 0, flops = 0, bytes = 0;
+    std::string name;           ///< of the op, the module, or the line
+    Pass pass = Pass::forward;  ///< which calls were added up
+    Index calls = 0;            ///< how many
+    double seconds = 0;         ///< all together
+    double flops = 0;           ///< as Event::flops
+    double bytes = 0;           ///< as Event::bytes
     /// The larger of its parts of the two peaks; 0 where none is known.
     double part_of_peak = 0;
   };
+  /// What rows stand for.
   enum class By : std::uint8_t { op, module, line };
 
   /// Longest first. A whole backward() counts what is in none of its rules: adding up gradients, and the tape itself.

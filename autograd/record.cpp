@@ -1,6 +1,7 @@
 #include <tapestry/autograd/record.h>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/detail/packed.h>
 #include <tapestry/autograd/detail/rows.h>
 #include <tapestry/autograd/detail/sweep.h>
 
@@ -65,7 +66,12 @@ std::vector<Shape> detail::shapes_of(const std::vector<Tensor>& xs) {
   return shapes;
 }
 
-void Saved::throw_modified() const {
+void Saved::unpack_or_throw() const {
+  if (const Ref<Node>& node = tensor_.impl().node; node && node->name == detail::kPacked) {
+    tensor_ = detail::unpacked(node);
+    remember();
+    return;
+  }
   const char* op = CallSite::current().rule_of;
   if (!op) op = "saved";
   if (tensor_.impl().generation != generation_) {

@@ -51,10 +51,11 @@ class Tape {
 
   /// What is kept for backward by one source line, module or op.
   struct Kept {
-    std::string name;  ///< empty for what has none
-    std::int64_t bytes = 0;
-    Index ops = 0;  ///< recorded ops, leaves not counted
+    std::string name;        ///< empty for what has none
+    std::int64_t bytes = 0;  ///< of what rules keep
+    Index ops = 0;           ///< recorded ops, leaves not counted
   };
+  /// What kept() adds up by.
   enum class By : std::uint8_t { line, module, op };
 
   /// Largest first; what keeps nothing is left out.
@@ -62,9 +63,10 @@ class Tape {
 
   /// What would become of the memory of a module if it was computed again in backward instead of kept.
   struct Saving {
-    std::string module;
+    std::string module;        ///< "layer2.0"
     std::int64_t kept = 0;     ///< bytes that it keeps, with all modules in it
     std::int64_t entries = 0;  ///< bytes of recorded tensors that it is given, which would have to be kept instead
+    /// Bytes that checkpointing the module would spare.
     [[nodiscard]] std::int64_t saved() const noexcept { return kept - entries; }
   };
 

@@ -116,9 +116,9 @@ void Tensor::set_data(const Tensor& other, Here here) {
   }
 }
 
-void Tensor::throw_undefined(const char* call, const Here& here) {
+void Tensor::throw_undefined(const char* call, Here here) {
   if (const char* const rule_of = CallSite::current().rule_of) detail::throw_undefined(rule_of, "what its rule uses");
-  if (const char* const op = detail::current_call) detail::throw_undefined(op, "every argument");
+  if (const char* const op = detail::call_state.call) detail::throw_undefined(op, "every argument");
   const CallSite site(here, call);
   throw_logic("{}: the tensor must be defined; this handle is empty", call);
 }
@@ -127,7 +127,7 @@ void detail::throw_undefined(const char* call, const char* argument) {
   throw_logic("{}: {} must be a defined tensor; got an empty handle", call, argument);
 }
 
-void Tensor::throw_wrong_type(const char* call, Dtype asked, const Here& here) const {
+void Tensor::throw_wrong_type(const char* call, Dtype asked, Here here) const {
   const CallSite site(here);
   throw_invalid("{}: the element type must be that of the tensor, {}; got {}", call, dtype(), asked);
 }
@@ -143,7 +143,7 @@ void Tensor::check_writable(const Here& here) const {
   }
 }
 
-void Tensor::throw_not_single(const Here& here) const {
+void Tensor::throw_not_single(Here here) const {
   const CallSite site(here);
   throw_invalid("item: the tensor must have one element; got shape {}", shape());
 }
@@ -151,8 +151,15 @@ void Tensor::throw_not_single(const Here& here) const {
 // --- making tensors
 
 Tensor empty(const Shape& shape, Dtype dtype, Here here) {
-  const CallSite site(here);
-  Ref<Storage> storage = Storage::allocate(shape.numel() * item_bytes(dtype));
+  const std::int64_t bytes = shape.numel() * item_bytes(dtype);
+  Ref<Storage> storage = [&] {
+    try {
+      return Storage::allocate(bytes);
+    } catch (const OutOfMemory&) {  // asked again to say where: a CallSite for every tensor would cost as much as it
+      const CallSite site(here);
+      return Storage::allocate(bytes);
+    }
+  }();
   std::byte* data = storage->data();
   return make(shape, dtype, std::move(storage), data);
 }

@@ -160,14 +160,15 @@ class Tensor {
 
  private:
   friend class StandIns;
-  void take_stand_in() noexcept;
-  [[nodiscard]] detail::TensorImpl& checked(const char* call, const Here& here) const {
+  [[gnu::cold]] void take_stand_in() noexcept;
+  [[nodiscard]] detail::TensorImpl& checked(const char* call, Here here) const {
     if (!impl_) throw_undefined(call, here);
     return *impl_;
   }
-  [[noreturn]] static void throw_undefined(const char* call, const Here& here);
-  [[noreturn]] void throw_wrong_type(const char* call, Dtype asked, const Here& here) const;
-  [[noreturn]] void throw_not_single(const Here& here) const;
+  // Cold, so that what calls them is small enough to be inlined wherever elements are read.
+  [[noreturn, gnu::cold]] static void throw_undefined(const char* call, Here here);
+  [[noreturn, gnu::cold]] void throw_wrong_type(const char* call, Dtype asked, Here here) const;
+  [[noreturn, gnu::cold]] void throw_not_single(Here here) const;
   void check_writable(const Here& here) const;
 
   Ref<detail::TensorImpl> impl_;
@@ -182,7 +183,7 @@ struct TensorOptions {
 
 namespace detail {
 [[nodiscard]] Tensor arange(double begin, double end, double step, const TensorOptions& options, Here here);
-[[noreturn]] void throw_undefined(const char* call, const char* argument);
+[[noreturn, gnu::cold]] void throw_undefined(const char* call, const char* argument);
 void check_row_length(Index length, Index expected, Here here);
 }  // namespace detail
 

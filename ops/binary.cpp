@@ -69,7 +69,7 @@ void check_divisor(const Operand& b) {
 
 /// y, of which nothing is recorded.
 Tensor unrecorded(const char* op, Tensor y, const Operand& a, const Operand& b) {
-  if (detail::watcher) [[unlikely]]
+  if (detail::call_state.watcher) [[unlikely]]
     detail::watch_op(op, y, {&tensor_or_none(a), &tensor_or_none(b)}, a.here);
   return y;
 }

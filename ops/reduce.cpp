@@ -142,7 +142,7 @@ Tensor extreme(const char* op, bool largest, const Tensor& given, const ReduceOp
   const Plan plan(op, x.shape(), options.dim, options.keepdim);
   Tensor y = extreme_values(op, largest, x, plan);
   if (!is_grad_enabled() || !x.requires_grad()) {
-    if (detail::watcher) [[unlikely]]
+    if (detail::call_state.watcher) [[unlikely]]
       detail::watch_op(op, y, {&x}, {});
     return y;
   }

@@ -23,6 +23,11 @@ add_test(NAME datasets/get_cifar
                  ${PROJECT_SOURCE_DIR}/cmake/get_cifar.cmake)
 
 add_test(NAME house/include_graph COMMAND include_graph)
+# Every page and every public name, with warnings as errors; where there is no Doxygen, cmake/docs.cmake says so.
+if(TARGET docs)
+  add_test(NAME house/reference COMMAND ${CMAKE_COMMAND} --build ${PROJECT_BINARY_DIR} --target docs)
+  set_tests_properties(house/reference PROPERTIES TIMEOUT 300)
+endif()
 # The preset `release` hardens what it builds (docs/security.md); other builds have the flags that they are given.
 if(CMAKE_CXX_FLAGS MATCHES "stack-protector" AND CMAKE_READELF AND TARGET train_cifar100)
   add_test(NAME house/hardening

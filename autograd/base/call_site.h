@@ -25,11 +25,6 @@ struct Location {
 };
 
 namespace detail {
-inline constinit thread_local Location current_location{};
-
-/// What the user called, by the name it has in the source ("conv2d"); null outside of calls.
-inline constinit thread_local const char* current_call = nullptr;
-
 /// Looks on while this thread calls ops (autograd/detail/watcher.h). Called for what the user called, not for ops
 /// within.
 class CallWatcher {
@@ -40,14 +35,19 @@ class CallWatcher {
  protected:
   ~CallWatcher() = default;
 };
-inline constinit thread_local CallWatcher* watcher = nullptr;  ///< null: nobody
+
+/// What every op reads and writes of this thread: in one place, which is found once.
+struct CallState {
+  Location location{};
+  const char* call = nullptr;  ///< what the user called, by its name in the source ("conv2d"); null outside of calls
+  CallWatcher* watcher = nullptr;  ///< null: nobody
+  std::int64_t bytes_saved = 0;    ///< that the op which is running has said it keeps for backward; see saved()
+};
+inline constinit thread_local CallState call_state{};
 
 /// The line to name where no op has said its own, and the one that plays the tape; see OuterSite and PlayingSite.
 inline constinit thread_local Here outer_site{nullptr, 0};
 inline constinit thread_local Here playing_site{nullptr, 0};
-
-/// Bytes that the op which is running has said it keeps for backward; see saved() in record.h.
-inline constinit thread_local std::int64_t bytes_saved = 0;
 }  // namespace detail
 
 /// The first line of every op: for the time of the call, this thread is at `here` - unless an op further out, which the
@@ -56,33 +56,34 @@ inline constinit thread_local std::int64_t bytes_saved = 0;
 /// says so; null where a call within it has the better name.
 class CallSite {
  public:
-  explicit CallSite(const Here& here, const char* call = __builtin_FUNCTION()) noexcept
-      : saved_further_out_(std::exchange(detail::bytes_saved, 0)) {
-    Location& now = detail::current_location;
-    if (!now.file) {
-      now.file = here.file;
-      now.line = here.line;
+  explicit CallSite(const Here& here, const char* call = __builtin_FUNCTION()) noexcept {
+    detail::CallState& now = detail::call_state;
+    saved_further_out_ = std::exchange(now.bytes_saved, 0);
+    if (!now.location.file) {
+      now.location.file = here.file;
+      now.location.line = here.line;
       outermost_ = true;
     }
-    if (detail::current_call || !call) return;
-    detail::current_call = call;
+    if (now.call || !call) return;
+    now.call = call;
     names_call_ = true;
-    if (detail::watcher) [[unlikely]]
-      detail::watcher->call_began(call);
+    if (now.watcher) [[unlikely]]
+      now.watcher->call_began(call);
   }
   ~CallSite() {
-    detail::bytes_saved = saved_further_out_;
+    detail::CallState& now = detail::call_state;
+    now.bytes_saved = saved_further_out_;
     if (names_call_) {
-      if (detail::watcher) [[unlikely]]
-        detail::watcher->call_ended();
-      detail::current_call = nullptr;
+      if (now.watcher) [[unlikely]]
+        now.watcher->call_ended();
+      now.call = nullptr;
     }
-    if (outermost_) detail::current_location.file = nullptr;
+    if (outermost_) now.location.file = nullptr;
   }
   CallSite(const CallSite&) = delete;
   CallSite& operator=(const CallSite&) = delete;
 
-  [[nodiscard]] static const Location& current() noexcept { return detail::current_location; }
+  [[nodiscard]] static const Location& current() noexcept { return detail::call_state.location; }
 
  private:
   std::int64_t saved_further_out_;
@@ -109,7 +110,8 @@ class OuterSite {
 class PlayingSite {
  public:
   PlayingSite() noexcept
-      : outer_(std::exchange(detail::playing_site, {detail::current_location.file, detail::current_location.line})) {}
+      : outer_(std::exchange(detail::playing_site,
+                             {detail::call_state.location.file, detail::call_state.location.line})) {}
   ~PlayingSite() { detail::playing_site = outer_; }
   PlayingSite(const PlayingSite&) = delete;
   PlayingSite& operator=(const PlayingSite&) = delete;
@@ -121,10 +123,10 @@ class PlayingSite {
 /// For the time of a scope, ops belong to the module of this path. `path` comes from intern().
 class ModuleScope {
  public:
-  explicit ModuleScope(const char* path) noexcept : outer_(detail::current_location.module) {
-    if (path) detail::current_location.module = path;
+  explicit ModuleScope(const char* path) noexcept : outer_(detail::call_state.location.module) {
+    if (path) detail::call_state.location.module = path;
   }
-  ~ModuleScope() { detail::current_location.module = outer_; }
+  ~ModuleScope() { detail::call_state.location.module = outer_; }
   ModuleScope(const ModuleScope&) = delete;
   ModuleScope& operator=(const ModuleScope&) = delete;
 

@@ -20,6 +20,7 @@ struct WindowSpan {
   Index reach;   ///< of a window, in pixels
   Index padded;  ///< the side
 };
+/// See WindowSpan. Throws std::invalid_argument for spans and sides that are longer.
 [[nodiscard]] WindowSpan checked_span(const char* op, Index size, Index kernel, Index padding, Index dilation);
 
 /// a / b for a >= 0 and b > 0, rounded up, for any such numbers.

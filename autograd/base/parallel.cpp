@@ -33,13 +33,13 @@ class InModesOf {
  public:
   InModesOf(const detail::ThreadModes& modes, const Location& location, const Here& outer_site) noexcept
       : modes_(std::exchange(detail::thread_modes, modes)),
-        location_(std::exchange(detail::current_location, location)),
+        location_(std::exchange(detail::call_state.location, location)),
         outer_site_(std::exchange(detail::outer_site, outer_site)) {}
   InModesOf(const InModesOf&) = delete;
   InModesOf& operator=(const InModesOf&) = delete;
   ~InModesOf() {
     detail::thread_modes = modes_;
-    detail::current_location = location_;
+    detail::call_state.location = location_;
     detail::outer_site = outer_site_;
   }
 
@@ -110,7 +110,7 @@ void detail::run_tasks(Index count, TaskRef task) {
     return;
   }
   const ThreadModes modes = thread_modes;
-  const Location location = current_location;
+  const Location location = call_state.location;
   const Here site = outer_site;
   const auto in_the_same_modes = [&](Index i) {
     const InModesOf caller(modes, location, site);

@@ -13,10 +13,24 @@ struct ThreadModes {
   std::int8_t matmul_precision = -1;  ///< ops/precision.h; -1: what holds for all threads
   bool recomputing = false;           ///< checkpoint.h: a function is being called a second time
   bool record_reverse = true;         ///< while a jvp is going on: whether ops are recorded for reverse mode too
-  const void* pack_saved = nullptr;    ///< hooks.h: the PackSaved::Pack of the innermost scope
+  const void* pack_saved = nullptr;   ///< hooks.h: the PackSaved::Pack of the innermost scope
   std::uint64_t tangent_level = 0;    ///< the innermost jvp that is going on, by its number; 0: none is
 };
 
 inline constinit thread_local ThreadModes thread_modes;
+
+/// At the end of a scope the modes are what they were at its beginning, whatever was set within.
+class KeptModes {
+ public:
+  KeptModes() noexcept : outside_(thread_modes) {}
+  ~KeptModes() { thread_modes = outside_; }
+  KeptModes(const KeptModes&) = delete;
+  KeptModes& operator=(const KeptModes&) = delete;
+
+  [[nodiscard]] const ThreadModes& outside() const noexcept { return outside_; }
+
+ private:
+  const ThreadModes outside_;
+};
 
 }  // namespace tapestry::detail

@@ -77,9 +77,10 @@ Dual::Dual(Handle<TangentLevel> level, Tensor tangent, Ref<Node> behind)
 
 // --- scopes
 
-TangentScope::TangentScope(bool record) : outside_(thread_modes) {
-  const bool recorded = outside_.grad_enabled && (outside_.tangent_level == 0 || outside_.record_reverse);
-  level_ = make_handle<TangentLevel>(last_level.fetch_add(1, std::memory_order_relaxed) + 1, outside_.tangent_level,
+TangentScope::TangentScope(bool record) {
+  const ThreadModes& outside = modes_.outside();
+  const bool recorded = outside.grad_enabled && (outside.tangent_level == 0 || outside.record_reverse);
+  level_ = make_handle<TangentLevel>(last_level.fetch_add(1, std::memory_order_relaxed) + 1, outside.tangent_level,
                                      record && recorded);
   thread_modes.grad_enabled = true;
   thread_modes.record_reverse = level_->record;
@@ -88,7 +89,6 @@ TangentScope::TangentScope(bool record) : outside_(thread_modes) {
 
 TangentScope::~TangentScope() {
   level_->is_over = true;
-  thread_modes = outside_;
   while (!marked_.empty()) {  // latest first: a tensor may have been marked twice
     marked_.back().first.impl().node = std::move(marked_.back().second);
     marked_.pop_back();
@@ -138,20 +138,14 @@ Tensor without_reverse(const Tensor& y) { return y.impl().node ? over(y, {}) : y
 namespace {
 
 /// What tangents of one level are computed with: the outer levels in sight, and recorded if that level wants it.
-class OuterScope {
+class OuterScope : public KeptModes {
  public:
-  explicit OuterScope(const TangentLevel& level) noexcept : inside_(thread_modes) {
-    const bool record = level.record && inside_.record_reverse;
+  explicit OuterScope(const TangentLevel& level) noexcept {
+    const bool record = level.record && outside().record_reverse;
     thread_modes.tangent_level = level.outer;
     thread_modes.record_reverse = record || level.outer == 0;
     thread_modes.grad_enabled = record || level.outer != 0;
   }
-  ~OuterScope() { thread_modes = inside_; }
-  OuterScope(const OuterScope&) = delete;
-  OuterScope& operator=(const OuterScope&) = delete;
-
- private:
-  ThreadModes inside_;
 };
 
 /// J t for the inputs that are left, from rules that only know J^T v: that is linear in v, and its gradient by v in the

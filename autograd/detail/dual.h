@@ -66,22 +66,16 @@ class TangentScope {
  private:
   [[nodiscard]] Tensor without_history(Tensor y) const;
 
-  ThreadModes outside_;
+  KeptModes modes_;
   Handle<TangentLevel> level_;
   std::vector<std::pair<Tensor, Ref<Node>>>
       marked_;  // tensors that got a dual where they stand, and their nodes before
 };
 
 /// Records for reverse mode for the time of a scope, whatever is going on outside: a gradient taken within a jvp.
-class RecordScope {
+class RecordScope : public KeptModes {
  public:
-  RecordScope() noexcept : outside_(thread_modes) { thread_modes.grad_enabled = thread_modes.record_reverse = true; }
-  ~RecordScope() { thread_modes = outside_; }
-  RecordScope(const RecordScope&) = delete;
-  RecordScope& operator=(const RecordScope&) = delete;
-
- private:
-  ThreadModes outside_;
+  RecordScope() noexcept { thread_modes.grad_enabled = thread_modes.record_reverse = true; }
 };
 
 /// x if it takes part in reverse mode, else an alias of it that is a leaf, with the tangents that x has.

@@ -88,7 +88,7 @@ void Sweep::send(Ref<Node> to, Tensor gradient) {
     throw_logic("{}: its gradient is not differentiable: the rule returned a tensor that does not depend on dy",
                 op ? op : "backward");
   }
-  if (detail::watcher) [[unlikely]]
+  if (detail::call_state.watcher) [[unlikely]]
     detail::current_watcher()->sent(*to, gradient);
   if (!latest_.node) {
     latest_.node = std::move(to);
@@ -145,10 +145,10 @@ namespace {
 /// For the time of a message: it is about the op that this node recorded.
 class About {
  public:
-  explicit About(const Node& node) noexcept : outer_(std::exchange(detail::current_location, node.where())) {
-    detail::current_location.rule_of = node.name;
+  explicit About(const Node& node) noexcept : outer_(std::exchange(detail::call_state.location, node.where())) {
+    detail::call_state.location.rule_of = node.name;
   }
-  ~About() { detail::current_location = outer_; }
+  ~About() { detail::call_state.location = outer_; }
   About(const About&) = delete;
   About& operator=(const About&) = delete;
 
@@ -178,18 +178,18 @@ void Sweep::play(Pending pending) {
   if (node.playing_) throw_logic("backward: {} is being played already, by a sweep that called this one", node.name);
   node.playing_ = true;
   // Ops inside a rule belong to the line and module where the op itself was recorded, and what they save is theirs.
-  const std::int64_t saved_further_out = std::exchange(detail::bytes_saved, 0);
-  const Location outer = std::exchange(detail::current_location, node.where_);
-  detail::current_location.rule_of = node.name;
+  const std::int64_t saved_further_out = std::exchange(detail::call_state.bytes_saved, 0);
+  const Location outer = std::exchange(detail::call_state.location, node.where_);
+  detail::call_state.location.rule_of = node.name;
   const auto restore = [&] {
-    if (detail::watcher) [[unlikely]]
+    if (detail::call_state.watcher) [[unlikely]]
       detail::current_watcher()->played(node);
-    detail::current_location = outer;
-    detail::bytes_saved = saved_further_out;
+    detail::call_state.location = outer;
+    detail::call_state.bytes_saved = saved_further_out;
     node.playing_ = false;
   };
   try {
-    if (detail::watcher) [[unlikely]]
+    if (detail::call_state.watcher) [[unlikely]]
       detail::current_watcher()->playing(node, pending.gradient);
     node.backward(pending.gradient, *this);
   } catch (...) {
@@ -232,19 +232,13 @@ class Level {
 };
 
 /// How rules run: recorded when gradients shall be differentiated, and with tangents within a jvp.
-class GradientModes {
+class GradientModes : public detail::KeptModes {
  public:
-  explicit GradientModes(bool create_graph) noexcept : outside_(detail::thread_modes) {
-    const bool within_jvp = outside_.tangent_level != 0;
+  explicit GradientModes(bool create_graph) noexcept {
+    const bool within_jvp = outside().tangent_level != 0;
     detail::thread_modes.grad_enabled = create_graph || within_jvp;
     detail::thread_modes.record_reverse = create_graph || !within_jvp;
   }
-  ~GradientModes() { detail::thread_modes = outside_; }
-  GradientModes(const GradientModes&) = delete;
-  GradientModes& operator=(const GradientModes&) = delete;
-
- private:
-  detail::ThreadModes outside_;
 };
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace tapestry::detail {
 /// to hear goes on to the one further out; what it overrides it passes on itself.
 class Watcher : public CallWatcher {
  public:
-  Watcher() noexcept : outer_(static_cast<Watcher*>(watcher)) { watcher = this; }
+  Watcher() noexcept : outer_(static_cast<Watcher*>(call_state.watcher)) { call_state.watcher = this; }
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
 
@@ -37,13 +37,13 @@ class Watcher : public CallWatcher {
   }
 
  protected:
-  ~Watcher() { watcher = outer_; }
+  ~Watcher() { call_state.watcher = outer_; }
 
  private:
   Watcher* outer_;
 };
 
 /// Who looks on at this thread; null: nobody.
-[[nodiscard]] inline Watcher* current_watcher() noexcept { return static_cast<Watcher*>(watcher); }
+[[nodiscard]] inline Watcher* current_watcher() noexcept { return static_cast<Watcher*>(call_state.watcher); }
 
 }  // namespace tapestry::detail

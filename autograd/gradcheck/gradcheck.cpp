@@ -139,13 +139,9 @@ void prepare(Check& check, bool narrow) {
 
 GradReport check_gradients(const CheckedFunction& checked, const GradCheckOptions& options) {
   check_arguments(checked.inputs, options);
-  const NoInference mode;
-  const State state(checked.buffers, options.generators);
-  const OwnLeaves leaves(checked.inputs);
-  const TensorFunction f = [&](const std::vector<Tensor>& xs) {
-    state.restore();
-    return checked.f(xs);
-  };
+  const Borrowed borrowed(checked, options.generators);
+  const OwnLeaves& leaves = borrowed.leaves();
+  const TensorFunction f = borrowed.function();
   std::vector<Tensor> point;
   std::transform(checked.inputs.begin(), checked.inputs.end(), std::back_inserter(point), widened);
   const bool narrow = std::any_of(checked.inputs.begin(), checked.inputs.end(),

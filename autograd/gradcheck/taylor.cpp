@@ -133,13 +133,9 @@ TaylorReport check_taylor(const CheckedFunction& checked, const TaylorOptions& o
     any |= x.dtype() == f64;
   }
   if (!any) throw_invalid("taylor_test: there must be an f64 input to differentiate by; got none");
-  const NoInference mode;
-  const State state(checked.buffers, options.generators);
-  const OwnLeaves leaves(checked.inputs);
-  const TensorFunction f = [&](const std::vector<Tensor>& xs) {
-    state.restore();
-    return checked.f(xs);
-  };
+  const Borrowed borrowed(checked, options.generators);
+  const OwnLeaves& leaves = borrowed.leaves();
+  const TensorFunction f = borrowed.function();
   const GradCheckOptions check_options{.seed = options.seed};
   Check check(f, checked.inputs, leaves.tensors(), checked.names, check_options, 1);
   check.prepare();

@@ -41,6 +41,8 @@ Tensor fused_gradient(kernels::Binary kernel, const Tensor& dy, const Tensor& ke
 }
 
 Dtype detail::dtype_beside_number(const char* op, const Operand& a, const Operand& b) {
+  if (a.is_tensor()) check_defined(op, "a", a.tensor());
+  if (b.is_tensor()) check_defined(op, "b", b.tensor());
   if (a.is_tensor() && b.is_tensor()) check_same_dtype(op, a.tensor(), b.tensor());
   if (!a.is_tensor() && !b.is_tensor()) throw_invalid("{}: one of a and b must be a tensor; got two numbers", op);
   return a.is_tensor() ? a.tensor().dtype() : b.tensor().dtype();

@@ -28,9 +28,10 @@ inline const Tensor no_tensor;
 
 /// The dtype of both. Throws std::invalid_argument for two numbers and for tensors of different dtypes.
 [[nodiscard]] inline Dtype common_dtype(const char* op, const Operand& a, const Operand& b) {
-  if (a.is_tensor()) check_defined(op, "a", a.tensor());
-  if (b.is_tensor()) check_defined(op, "b", b.tensor());
-  if (a.is_tensor() && b.is_tensor() && a.tensor().dtype() == b.tensor().dtype()) return a.tensor().dtype();
+  if (a.is_tensor() && b.is_tensor() && a.tensor().defined() && b.tensor().defined() &&
+      a.tensor().dtype() == b.tensor().dtype()) {
+    return a.tensor().dtype();
+  }
   return detail::dtype_beside_number(op, a, b);
 }
 
@@ -63,17 +64,13 @@ void visit_elements(const char* op, Dtype dtype, const Operand& a, const Operand
 template <class F>
 [[nodiscard]] Tensor over_both(const char* op, Dtype operands, Dtype result, const Operand& a, const Operand& b,
                                const F& f) {
-  const auto fill = [&](const Shape& shape, const kernels::Broadcast& plan) {
-    Tensor y = empty(shape, result);
-    visit_elements(op, operands, a, b, [&]<class T>(const T* u, const T* v) { f(plan, u, v, y); });
-    return y;
-  };
   // Of a tiny op, finding out how equal shapes broadcast would be a tenth of its time (bench_overhead).
-  if (a.is_tensor() && b.is_tensor() && a.tensor().shape() == b.tensor().shape()) {
-    return fill(a.tensor().shape(), {a.tensor().numel(), 1, 1});
-  }
-  const Shape shape = common_shape(op, a, b);
-  return fill(shape, broadcast_plan(a, b, shape));
+  const bool equal = a.is_tensor() && b.is_tensor() && a.tensor().shape() == b.tensor().shape();
+  const Shape shape = equal ? a.tensor().shape() : common_shape(op, a, b);
+  const kernels::Broadcast plan = equal ? kernels::Broadcast(shape.numel(), 1, 1) : broadcast_plan(a, b, shape);
+  Tensor y = empty(shape, result);
+  visit_elements(op, operands, a, b, [&]<class T>(const T* u, const T* v) { f(plan, u, v, y); });
+  return y;
 }
 
 }  // namespace tapestry

@@ -191,8 +191,9 @@ void step_before_backward() {
 }
 
 void weights_of_another_model() {
-  nn::save(nn::Linear(3, 2), "weights.safetensors");
-  (void)nn::load(nn::Linear(3, 10), "weights.safetensors");
+  const std::string path = "weights.safetensors";  // not in the page, whose reference Doxygen 1.9 would not read
+  nn::save(nn::Linear(3, 2), path);
+  (void)nn::load(nn::Linear(3, 10), path);
 }
 
 void several_numbers_as_one() {

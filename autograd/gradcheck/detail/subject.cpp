@@ -72,4 +72,14 @@ void State::restore() const noexcept {
 NoInference::NoInference() noexcept : outer_(std::exchange(thread_modes.inference_mode, false)) {}
 NoInference::~NoInference() { thread_modes.inference_mode = outer_; }
 
+Borrowed::Borrowed(const CheckedFunction& checked, const std::vector<Generator>& generators)
+    : checked_(checked), state_(checked.buffers, generators), leaves_(checked.inputs) {}
+
+TensorFunction Borrowed::function() const {
+  return [this](const std::vector<Tensor>& xs) {
+    state_.restore();
+    return checked_.f(xs);
+  };
+}
+
 }  // namespace tapestry::detail

@@ -61,4 +61,20 @@ class NoInference {
   bool outer_;
 };
 
+/// All of this for the time of one check.
+class Borrowed {
+ public:
+  Borrowed(const CheckedFunction& checked, const std::vector<Generator>& generators);
+
+  /// The subject, which finds its state as at the beginning each time. Lives no longer than this.
+  [[nodiscard]] TensorFunction function() const;
+  [[nodiscard]] const OwnLeaves& leaves() const noexcept { return leaves_; }
+
+ private:
+  const CheckedFunction& checked_;
+  NoInference mode_;
+  State state_;
+  OwnLeaves leaves_;
+};
+
 }  // namespace tapestry::detail

@@ -12,6 +12,8 @@
 #include <tapestry/ops/shape_ops.h>
 #include <tapestry/ops/unary.h>
 
+#include "autograd/gradcheck/samples.h"
+
 /// A check in which nothing could fail is an error; functions that read their inputs without being given them, and
 /// functions that differentiate inside, are checked like any other.
 BOOST_AUTO_TEST_SUITE(dependence_test)
@@ -20,11 +22,6 @@ using namespace tapestry;
 using namespace tapestry::test;
 
 namespace {
-
-Tensor random(const Shape& shape, std::uint64_t seed = 1) {
-  Generator generator(seed);
-  return uniform(shape, 0.5, 2, {.dtype = f64, .generator = &generator});
-}
 
 Tensor leaf(const Shape& shape, std::uint64_t seed = 1) { return random(shape, seed).requires_grad(true); }
 

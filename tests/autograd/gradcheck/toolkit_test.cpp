@@ -20,6 +20,8 @@
 #include <tapestry/ops/softmax.h>
 #include <tapestry/ops/unary.h>
 
+#include "autograd/gradcheck/samples.h"
+
 /// What the gradient checks offer besides derivatives of f64 functions: diagnoses, third order, narrow dtypes, the
 /// Taylor test, forward mode, predicates, and functions of plain arrays.
 BOOST_AUTO_TEST_SUITE(toolkit_test)
@@ -28,11 +30,6 @@ using namespace tapestry;
 using namespace tapestry::test;
 
 namespace {
-
-Tensor random(const Shape& shape, std::uint64_t seed = 1) {
-  Generator generator(seed);
-  return uniform(shape, 0.5, 2, {.dtype = f64, .generator = &generator});
-}
 
 using Rule = std::function<Tensor(const Tensor& dy)>;
 
