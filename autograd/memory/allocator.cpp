@@ -35,19 +35,20 @@ constexpr std::size_t kArenaBytes = 1 << 20;            // from here on: cut fro
 constexpr std::size_t kPage = 4096, kColour = 5 * kAlign;
 
 std::atomic<std::int64_t> live_bytes{0};
+std::atomic<std::int64_t> held_bytes{0};  // live or kept: what the system has given and not got back
 std::atomic<std::int64_t> peak_bytes{0};
 std::atomic<std::int64_t> system_blocks{0};
 std::atomic<std::int64_t> limit{kNoMemoryLimit};
 
-/// Counts bytes as live before anybody looks for them: of threads that ask at once, none gets past the limit. Returns
-/// what is live then, or -1 where the limit does not allow it.
-std::int64_t reserve(std::int64_t bytes) noexcept {
+/// Counts bytes before anybody looks for them: of threads that ask at once, none gets past the limit. Returns the new
+/// count, or -1 where the limit does not allow it.
+std::int64_t add_within_limit(std::atomic<std::int64_t>& count, std::int64_t bytes) noexcept {
   const std::int64_t room = limit.load(std::memory_order_relaxed) - bytes;
-  std::int64_t live = live_bytes.load(std::memory_order_relaxed);
+  std::int64_t now = count.load(std::memory_order_relaxed);
   do {
-    if (live > room) return -1;
-  } while (!live_bytes.compare_exchange_weak(live, live + bytes, std::memory_order_relaxed));
-  return live + bytes;
+    if (now > room) return -1;
+  } while (!count.compare_exchange_weak(now, now + bytes, std::memory_order_relaxed));
+  return now + bytes;
 }
 
 void note_peak(std::int64_t live) noexcept {
@@ -94,26 +95,28 @@ class Bins {
     return block;
   }
 
-  void put(void* block, const SizeClass& size) noexcept {
+  /// False when the block went back to the system at once.
+  [[nodiscard]] bool put(void* block, const SizeClass& size) noexcept {
     const std::scoped_lock lock(mutex_);
     try {
       bins_[size.index].push_back(block);
       bytes_ += size.bytes;
+      return true;
     } catch (const std::bad_alloc&) {
       std::free(block);
+      return false;
     }
   }
 
-  /// Frees them all. False when there were none.
-  bool clear() noexcept {
+  /// Frees them all, and returns how many bytes that were.
+  std::size_t clear() noexcept {
     const std::scoped_lock lock(mutex_);
-    if (bytes_ == 0) return false;
+    if (bytes_ == 0) return 0;
     for (auto& bin : bins_) {
       for (void* block : bin) std::free(block);
       bin.clear();
     }
-    bytes_ = 0;
-    return true;
+    return std::exchange(bytes_, 0);
   }
 
   [[nodiscard]] std::size_t bytes() noexcept {
@@ -162,21 +165,30 @@ std::int64_t cached_bytes() noexcept {
   throw OutOfMemory(message + place_lines());
 }
 
-void* allocate_large(std::size_t bytes) {
-  if (bytes > kLargest) throw_out_of_memory(bytes);
-  const auto wanted = static_cast<std::int64_t>(occupied(bytes));
-  const std::int64_t live = reserve(wanted);
-  if (live < 0) throw_out_of_memory(bytes);
-  void* block = take_kept(bytes);
-  if (!block) {
-    const std::int64_t most = memory_limit();
-    if (most != kNoMemoryLimit && live_bytes.load() + cached_bytes() > most) empty_cache();
-    block = take_new(bytes);
+/// Null where there is no room. `wanted` bytes are counted as live already.
+void* take_from_system(std::size_t bytes, std::int64_t wanted) noexcept {
+  // Whoever has been counted as live finds room when nothing is kept. Others may fill the cache again meanwhile, and
+  // another limit may be set.
+  while (add_within_limit(held_bytes, wanted) < 0) {
+    if (live_bytes.load() > memory_limit()) return nullptr;
+    empty_cache();
   }
+  void* block = take_new(bytes);
   if (!block) {
     empty_cache();
     block = take_new(bytes);
   }
+  if (!block) held_bytes.fetch_sub(wanted);
+  return block;
+}
+
+void* allocate_large(std::size_t bytes) {
+  if (bytes > kLargest) throw_out_of_memory(bytes);
+  const auto wanted = static_cast<std::int64_t>(occupied(bytes));
+  const std::int64_t live = add_within_limit(live_bytes, wanted);
+  if (live < 0) throw_out_of_memory(bytes);
+  void* block = take_kept(bytes);
+  if (!block) block = take_from_system(bytes, wanted);
   if (!block) {
     live_bytes.fetch_sub(wanted);
     throw_out_of_memory(bytes);
@@ -188,9 +200,11 @@ void* allocate_large(std::size_t bytes) {
 /// Kept first and then no longer live: for a moment it counts twice. Not at all would let others past the limit.
 void free_large(void* block, std::size_t bytes) noexcept {
   const std::size_t taken = occupied(bytes);
+  bool kept = false;
   if (!kCache) std::free(block);
-  else if (in_arena(bytes)) detail::Arena::instance().put(block, taken);
-  else Bins::instance().put(block, size_class(bytes));
+  else if (in_arena(bytes)) kept = detail::Arena::instance().put(block, taken);
+  else kept = Bins::instance().put(block, size_class(bytes));
+  if (!kept) held_bytes.fetch_sub(static_cast<std::int64_t>(taken));
   live_bytes.fetch_sub(static_cast<std::int64_t>(taken));
 }
 
@@ -461,12 +475,11 @@ MemoryStats memory_stats() noexcept {
 void reset_peak_bytes() noexcept { peak_bytes = live_bytes.load(); }
 
 void empty_cache() noexcept {
-  const bool freed = Bins::instance().clear();
-  detail::Arena::instance().release();
+  const std::size_t from_bins = Bins::instance().clear();
+  const std::size_t from_arena = detail::Arena::instance().release();
+  held_bytes.fetch_sub(static_cast<std::int64_t>(from_bins + from_arena));
 #if defined(__GLIBC__)
-  if (freed) malloc_trim(0);  // the C library keeps most of what is freed below its own large blocks
-#else
-  static_cast<void>(freed);
+  if (from_bins > 0) malloc_trim(0);  // the C library keeps most of what is freed below its own large blocks
 #endif
 }
 

@@ -130,18 +130,21 @@ bool Arena::grow(std::size_t bytes) noexcept {
   return true;
 }
 
-void Arena::put(void* block, std::size_t bytes) noexcept {
+bool Arena::put(void* block, std::size_t bytes) noexcept {
   auto* const begin = static_cast<std::byte*>(block);
   const std::scoped_lock lock(mutex_);
   try {
     kept_.put(begin, bytes);
+    return true;
   } catch (const std::bad_alloc&) {
     drop_pages(begin, begin + bytes);  // the addresses are lost, of which there are plenty
+    return false;
   }
 }
 
-void Arena::release() noexcept {
+std::size_t Arena::release() noexcept {
   const std::scoped_lock lock(mutex_);
+  const std::size_t bytes = kept_.bytes();
   for (const FreeRanges::Range& range : kept_.ranges()) {
     drop_pages(range.begin, range.end());
     try {
@@ -150,6 +153,7 @@ void Arena::release() noexcept {
     }
   }
   kept_.clear();
+  return bytes;
 }
 
 std::size_t Arena::kept_bytes() noexcept {

@@ -42,10 +42,10 @@ class Arena {
   [[nodiscard]] void* take_kept(std::size_t bytes) noexcept;
   /// A block of memory that the system has to provide; null if it does not.
   [[nodiscard]] void* take_new(std::size_t bytes) noexcept;
-  /// Keeps a freed block. `bytes` is what was taken.
-  void put(void* block, std::size_t bytes) noexcept;
-  /// Gives what is kept back to the system.
-  void release() noexcept;
+  /// Keeps a freed block, whose `bytes` are what was taken. False when it went back to the system at once.
+  [[nodiscard]] bool put(void* block, std::size_t bytes) noexcept;
+  /// Gives what is kept back to the system, and returns how many bytes that were.
+  std::size_t release() noexcept;
   [[nodiscard]] std::size_t kept_bytes() noexcept;
 
  private:
