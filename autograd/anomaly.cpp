@@ -66,8 +66,8 @@ class AnomalyMode::Impl final : public detail::Watcher {
   }
 
   void played(const Node& node) override {
+    if (!played_.empty() && played_.back().first == &node) played_.pop_back();
     Watcher::played(node);
-    played_.pop_back();
   }
 
   void sent(const Node& to, const Tensor& gradient) override {

@@ -1,5 +1,9 @@
 #include <tapestry/autograd/checkpoint.h>
 
+#include <algorithm>
+#include <optional>
+#include <unordered_map>
+
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/detail/sweep.h>
 #include <tapestry/autograd/grad_mode.h>
@@ -7,6 +11,104 @@
 #include <tapestry/autograd/record.h>
 
 namespace tapestry {
+
+// --- what is kept
+
+/// Counts the calls of the ops that can be kept, in both calls of a function: a result is known by its number.
+class detail::Keeper {
+ public:
+  explicit Keeper(const CheckpointOptions& options) : ops_(options.keep_ops), names_(options.keep_names) {
+    constexpr std::string_view kCostly[] = {"conv2d", "linear", "matmul"};
+    for (const std::string& op : ops_) {
+      if (std::find(std::begin(kCostly), std::end(kCostly), op) != std::end(kCostly)) continue;
+      throw_invalid("checkpoint: keep_ops must be of conv2d, linear and matmul; got '{}'", op);
+    }
+  }
+
+  [[nodiscard]] Tensor next(const char* op) {
+    const Tensor further_out = outer_ ? outer_->next(op) : Tensor();
+    ++calls_;
+    op_ = op;
+    if (!again_) return further_out;
+    const auto found = results_.find(calls_);
+    if (found == results_.end()) return {};
+    if (found->second.op != std::string_view(op)) {
+      throw_logic("checkpoint: the function must call the same ops when it is called again; {} became {}",
+                  found->second.op, op);
+    }
+    return found->second.y();
+  }
+
+  void computed(const Tensor& y) {
+    if (outer_) outer_->computed(y);
+    if (again_) return;
+    latest_ = y;
+    if (std::find(ops_.begin(), ops_.end(), op_) != ops_.end()) keep_latest();
+  }
+
+  void keep(std::string_view name, const Tensor& x) {
+    if (outer_) outer_->keep(name, x);
+    if (again_ || std::find(names_.begin(), names_.end(), name) == names_.end()) return;
+    if (!latest_.defined() || latest_.impl().storage != x.impl().storage) {
+      throw_invalid("keep: '{}' must be the result of the conv2d, linear or matmul that was called last", name);
+    }
+    keep_latest();
+  }
+
+  [[nodiscard]] std::int64_t bytes() const noexcept { return bytes_; }
+
+  /// For the time of a call of the function.
+  class Scope {
+   public:
+    Scope(Keeper* keeper, bool again) noexcept : outer_(std::exchange(detail::keeper, keeper)) {
+      if (!keeper) return;
+      keeper->outer_ = again ? nullptr : outer_;
+      keeper->again_ = again;
+      keeper->calls_ = 0;
+    }
+    ~Scope() {
+      if (detail::keeper) detail::keeper->latest_ = {};
+      detail::keeper = outer_;
+    }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    Keeper* outer_;
+  };
+
+ private:
+  struct Kept {
+    const char* op;
+    Saved y;
+  };
+
+  void keep_latest() {
+    if (results_.try_emplace(calls_, Kept{op_, Saved(latest_)}).second) bytes_ += bytes_of(latest_);
+  }
+
+  const std::vector<std::string> ops_, names_;
+  std::unordered_map<std::size_t, Kept> results_;  // by the number of the call
+  std::size_t calls_ = 0;
+  const char* op_ = nullptr;  // of the latest call
+  Tensor latest_;             // the first time: its result
+  bool again_ = false;
+  Keeper* outer_ = nullptr;
+  std::int64_t bytes_ = 0;
+};
+
+Tensor detail::kept_result(const char* op) { return keeper->next(op); }
+void detail::computed_result(const Tensor& y) { keeper->computed(y); }
+
+Tensor keep(std::string_view name, const Tensor& x, Here here) {
+  const CallSite site(here);
+  if (!x.defined()) throw_invalid("keep: '{}' must be a defined tensor", name);
+  if (detail::keeper) detail::keeper->keep(name, x);
+  return x;
+}
+
+// --- calling again
+
 namespace {
 
 using Function = Callable<Tensor(const std::vector<Tensor>&)>;
@@ -77,8 +179,12 @@ class Surroundings {
 class CheckpointNode final : public Node {
  public:
   CheckpointNode(const Tensor& y, const Location& location, Function f, const std::vector<Tensor>& xs,
-                 Surroundings surroundings)
-      : Node("checkpoint", y.shape(), y.dtype(), location), f_(std::move(f)), surroundings_(std::move(surroundings)) {
+                 Surroundings surroundings, Handle<detail::Keeper> keeper)
+      : Node("checkpoint", y.shape(), y.dtype(), location),
+        f_(std::move(f)),
+        surroundings_(std::move(surroundings)),
+        keeper_(std::move(keeper)),
+        bytes_(keeper_ ? keeper_->bytes() : 0) {
     for (const Tensor& x : xs) {
       xs_.emplace_back(x);
       inputs_.push_back(x.defined() ? detail::reverse_node(x.impl().node) : Ref<Node>());
@@ -89,7 +195,10 @@ class CheckpointNode final : public Node {
   void backward(const Tensor& dy, Sweep& sweep) override {
     std::vector<Tensor> xs;
     for (const Saved& x : xs_) xs.push_back(x());
-    const Tensor y = surroundings_.again([&] { return f_(xs); });
+    const Tensor y = surroundings_.again([&] {
+      const detail::Keeper::Scope scope(keeper_.get(), true);
+      return f_(xs);
+    });
     if (y.shape() != shape || y.dtype() != dtype) {
       throw_logic("checkpoint: the function must return the same when it is called again, {} {}; got {} {}", dtype,
                   shape, y.dtype(), y.shape());
@@ -99,6 +208,7 @@ class CheckpointNode final : public Node {
 
   void release() noexcept override {
     f_ = nullptr;
+    keeper_ = {};
     xs_.clear();
     inputs_.clear();
   }
@@ -111,7 +221,8 @@ class CheckpointNode final : public Node {
   std::vector<Saved> xs_;
   std::vector<Ref<Node>> inputs_;
   Surroundings surroundings_;
-  std::int64_t bytes_ = 0;
+  Handle<detail::Keeper> keeper_;  // null: nothing is kept
+  std::int64_t bytes_;
 };
 
 }  // namespace
@@ -119,10 +230,19 @@ class CheckpointNode final : public Node {
 Tensor checkpoint(const Function& f, const std::vector<Tensor>& xs, const CheckpointOptions& options, Here here) {
   if (!is_grad_enabled() || detail::thread_modes.tangent_level != 0) return f(xs);
   Surroundings surroundings(options.generators);
-  Tensor y = no_grad([&] { return f(xs); });
+  Handle<detail::Keeper> keeper;
+  if (!options.keep_ops.empty() || !options.keep_names.empty()) {
+    const CallSite site(here);
+    keeper = make_handle<detail::Keeper>(options);
+  }
+  Tensor y = no_grad([&] {
+    if (!keeper) return f(xs);  // a checkpoint further out may keep something
+    const detail::Keeper::Scope scope(keeper.get(), false);
+    return f(xs);
+  });
   y = detail::fresh(std::move(y));
-  const Location location = detail::location_or(here);
-  y.impl().node = Ref<Node>::adopt(new CheckpointNode(y, location, f, xs, std::move(surroundings)));
+  y.impl().node = Ref<Node>::adopt(
+      new CheckpointNode(y, detail::location_or(here), f, xs, std::move(surroundings), std::move(keeper)));
   return y;
 }
 

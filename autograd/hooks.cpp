@@ -8,6 +8,7 @@
 #include <tapestry/autograd/detail/hook_list.h>
 #include <tapestry/autograd/detail/packed.h>
 #include <tapestry/autograd/detail/sweep.h>
+#include <tapestry/autograd/detail/watcher.h>
 #include <tapestry/autograd/record.h>
 
 namespace tapestry {
@@ -67,7 +68,7 @@ Node& node_of(const char* op, const Tensor& x) {
 }  // namespace detail
 
 HookHandle::HookHandle() noexcept = default;
-HookHandle::HookHandle(Ref<detail::HookList> list, std::uint64_t number) noexcept
+HookHandle::HookHandle(Ref<detail::Hooks> list, std::uint64_t number) noexcept
     : list_(std::move(list)), number_(number) {}
 HookHandle::HookHandle(const HookHandle& other) noexcept = default;
 HookHandle& HookHandle::operator=(HookHandle other) noexcept {
@@ -84,13 +85,44 @@ void HookHandle::remove() {
 
 HookHandle register_hook(const Tensor& x, GradientHook hook) {
   const Ref<detail::HookList>& list = detail::HookList::of(detail::node_of("register_hook", x));
-  return {list, list->add(std::move(hook))};
+  return {Ref<detail::Hooks>(list.get()), list->add(std::move(hook))};
 }
 
 void retain_grad(const Tensor& x) {
   Node& node = detail::node_of("retain_grad", x);
   if (!node.is_leaf()) detail::HookList::of(node)->keep_gradient();
 }
+
+// --- tools
+
+class OpHooks::Watcher final : public detail::Watcher {
+ public:
+  explicit Watcher(Functions functions) : functions_(std::move(functions)) {}
+
+  void computed(const char* op, const Tensor& y, std::span<const Tensor* const> inputs,
+                const Location& where) override {
+    if (functions_.computed) functions_.computed({op, y, inputs, where});
+    detail::Watcher::computed(op, y, inputs, where);
+  }
+  void playing(const Node& node, const Tensor& dy) override {
+    if (functions_.before_backward) functions_.before_backward(node, dy);
+    detail::Watcher::playing(node, dy);
+  }
+  void sent(const Node& to, const Tensor& gradient) override {
+    if (functions_.sent) functions_.sent(to, gradient);
+    detail::Watcher::sent(to, gradient);
+  }
+  void played(const Node& node) override {
+    if (functions_.after_backward) functions_.after_backward(node);
+    detail::Watcher::played(node);
+  }
+
+ private:
+  const Functions functions_;
+};
+
+OpHooks::OpHooks(Functions functions) : watcher_(make_handle<Watcher>(std::move(functions))) {}
+OpHooks::~OpHooks() = default;
 
 // --- packing
 

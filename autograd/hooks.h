@@ -1,32 +1,44 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
+#include <tapestry/autograd/base/call_site.h>
 #include <tapestry/autograd/base/callable.h>
+#include <tapestry/autograd/memory/handle.h>
 #include <tapestry/autograd/memory/ref.h>
 #include <tapestry/autograd/tensor.h>
 
 /// Functions of the user that are called while gradients are computed.
 namespace tapestry {
 
+class Node;
+
 namespace detail {
-class HookList;
-}
+/// A list of hooks, as far as their handles are concerned.
+class Hooks : public RefCounted {
+ public:
+  virtual ~Hooks() = default;
+  virtual void remove(std::uint64_t number) = 0;
+  static void destroy(Hooks* hooks) noexcept { delete hooks; }
+};
+}  // namespace detail
 
 /// A hook's place in the list of hooks. The hook stays when the handle goes.
 class HookHandle {
  public:
   HookHandle() noexcept;
-  HookHandle(Ref<detail::HookList> list, std::uint64_t number) noexcept;
+  HookHandle(Ref<detail::Hooks> list, std::uint64_t number) noexcept;
   HookHandle(const HookHandle& other) noexcept;
   HookHandle& operator=(HookHandle other) noexcept;
   ~HookHandle();
 
-  /// The hook is not called any more. Harmless a second time, and when its tensor is gone. A hook may remove itself.
+  /// The hook is not called any more. Harmless a second time, and when what it hung on is gone. A hook may remove
+  /// itself.
   void remove();
 
  private:
-  Ref<detail::HookList> list_;
+  Ref<detail::Hooks> list_;
   std::uint64_t number_ = 0;
 };
 
@@ -44,6 +56,39 @@ HookHandle register_hook(const Tensor& x, GradientHook hook);
 /// From now on x.grad() holds the gradient of x, a result of recorded ops, added up as leaves do. Nothing happens for a
 /// leaf. Throws std::invalid_argument when x does not require grad.
 void retain_grad(const Tensor& x);
+
+/// An op that has computed y.
+struct ComputedOp {
+  const char* name;
+  const Tensor& y;                        ///< without its node: whether it is recorded is open
+  std::span<const Tensor* const> inputs;  ///< some may be undefined
+  const Location& where;
+};
+
+/// For tools: for the time of a scope, functions that are called for every op of this thread and for every node of the
+/// tape (<tapestry/autograd/node.h>) that it plays. What they throw, the op or backward throws. They must call no ops.
+///
+///     Index nodes = 0;
+///     const OpHooks count({.before_backward = [&](const Node&, const Tensor&) { ++nodes; }});
+///
+/// Scopes stand within one another; all of them are told, the innermost first.
+class OpHooks {
+ public:
+  struct Functions {
+    Callable<void(const ComputedOp& op)> computed = {};
+    Callable<void(const Node& node, const Tensor& dy)> before_backward = {};  ///< with dL/dy whole
+    Callable<void(const Node& to, const Tensor& gradient)> sent = {};         ///< a rule's result, on its way to a node
+    Callable<void(const Node& node)> after_backward = {};                     ///< also when a rule has thrown
+  };
+  explicit OpHooks(Functions functions);
+  OpHooks(const OpHooks&) = delete;
+  OpHooks& operator=(const OpHooks&) = delete;
+  ~OpHooks();
+
+ private:
+  class Watcher;
+  Handle<Watcher> watcher_;
+};
 
 /// How to get a tensor back; nothing: it was kept as it is.
 using Unpack = Callable<Tensor()>;

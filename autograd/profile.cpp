@@ -71,8 +71,9 @@ class Profile::Impl {
   /// What has begun and not ended.
   struct Open {
     Event event;
-    double inner_bytes = 0;  // of the ops within
-    double sent_bytes = 0;   // dy and what the rules sent, unless that is dy in another shape
+    double inner_bytes = 0;      // of the ops within
+    double sent_bytes = 0;       // dy and what the rules sent, unless that is dy in another shape
+    const Node* node = nullptr;  // that is being played, and
     const Tensor* dy = nullptr;
     bool is_call = false;
   };
@@ -107,10 +108,11 @@ class Profile::Impl {
     }
     void playing(const Node& node, const Tensor& dy) override {
       Watcher::playing(node, dy);
-      impl_.begin(node.name, node.where(), Pass::backward, dy.shape()).dy = &dy;
+      Open& now = impl_.begin(node.name, node.where(), Pass::backward, dy.shape());
+      now.node = &node, now.dy = &dy;
     }
     void played(const Node& node) override {
-      impl_.end();
+      if (!impl_.open.empty() && impl_.open.back().node == &node) impl_.end();
       Watcher::played(node);
     }
     void sent(const Node& to, const Tensor& gradient) override {

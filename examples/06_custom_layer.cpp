@@ -15,10 +15,11 @@ class SqueezeExcite : public nn::Module {
   SqueezeExcite(Index channels, Index squeezed)
       : down_{child("down", nn::Linear{channels, squeezed})}, up_{child("up", nn::Linear{squeezed, channels})} {}
 
-  Tensor operator()(const Tensor& x, Here here = {}) const {
-    const nn::LayerScope scope(*this, here);        // errors name the line of the call and this layer's place
-    const Tensor average = global_avg_pool2d(x);    // [N, 1, 1, C]
-    return x * sigmoid(up_(relu(down_(average))));  // broadcast over H and W
+  Tensor operator()(Tensor x, Here here = {}) const {
+    const nn::LayerScope scope(*this, here);      // errors name the line of the call and this layer's place
+    x = scope.input(x);                           // hooks that users hang on this layer are called here
+    const Tensor average = global_avg_pool2d(x);  // [N, 1, 1, C]
+    return scope.output(x * sigmoid(up_(relu(down_(average)))));  // broadcast over H and W; and here
   }
 
  private:
@@ -36,13 +37,14 @@ class Centre : public nn::Module {
     describe("Centre of " + std::to_string(channels));
   }
 
-  Tensor operator()(const Tensor& x, Here here = {}) const {
+  Tensor operator()(Tensor x, Here here = {}) const {
     const nn::LayerScope scope(*this, here);
+    x = scope.input(x);
     if (x.size(-1) != centre_.numel()) {
       throw_invalid("Centre: expects {} channels; got {}", centre_.numel(), x.shape());
     }
     if (is_training()) move_centre(x);
-    return x - centre_ + bias_;
+    return scope.output(x - centre_ + bias_);
   }
 
  private:

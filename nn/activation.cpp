@@ -17,32 +17,32 @@ LeakyReLU::LeakyReLU(const LeakyReluOptions& options) : options_(options) {
 
 Tensor ReLU::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return relu(x);
+  return scope.output(relu(scope.input(x)));
 }
 
 Tensor Sigmoid::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return sigmoid(x);
+  return scope.output(sigmoid(scope.input(x)));
 }
 
 Tensor Tanh::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return tanh(x);
+  return scope.output(tanh(scope.input(x)));
 }
 
 Tensor SiLU::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return silu(x);
+  return scope.output(silu(scope.input(x)));
 }
 
 Tensor GELU::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return gelu(x, options_);
+  return scope.output(gelu(scope.input(x), options_));
 }
 
 Tensor LeakyReLU::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return leaky_relu(x, options_);
+  return scope.output(leaky_relu(scope.input(x), options_));
 }
 
 }  // namespace tapestry::nn

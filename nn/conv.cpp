@@ -36,7 +36,7 @@ Conv2d::Conv2d(Index in, Index out, const Options& options, Here here)
 
 Tensor Conv2d::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return conv2d(x, weight_, bias_, options_);
+  return scope.output(conv2d(scope.input(x), weight_, bias_, options_));
 }
 
 }  // namespace tapestry::nn

@@ -15,7 +15,7 @@ Dropout::Dropout(double p, Here here) : p_(p) {
 
 Tensor Dropout::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return dropout(x, {.p = p_, .training = is_training()});
+  return scope.output(dropout(scope.input(x), {.p = p_, .training = is_training()}));
 }
 
 }  // namespace tapestry::nn

@@ -6,7 +6,7 @@ Flatten::Flatten(const FlattenOptions& options) : options_(options) { describe("
 
 Tensor Flatten::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return flatten(x, options_);
+  return scope.output(flatten(scope.input(x), options_));
 }
 
 }  // namespace tapestry::nn

@@ -25,7 +25,7 @@ Linear::Linear(Index in, Index out, const Options& options, Here here) {
 
 Tensor Linear::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return linear(x, weight_, bias_);
+  return scope.output(linear(scope.input(x), weight_, bias_));
 }
 
 }  // namespace tapestry::nn

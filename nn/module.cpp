@@ -10,6 +10,7 @@
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/node.h>
 #include <tapestry/nn/copy_scope.h>
+#include <tapestry/nn/detail/module_hooks.h>
 #include <tapestry/ops/cast.h>
 
 namespace tapestry::nn {
@@ -22,6 +23,8 @@ struct Module::State {
   const char* path = nullptr;
   bool training = true;
   bool checkpointing = false;
+  CheckpointOptions checkpoint_options;
+  Ref<detail::ModuleHooks> hooks;
 
   [[nodiscard]] bool has(std::string_view name) const {
     const auto named = [&](const NamedTensor& x) { return x.name == name; };
@@ -121,7 +124,11 @@ void Module::describe(std::string text) { state_->description = std::move(text);
 const std::string& Module::description() const noexcept { return state_->description; }
 const char* Module::path() const noexcept { return state_->path; }
 bool Module::is_training() const noexcept { return state_->training; }
-void Module::set_checkpointing(bool on) { state_->checkpointing = on; }
+void Module::set_checkpointing(bool on, CheckpointOptions options) {
+  state_->checkpointing = on;
+  state_->checkpoint_options = std::move(options);
+}
+const CheckpointOptions& Module::checkpoint_options() const noexcept { return state_->checkpoint_options; }
 bool Module::is_checkpointing() const noexcept { return state_->checkpointing; }
 
 std::vector<NamedTensor> Module::named_parameters() const { return state_->collect(&State::parameters); }
@@ -186,6 +193,30 @@ void Module::requires_grad(bool wanted, Here here) {
   });
 }
 
+// --- hooks
+
+const Ref<detail::ModuleHooks>& Module::hooks() const noexcept { return state_->hooks; }
+
+detail::ModuleHooks& Module::made_hooks() {
+  if (!state_->hooks) state_->hooks = Ref<detail::ModuleHooks>::adopt(new detail::ModuleHooks);
+  return *state_->hooks;
+}
+
+HookHandle Module::register_forward_pre_hook(ForwardPreHook hook) {
+  detail::ModuleHooks& all = made_hooks();
+  return {Ref<tapestry::detail::Hooks>(&all), all.add(&detail::ModuleHooks::before, std::move(hook))};
+}
+
+HookHandle Module::register_forward_hook(ForwardHook hook) {
+  detail::ModuleHooks& all = made_hooks();
+  return {Ref<tapestry::detail::Hooks>(&all), all.add(&detail::ModuleHooks::after, std::move(hook))};
+}
+
+HookHandle Module::register_full_backward_hook(BackwardHook hook) {
+  detail::ModuleHooks& all = made_hooks();
+  return {Ref<tapestry::detail::Hooks>(&all), all.add(&detail::ModuleHooks::backward, std::move(hook))};
+}
+
 // --- copies
 
 struct detail::CopyScope::State {
@@ -207,6 +238,7 @@ Handle<Module::State> Module::copied(const Handle<State>& state) {
   if (const auto found = copies.find(state.get()); found != copies.end()) return found->second;
   Handle<State> copy = make_handle<State>(*state);  // its tensors are stand-ins, where there are any
   copies.emplace(state.get(), copy);
+  if (copy->hooks) copy->hooks = copy->hooks->copy();
   for (auto& [name, child] : copy->children) child = copied(child);
   for (const NamedTensor& x : copy->parameters) copy->label(x);
   return copy;

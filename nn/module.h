@@ -9,6 +9,7 @@
 #include <tapestry/autograd/checkpoint.h>
 #include <tapestry/autograd/memory/handle.h>
 #include <tapestry/autograd/tensor.h>
+#include <tapestry/nn/hooks.h>
 
 namespace tapestry::nn {
 
@@ -70,16 +71,28 @@ class Module {
   [[nodiscard]] bool is_training() const noexcept;
 
   /// Memory for time: a model of the zoo, or a Sequential, then keeps between its sections alone what backward needs,
-  /// and computes the rest a second time (checkpoint() in <tapestry/autograd/checkpoint.h>). The same bits. For this
-  /// module; what stands within it keeps its own mind.
-  void set_checkpointing(bool on = true);
+  /// and computes the rest a second time (checkpoint() in <tapestry/autograd/checkpoint.h>), but for what the options
+  /// keep. The same bits. For this module; what stands within it keeps its own mind.
+  void set_checkpointing(bool on = true, CheckpointOptions options = {});
   [[nodiscard]] bool is_checkpointing() const noexcept;
+  [[nodiscard]] const CheckpointOptions& checkpoint_options() const noexcept;
 
   /// Converts parameters and floating-point buffers. All handles on them follow; gradients are dropped. Throws
   /// std::invalid_argument for a dtype that is no float.
   void to(Dtype dtype, Here here = {});
 
   void zero_grad() const;
+
+  /// Calls the hook before this module computes, after it has computed, and when the gradient of its input has been.
+  /// Hooks of a kind are called in the order of registration, each with what the one before returned; a module's first
+  /// kind before those of the modules in it, the other two after them. What they throw, the call or backward throws.
+  /// The first input and the result are what a module's call operator passes through its LayerScope: all layers and
+  /// models here do. A function in a checkpoint calls hooks a second time; see is_recomputing(). A clone begins with
+  /// the hooks that its model has. backward throws std::logic_error when a hook returns another shape or dtype than dx
+  /// has.
+  HookHandle register_forward_pre_hook(ForwardPreHook hook);
+  HookHandle register_forward_hook(ForwardHook hook);
+  HookHandle register_full_backward_hook(BackwardHook hook);
 
   /// Freezes all parameters (false) or makes them trainable again.
   void requires_grad(bool wanted, Here here = {});
@@ -116,33 +129,42 @@ class Module {
   /// captures: handles on layers.
   template <class F>
   [[nodiscard]] Tensor section(const Tensor& x, const F& f) const {
-    return is_checkpointing() ? checkpoint(Callable<Tensor(const Tensor&)>(f), x) : f(x);
+    return is_checkpointing() ? checkpoint(Callable<Tensor(const Tensor&)>(f), x, checkpoint_options()) : f(x);
   }
 
  private:
   friend class detail::CopyScope;
+  friend class detail::HookedCall;
   struct State;
   explicit Module(Handle<State> state);
   [[nodiscard]] static Handle<State> copied(const Handle<State>& state);
   void add_child(std::string_view name, const Module& module, Here here);
+  [[nodiscard]] const Ref<detail::ModuleHooks>& hooks() const noexcept;  ///< null: it never had any
+  [[nodiscard]] detail::ModuleHooks& made_hooks();
 
   Handle<State> state_;
 };
 
 /// The first line of the call operator of a layer or model: for the time of the call, errors and the tape name the line
-/// that the user wrote and this layer's path.
+/// that the user wrote and this layer's path. What goes in and what comes out passes its hooks.
 ///
 ///     Tensor operator()(const Tensor& x, Here here = {}) const {
 ///       const LayerScope scope(*this, here);
-///       return relu(conv_(x));
+///       return scope.output(relu(conv_(scope.input(x))));
 ///     }
 class LayerScope {
  public:
-  LayerScope(const Module& layer, const Here& here) noexcept : site_(here, nullptr), module_(layer.path()) {}
+  LayerScope(const Module& layer, const Here& here) : site_(here, nullptr), module_(layer.path()), call_(layer) {}
+
+  /// x, or what the hooks before the call make of it.
+  [[nodiscard]] Tensor input(const Tensor& x) const { return call_.input(x); }
+  /// y, or what the hooks after the call make of it. Once, as the last thing.
+  [[nodiscard]] Tensor output(Tensor y) const { return call_.output(std::move(y)); }
 
  private:
   CallSite site_;
   ModuleScope module_;
+  detail::HookedCall call_;
 };
 
 }  // namespace tapestry::nn

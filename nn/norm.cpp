@@ -25,20 +25,21 @@ BatchNorm2d::BatchNorm2d(Index channels, const Options& options, Here here) : ch
 
 Tensor BatchNorm2d::operator()(const Tensor& x, Here here) const { return (*this)(x, After{}, here); }
 
-Tensor BatchNorm2d::operator()(const Tensor& x, const After& after, Here here) const {
+Tensor BatchNorm2d::operator()(const Tensor& image, const After& after, Here here) const {
   const LayerScope scope(*this, here);
+  const Tensor x = scope.input(image);
   if (x.dim() != 4 || x.size(3) != channels_) {
     const bool channels_first = x.dim() == 4 && x.size(1) == channels_;
     throw_invalid("BatchNorm2d: the input must be [N, H, W, {}]; got {}{}", channels_, x.shape(),
                   channels_first ? "; if it is [N, C, H, W], permute(x, {0, 2, 3, 1}) makes it [N, H, W, C]" : "");
   }
-  return batch_norm(x, weight_, bias_, running_mean_, running_var_,
-                    {.training = is_training() || !options_.track_running_stats,
-                     .momentum = options_.track_running_stats ? options_.momentum : 0.0,
-                     .eps = options_.eps,
-                     .num_batches_tracked = num_batches_tracked_,
-                     .relu = after.relu || options_.relu,
-                     .residual = after.residual});
+  return scope.output(batch_norm(x, weight_, bias_, running_mean_, running_var_,
+                                 {.training = is_training() || !options_.track_running_stats,
+                                  .momentum = options_.track_running_stats ? options_.momentum : 0.0,
+                                  .eps = options_.eps,
+                                  .num_batches_tracked = num_batches_tracked_,
+                                  .relu = after.relu || options_.relu,
+                                  .residual = after.residual}));
 }
 
 LayerNorm::LayerNorm(const Shape& normalized_shape, const Options& options, Here here)
@@ -53,7 +54,7 @@ LayerNorm::LayerNorm(const Shape& normalized_shape, const Options& options, Here
 
 Tensor LayerNorm::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return layer_norm(x, normalized_shape_, weight_, bias_, {.eps = eps_});
+  return scope.output(layer_norm(scope.input(x), normalized_shape_, weight_, bias_, {.eps = eps_}));
 }
 
 }  // namespace tapestry::nn

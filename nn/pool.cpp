@@ -16,7 +16,7 @@ MaxPool2d::MaxPool2d(const MaxPool2dOptions& options, Here here) : options_(opti
 
 Tensor MaxPool2d::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return max_pool2d(x, options_);
+  return scope.output(max_pool2d(scope.input(x), options_));
 }
 
 AvgPool2d::AvgPool2d(const AvgPool2dOptions& options, Here here) : options_(options) {
@@ -27,7 +27,7 @@ AvgPool2d::AvgPool2d(const AvgPool2dOptions& options, Here here) : options_(opti
 
 Tensor AvgPool2d::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return avg_pool2d(x, options_);
+  return scope.output(avg_pool2d(scope.input(x), options_));
 }
 
 AdaptiveAvgPool2d::AdaptiveAvgPool2d(Pair2 output, Here here) : output_(output) {
@@ -38,14 +38,14 @@ AdaptiveAvgPool2d::AdaptiveAvgPool2d(Pair2 output, Here here) : output_(output) 
 
 Tensor AdaptiveAvgPool2d::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return adaptive_avg_pool2d(x, output_);
+  return scope.output(adaptive_avg_pool2d(scope.input(x), output_));
 }
 
 GlobalAvgPool2d::GlobalAvgPool2d() { describe("GlobalAvgPool2d"); }
 
 Tensor GlobalAvgPool2d::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
-  return global_avg_pool2d(x);
+  return scope.output(global_avg_pool2d(scope.input(x)));
 }
 
 }  // namespace tapestry::nn

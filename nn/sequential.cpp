@@ -7,9 +7,11 @@
 
 namespace tapestry::nn {
 
-Tensor Sequential::in_segments(Tensor x, std::size_t segments, Here here) const {
+Tensor Sequential::in_segments(Tensor x, std::size_t segments, const CheckpointOptions& options, Here here) const {
   if (segments < 1) throw_invalid("in_segments: there must be at least one segment; got {}", segments);
   const ModuleScope scope(path());
+  const detail::HookedCall call(*this);
+  x = call.input(x);
   const std::size_t layers = layers_->size();
   const std::size_t pieces = std::min(segments, layers);
   for (std::size_t i = 0; i < pieces; ++i) {
@@ -20,9 +22,9 @@ Tensor Sequential::in_segments(Tensor x, std::size_t segments, Here here) const 
       for (const detail::LayerCall& layer : piece) y = layer(y, here);
       return y;
     };
-    x = checkpoint(Callable<Tensor(const Tensor&)>(segment), x, {}, here);
+    x = checkpoint(Callable<Tensor(const Tensor&)>(segment), x, options, here);
   }
-  return x;
+  return call.output(std::move(x));
 }
 
 std::size_t Sequential::default_segments() const noexcept {

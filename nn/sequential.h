@@ -57,15 +57,18 @@ class Sequential : public Module {
 
   [[nodiscard]] std::size_t size() const noexcept { return layers_->size(); }
   [[nodiscard]] Tensor operator()(Tensor x, Here here = {}) const {
-    if (is_checkpointing()) return in_segments(std::move(x), default_segments(), here);
+    if (is_checkpointing()) return in_segments(std::move(x), default_segments(), checkpoint_options(), here);
     const ModuleScope scope(path());
+    const detail::HookedCall call(*this);
+    x = call.input(x);
     for (const detail::LayerCall& layer : *layers_) x = layer(x, here);
-    return x;
+    return call.output(std::move(x));
   }
 
   /// The same in so many checkpoints, each of about as many layers as the others: what backward needs is kept between
   /// them alone. Throws std::invalid_argument for fewer than one.
-  [[nodiscard]] Tensor in_segments(Tensor x, std::size_t segments, Here here = {}) const;
+  [[nodiscard]] Tensor in_segments(Tensor x, std::size_t segments, const CheckpointOptions& options = {},
+                                   Here here = {}) const;
 
  private:
   /// The root of the number of layers: as many kept between segments as within one.

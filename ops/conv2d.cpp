@@ -4,6 +4,7 @@
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/extent.h>
+#include <tapestry/autograd/checkpoint.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/autocast.h>
@@ -109,10 +110,13 @@ Tensor forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOp
   const kernels::Conv2dShape shape = plan("conv2d", x.shape(), w.shape(), options);
   if (b.defined()) check_shape("conv2d", "the bias", b, {shape.k});
   check_operands("conv2d", x, w, false);
-  Tensor y = empty(output_shape(shape), x.dtype());
-  const Tensor bias = bias_of_sums(x, b);
-  kernels::conv2d(shape, kernel_precision(), elements(x), elements(w), bias.defined() ? elements(bias).data : nullptr,
-                  result(y), keeper(w));
+  Tensor y = detail::kept_or("conv2d", [&] {
+    Tensor sums = empty(output_shape(shape), x.dtype());
+    const Tensor bias = bias_of_sums(x, b);
+    kernels::conv2d(shape, kernel_precision(), elements(x), elements(w), bias.defined() ? elements(bias).data : nullptr,
+                    result(sums), keeper(w));
+    return sums;
+  });
   return record(
       "conv2d", std::move(y),
       wrt(

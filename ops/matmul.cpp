@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/checkpoint.h>
 #include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/autocast.h>
@@ -84,7 +85,7 @@ Tensor compute(const Tensor& a, const Tensor& b, const MatmulOptions& o, const P
 Tensor matrix_product(const Tensor& a, const Tensor& b, const MatmulOptions& o, Dtype dtype) {
   const Plan plan(a, b, o);
   return record(
-      "matmul", compute(a, b, o, plan, dtype),
+      "matmul", detail::kept_or("matmul", [&] { return compute(a, b, o, plan, dtype); }),
       wrt(
           a,
           [b = saved(b), o, shape = a.shape(), own = a.dtype()](const Tensor& dy) {
@@ -152,10 +153,13 @@ Tensor linear(const Tensor& x_given, const Tensor& w, const Tensor& b, Here here
     if (!lower) check_same_dtype("linear", x, b);
     check_shape("linear", "b", b, {out});
   }
-  Tensor y = empty(x.shape().with(x.dim() - 1, out), x.dtype());
-  const Tensor bias = b.defined() && x.dtype() == bf16 ? no_grad([&] { return to(b, f32); }) : b;
-  kernels::gemm({false, true, rows, out, in}, kernel_precision(), elements(x), elements(w),
-                bias.defined() ? elements(bias).data : nullptr, y.dtype(), result(y));
+  Tensor y = detail::kept_or("linear", [&] {
+    Tensor sums = empty(x.shape().with(x.dim() - 1, out), x.dtype());
+    const Tensor bias = b.defined() && x.dtype() == bf16 ? no_grad([&] { return to(b, f32); }) : b;
+    kernels::gemm({false, true, rows, out, in}, kernel_precision(), elements(x), elements(w),
+                  bias.defined() ? elements(bias).data : nullptr, sums.dtype(), result(sums));
+    return sums;
+  });
   return record(
       "linear", std::move(y),
       wrt(

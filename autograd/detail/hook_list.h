@@ -10,15 +10,13 @@
 namespace tapestry::detail {
 
 /// What hangs on a node beside its rules: hooks, and the gradient of a result that keeps it.
-class HookList final : public RefCounted {
+class HookList final : public Hooks {
  public:
-  static void destroy(HookList* list) noexcept { delete list; }
-
   /// That of the node, made if it has none.
   [[nodiscard]] static const Ref<HookList>& of(Node& node);
 
   std::uint64_t add(GradientHook hook);
-  void remove(std::uint64_t number);
+  void remove(std::uint64_t number) override;
   void keep_gradient() { retains_ = true; }
 
   /// The gradient after all hooks; keeps it if asked to.

@@ -182,11 +182,11 @@ void Sweep::play(Pending pending) {
   const Location outer = std::exchange(detail::call_state.location, node.where_);
   detail::call_state.location.rule_of = node.name;
   const auto restore = [&] {
-    if (detail::call_state.watcher) [[unlikely]]
-      detail::current_watcher()->played(node);
     detail::call_state.location = outer;
     detail::call_state.bytes_saved = saved_further_out;
     node.playing_ = false;
+    if (detail::call_state.watcher) [[unlikely]]
+      detail::current_watcher()->played(node);
   };
   try {
     if (detail::call_state.watcher) [[unlikely]]

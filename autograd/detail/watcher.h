@@ -24,7 +24,8 @@ class Watcher : public CallWatcher {
   virtual void computed(const char* op, const Tensor& y, std::span<const Tensor* const> inputs, const Location& where) {
     if (outer_) outer_->computed(op, y, inputs, where);
   }
-  /// The rules of `node` are about to be played with dy; played() follows, also when they throw or this does.
+  /// The rules of `node` are about to be played with dy; played() follows, also when they throw, this does, or one that
+  /// looks on beside it does before this is called.
   virtual void playing(const Node& node, const Tensor& dy) {
     if (outer_) outer_->playing(node, dy);
   }

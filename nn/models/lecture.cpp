@@ -15,13 +15,14 @@ LectureCnn::LectureCnn(Index classes)
 
 Tensor LectureCnn::operator()(Tensor x, Here here) const {
   const LayerScope scope(*this, here);
+  x = scope.input(x);
   const auto stage = [](const Conv2d& conv) {
     return [conv](const Tensor& at) { return max_pool2d(relu(conv(at)), {.kernel = 2}); };
   };
   x = section(x, stage(conv1_));  // [N, 16, 16, 32]
   x = section(x, stage(conv2_));  // [N, 8, 8, 64]
   x = section(x, stage(conv3_));  // [N, 4, 4, 128]
-  return fc2_(relu(fc1_(flatten(x))));
+  return scope.output(fc2_(relu(fc1_(flatten(x)))));
 }
 
 LectureCnnBn::LectureCnnBn(Index classes)
@@ -36,13 +37,14 @@ LectureCnnBn::LectureCnnBn(Index classes)
 
 Tensor LectureCnnBn::operator()(Tensor x, Here here) const {
   const LayerScope scope(*this, here);
+  x = scope.input(x);
   const auto stage = [](const Conv2d& conv, const BatchNorm2d& bn) {
     return [conv, bn](const Tensor& at) { return max_pool2d(bn(conv(at), {.relu = true}), {.kernel = 2}); };
   };
   x = section(x, stage(conv1_, bn1_));  // [N, 16, 16, 32]
   x = section(x, stage(conv2_, bn2_));  // [N, 8, 8, 64]
   x = section(x, stage(conv3_, bn3_));  // [N, 4, 4, 128]
-  return fc2_(relu(fc1_(flatten(x))));
+  return scope.output(fc2_(relu(fc1_(flatten(x)))));
 }
 
 }  // namespace tapestry::nn::models

@@ -13,7 +13,7 @@ Mlp::Mlp(Index classes)
 Tensor Mlp::operator()(const Tensor& x, Here here) const {
   const LayerScope scope(*this, here);
   const auto layer = [](const Linear& fc) { return [fc](const Tensor& at) { return relu(fc(at)); }; };
-  return fc3_(section(section(flatten(x), layer(fc1_)), layer(fc2_)));
+  return scope.output(fc3_(section(section(flatten(scope.input(x)), layer(fc1_)), layer(fc2_))));
 }
 
 }  // namespace tapestry::nn::models

@@ -18,10 +18,11 @@ BasicBlock::BasicBlock(Index in, Index out, Index stride)
   }
 }
 
-Tensor BasicBlock::operator()(const Tensor& x, Here here) const {
+Tensor BasicBlock::operator()(Tensor x, Here here) const {
   const LayerScope scope(*this, here);
+  x = scope.input(x);
   const Tensor y = conv2_(bn1_(conv1_(x), {.relu = true}));
-  return bn2_(y, {.relu = true, .residual = downsample_ ? (*downsample_)(x) : x});
+  return scope.output(bn2_(y, {.relu = true, .residual = downsample_ ? (*downsample_)(x) : x}));
 }
 
 namespace {
@@ -67,10 +68,12 @@ ResNet::ResNet(const ResNetOptions& options, Here here)
 
 Tensor ResNet::operator()(Tensor x, Here here) const {
   const LayerScope scope(*this, here);
+  x = scope.input(x);
   x = section(x, [conv = conv1_, bn = bn1_](const Tensor& at) { return bn(conv(at), {.relu = true}); });
   // Of a block, its input alone is kept, if anything is to be spared.
-  for (const Sequential& blocks : stages_) x = is_checkpointing() ? blocks.in_segments(x, blocks.size()) : blocks(x);
-  return fc_(flatten(global_avg_pool2d(x)));
+  for (const Sequential& blocks : stages_)
+    x = is_checkpointing() ? blocks.in_segments(x, blocks.size(), checkpoint_options()) : blocks(x);
+  return scope.output(fc_(flatten(global_avg_pool2d(x))));
 }
 
 ResNet resnet_cifar(Index depth, Index classes, Here here) {

@@ -17,7 +17,7 @@ namespace tapestry::nn::models {
 class BasicBlock : public Module {
  public:
   BasicBlock(Index in, Index out, Index stride);
-  [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
+  [[nodiscard]] Tensor operator()(Tensor x, Here here = {}) const;
 
  private:
   Conv2d conv1_;

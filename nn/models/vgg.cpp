@@ -46,10 +46,12 @@ Vgg16Bn::Vgg16Bn(Index classes)
   bias.set_data(init::zeros({classes}));
 }
 
-Tensor Vgg16Bn::operator()(const Tensor& x, Here here) const {
+Tensor Vgg16Bn::operator()(Tensor x, Here here) const {
   const LayerScope scope(*this, here);
+  x = scope.input(x);
   constexpr std::size_t kSegments = 6;  // the first two, of full size, with one convolution or two each
-  return classifier_(flatten(is_checkpointing() ? features_.in_segments(x, kSegments) : features_(x)));
+  x = is_checkpointing() ? features_.in_segments(x, kSegments, checkpoint_options()) : features_(x);
+  return scope.output(classifier_(flatten(x)));
 }
 
 }  // namespace tapestry::nn::models

@@ -12,7 +12,7 @@ namespace tapestry::nn::models {
 class Vgg16Bn : public Module {
  public:
   explicit Vgg16Bn(Index classes);
-  [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;  ///< x [N, 32, 32, 3] -> [N, classes]
+  [[nodiscard]] Tensor operator()(Tensor x, Here here = {}) const;  ///< x [N, 32, 32, 3] -> [N, classes]
 
  private:
   Sequential features_;

@@ -7,6 +7,7 @@
 #include <tapestry/autograd/functional.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/memory/allocator.h>
+#include <tapestry/autograd/node.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/tape.h>
 #include <tapestry/ops/activation.h>
@@ -192,6 +193,104 @@ BOOST_AUTO_TEST_CASE(without_recording_it_is_a_call) {
   const NoGradGuard guard;
   const Tensor y = checkpoint([](const Tensor& t) { return t * 2; }, x);
   BOOST_TEST(!y.requires_grad());
+}
+
+BOOST_AUTO_TEST_CASE(what_is_kept_is_not_computed_again_and_gives_the_same_bits) {
+  const Outcome plain = outcome([](const Piece& piece, const Tensor& x) { return piece(x); });
+  const auto with = [](const CheckpointOptions& options) {
+    return outcome([&](const Piece& piece, const Tensor& x) {
+      return checkpoint([piece](const Tensor& at) { return piece(at); }, x, options);
+    });
+  };
+  for (const CheckpointOptions& options :
+       {CheckpointOptions{.keep_ops = {"matmul"}}, CheckpointOptions{.keep_ops = {"matmul", "linear", "conv2d"}},
+        CheckpointOptions{.keep_ops = {"conv2d"}}, CheckpointOptions{.keep_names = {"nobody"}}}) {
+    const Outcome kept = with(options);
+    BOOST_TEST(same_bits(kept.y, plain.y));
+    BOOST_REQUIRE(kept.all.size() == plain.all.size());
+    for (std::size_t i = 0; i < kept.all.size(); ++i) BOOST_TEST(same_bits(kept.all[i], plain.all[i]));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_kernels_of_what_is_kept_run_once) {
+  // Where nothing was computed, the elements are those of the first call.
+  const Tensor w = leaf({4, 4}, 1), x = leaf({3, 4}, 2);
+  for (const bool keeps : {false, true}) {
+    std::vector<Tensor> products;
+    const auto f = [&](const Tensor& at) {
+      const Tensor first = matmul(at, w), second = matmul(sin(first), w);
+      products.push_back(first.detach());
+      products.push_back(keep("second", second).detach());
+      return cos(second);
+    };
+    const Tensor y = checkpoint(f, x, {.keep_names = {keeps ? "second" : "none"}});
+    sum(y).backward();
+    BOOST_REQUIRE(products.size() == 4U);
+    BOOST_TEST(!(products[0].impl().storage == products[2].impl().storage));
+    BOOST_TEST((products[1].impl().storage == products[3].impl().storage) == keeps);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_is_kept_counts_as_kept_and_is_let_go) {
+  const Tensor w = leaf({64, 64}, 1), x = leaf({64, 64}, 2);
+  const auto f = [&](const Tensor& at) { return sin(matmul(cos(matmul(at, w)), w)); };
+  constexpr std::int64_t kMatrix = 64 * 64 * 4;
+  const std::int64_t before = memory_stats().live_bytes;
+  std::int64_t one = 0;  // matrix, with the room that the allocator gives it
+  {
+    const Tensor y = checkpoint(f, x);
+    one = memory_stats().live_bytes - before;
+  }
+  {
+    const Tensor y = checkpoint(f, x, {.keep_ops = {"matmul"}});
+    BOOST_TEST(memory_stats().live_bytes - before == 3 * one);
+    BOOST_TEST(y.impl().node->bytes_kept() == 3 * kMatrix);  // x and two products
+    sum(y).backward();
+    x.zero_grad(), w.zero_grad();
+    BOOST_TEST(memory_stats().live_bytes - before == one);
+  }
+  BOOST_TEST(memory_stats().live_bytes == before);
+}
+
+BOOST_AUTO_TEST_CASE(checkpoints_that_keep_stand_within_each_other_and_are_differentiated_again) {
+  const Tensor w = leaf({4, 4}, 1, f64), x = leaf({3, 4}, 2, f64);
+  const auto derivatives = [&](const CheckpointOptions& outer, const CheckpointOptions& inner, bool plain) {
+    const auto inside = [&](const Tensor& at) { return sin(matmul(cos(matmul(at, w)), w)); };
+    const auto f = [&](const Tensor& at) {
+      const Tensor y = matmul(at, w);
+      return matmul(plain ? inside(y) : checkpoint(inside, y, inner), w);
+    };
+    const Tensor y = plain ? f(x) : checkpoint(f, x, outer);
+    const Tensor first = grad(sum(y * y), x, {.create_graph = true});
+    const Tensor second = grad(sum(first * first), x, {.create_graph = true});
+    return std::vector<Tensor>{y.detach(), first.detach(), second.detach(), grad(sum(second * first), w)};
+  };
+  const std::vector<Tensor> right = derivatives({}, {}, true);
+  const CheckpointOptions all{.keep_ops = {"matmul"}}, none;
+  for (const auto& [outer, inner] : {std::pair(all, all), std::pair(all, none), std::pair(none, all)}) {
+    const std::vector<Tensor> got = derivatives(outer, inner, false);
+    for (std::size_t i = 0; i < right.size(); ++i) BOOST_TEST(all_close(got[i], values(right[i]), 1e-12));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_cannot_be_kept_or_is_another_op_the_second_time_is_refused) {
+  const Tensor w = leaf({4, 4}, 1), x = leaf({4, 4}, 2);
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)checkpoint([](const Tensor& at) { return at; }, x, {.keep_ops = {"relu"}});
+             }) == "checkpoint: keep_ops must be of conv2d, linear and matmul; got 'relu'");
+  const auto misused = [&](const Tensor& at) { return keep("a", relu(matmul(at, w))); };
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)checkpoint(misused, x, {.keep_names = {"a"}}); }) ==
+             "keep: 'a' must be the result of the conv2d, linear or matmul that was called last");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)keep("a", Tensor()); }) == "keep: 'a' must be a defined tensor");
+  BOOST_TEST(same_bits(misused(x), relu(matmul(x, w))));  // outside, and where nobody asks for it
+  BOOST_TEST(same_bits(checkpoint(misused, x), misused(x)));
+  int calls = 0;
+  const auto fickle = [&](const Tensor& at) { return ++calls == 1 ? matmul(at, w) : linear(at, w); };
+  BOOST_TEST(error<std::logic_error>([&] { sum(checkpoint(fickle, x, {.keep_ops = {"matmul"}})).backward(); }) ==
+             "checkpoint: the function must call the same ops when it is called again; matmul became linear");
+  // The tape is as good as before.
+  BOOST_TEST(same_bits(grad(sum(checkpoint([&](const Tensor& at) { return matmul(at, w); }, x)), x),
+                       grad(sum(matmul(x, w)), x)));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -4,10 +4,12 @@
 #include <optional>
 #include <stdexcept>
 
+#include <tapestry/autograd/anomaly.h>
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/functional.h>
 #include <tapestry/autograd/hooks.h>
 #include <tapestry/autograd/memory/allocator.h>
+#include <tapestry/autograd/node.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
@@ -204,6 +206,58 @@ BOOST_AUTO_TEST_CASE(what_comes_back_must_be_what_was_packed) {
   const Tensor y = sum(x * x);
   BOOST_TEST(error<std::logic_error>([&] { y.backward(); }) ==
              "PackSaved: unpacking must give back what was packed, f64 [2]; got f64 [3]");
+}
+
+BOOST_AUTO_TEST_CASE(tools_see_every_op_and_every_node_that_is_played) {
+  std::vector<std::string> computed, begun, ended;
+  int inner = 0, sent = 0;
+  const Tensor x = leaf({1, 2});
+  {
+    const OpHooks outside({.computed = [&](const ComputedOp& op) { computed.emplace_back(op.name); },
+                           .before_backward =
+                               [&](const Node& node, const Tensor& dy) {
+                                 begun.emplace_back(node.name);
+                                 BOOST_TEST(dy.shape() == node.shape);
+                               },
+                           .sent = [&](const Node&, const Tensor&) { ++sent; },
+                           .after_backward = [&](const Node& node) { ended.emplace_back(node.name); }});
+    const Tensor y = sum(exp(x) * x);
+    {
+      const OpHooks inside({.computed = [&](const ComputedOp& op) {
+        ++inner;
+        BOOST_TEST(op.inputs.size() == 1U);
+        BOOST_TEST(op.where.line > 0);
+        BOOST_TEST(values(op.y) == list({-1, -2}));
+      }});
+      (void)-x;
+    }
+    y.backward();
+  }
+  (void)-x;
+  BOOST_TEST(inner == 1);
+  BOOST_TEST((std::vector<std::string>(computed.begin(), computed.begin() + 4) ==
+              std::vector<std::string>{"exp", "mul", "sum", "neg"}));
+  BOOST_TEST((begun == std::vector<std::string>{"sum", "mul", "exp"}));
+  BOOST_TEST(begun == ended);
+  BOOST_TEST(sent == 5);  // y itself, to the product, and to exp, x and x again
+}
+
+BOOST_AUTO_TEST_CASE(what_a_tool_throws_ends_the_op_or_the_sweep_and_others_stay_in_step) {
+  const Tensor x = leaf({1, 2});
+  const Tensor y = sum(exp(x));
+  const auto thrower = [](const Node&, const Tensor&) { throw std::runtime_error("a tool's own"); };
+  for (const bool inside : {false, true}) {
+    const OpHooks first(inside ? OpHooks::Functions{} : OpHooks::Functions{.before_backward = thrower});
+    const AnomalyMode anomalies;
+    const OpHooks last(inside ? OpHooks::Functions{.before_backward = thrower} : OpHooks::Functions{});
+    BOOST_TEST(error<std::runtime_error>([&] { y.backward({.retain_graph = true}); }) == "a tool's own");
+  }
+  {
+    const OpHooks hooks({.computed = [](const ComputedOp&) { throw std::runtime_error("a tool's own"); }});
+    BOOST_TEST(error<std::runtime_error>([&] { (void)exp(x); }) == "a tool's own");
+  }
+  sum(exp(x)).backward();
+  BOOST_TEST(all_close(x.grad(), values(exp(x)), 1e-15));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

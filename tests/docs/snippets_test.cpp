@@ -362,6 +362,34 @@ BOOST_AUTO_TEST_CASE(memory_for_time) {
   BOOST_TEST(model.is_checkpointing());
 }
 
+BOOST_AUTO_TEST_CASE(something_between_all_and_nothing) {
+  nn::AnyModule model = nn::models::make("resnet20", 100);
+  const Tensor x = randn({3, 4}, {.requires_grad = true}), w = randn({4, 2});
+  model.set_checkpointing(true, {.keep_ops = {"conv2d"}});  // and norms, relus and pools once more
+
+  const Tensor y = checkpoint([w](const Tensor& at) { return sin(keep("product", matmul(cos(at), w))); }, x,
+                              {.keep_names = {"product"}});
+  BOOST_TEST((y.shape() == Shape({3, 2})));
+  BOOST_TEST(model.checkpoint_options().keep_ops.size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(hooks_on_modules_and_on_everything) {
+  const nn::Sequential model{nn::Linear{4, 3}, nn::ReLU{}};
+  std::map<std::string, double> largest;  // of every layer's results
+  for (auto& [key, layer] : model.named_modules()) {
+    layer.register_forward_hook([&largest, name = key](const nn::Module&, const Tensor&, const Tensor& y) {
+      largest[name] = max(abs(y)).item();
+      return Tensor();  // leaves y as it is
+    });
+  }
+  std::map<std::string, int> played;
+  const OpHooks count({.before_backward = [&](const Node& node, const Tensor&) { ++played[node.name]; }});
+  sum(model(randn({2, 4}))).backward();
+  BOOST_TEST(largest.size() == 3U);
+  BOOST_TEST(largest[""] == largest["1"]);
+  BOOST_TEST(played["relu"] == 1);
+}
+
 BOOST_AUTO_TEST_CASE(hooks_see_and_replace_gradients) {
   const Tensor x = randn({4}, {.requires_grad = true});
   const Tensor hidden = exp(x);

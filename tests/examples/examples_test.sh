@@ -205,6 +205,25 @@ case $case in
     says "643492 parameters"
     ;;
 
+  flat_minima)
+    expect 0 example_18_flat_minima
+    says "sharpness-aware"
+    ;;
+
+  learning_rate)
+    expect 0 example_19_learning_rate
+    says "forward mode   -0.032946295"
+    says "reverse mode   -0.032946295"
+    grep -q '</svg>' learning_rate.svg || fail "learning_rate.svg is incomplete"
+    ;;
+
+  characters)
+    expect 0 example_20_characters
+    says "step 250"
+    says "the w"
+    grep -q '</svg>' characters.svg || fail "characters.svg is incomplete"
+    ;;
+
   train)
     expect 0 train_cifar100 $small --epochs 2 --out result --summary
     says "643,716 parameters"

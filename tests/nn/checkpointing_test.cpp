@@ -58,6 +58,17 @@ BOOST_AUTO_TEST_CASE(every_model_of_the_zoo_gives_the_same_bits_with_less_memory
   }
 }
 
+BOOST_AUTO_TEST_CASE(with_the_convolutions_kept_the_bits_are_the_same_and_the_memory_lies_between) {
+  const Step plain = step_of("resnet20", false), spared = step_of("resnet20", true);
+  manual_seed(4);
+  nn::AnyModule model = nn::models::make("resnet20", 10);
+  model.set_checkpointing(true, {.keep_ops = {"conv2d"}});
+  const Step kept = step(model, 4);
+  check_same(kept, plain, "resnet20");
+  BOOST_TEST(kept.peak > spared.peak);
+  BOOST_TEST(kept.peak < plain.peak);
+}
+
 BOOST_AUTO_TEST_CASE(under_autocast_too) {
   const Autocast autocast(bf16);
   check_same(step_of("lecture_cnn_bn", true), step_of("lecture_cnn_bn", false), "lecture_cnn_bn");
