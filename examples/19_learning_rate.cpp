@@ -71,7 +71,7 @@ double peak_mib(const F& f) {
 int main() {
   manual_seed(1);
   const Training training;
-  const Tensor log_rate = full({}, std::log(0.02), {.dtype = f64}), one = ones({}, {.dtype = f64});
+  const Tensor log_rate = scalar(std::log(0.02), {.dtype = f64}), one = ones({}, {.dtype = f64});
 
   double forward = 0, reverse = 0;
   const double forward_mib = peak_mib([&] { forward = jvp(training, log_rate, one).item(); });

@@ -1,6 +1,6 @@
 #include <support/expect.h>
-
-#include <pthread.h>
+#include <support/live.h>
+#include <support/small_stack.h>
 
 #include <functional>
 #include <memory>
@@ -32,44 +32,6 @@ Tensor identity(const char* name, const Tensor& x, const std::function<Tensor(co
   Tensor y = tensor(x.to_vector<double>(), x.shape(), {.dtype = f64});
   return record(name, std::move(y), wrt(x, rule));
 }
-
-/// Runs f on a thread with a stack of 256 KiB.
-void on_a_small_stack(const std::function<void()>& f) {
-  pthread_attr_t attributes;
-  BOOST_REQUIRE(pthread_attr_init(&attributes) == 0);
-  BOOST_REQUIRE(pthread_attr_setstacksize(&attributes, 256 * 1024) == 0);
-  struct Job {
-    const std::function<void()>& f;
-    std::exception_ptr error;
-  } job{f, nullptr};
-  pthread_t thread{};
-  const auto run = [](void* argument) -> void* {
-    auto& mine = *static_cast<Job*>(argument);
-    try {
-      mine.f();
-    } catch (...) {
-      mine.error = std::current_exception();
-    }
-    return nullptr;
-  };
-  // Assertions of Boost.Test are for one thread at a time: none here before the other has ended.
-  const int refused = pthread_create(&thread, &attributes, run, &job);
-  if (refused == 0) pthread_join(thread, nullptr);
-  pthread_attr_destroy(&attributes);
-  BOOST_REQUIRE(refused == 0);
-  if (job.error) std::rethrow_exception(job.error);
-}
-
-/// Counters of live objects, to be compared before and after.
-struct Live {
-  std::int64_t nodes = memory_stats().live_nodes;
-  std::int64_t storages = memory_stats().live_storages;
-  std::int64_t bytes = memory_stats().live_bytes;
-  friend bool operator==(const Live&, const Live&) = default;
-  friend std::ostream& operator<<(std::ostream& out, const Live& live) {
-    return out << live.nodes << " nodes, " << live.storages << " storages, " << live.bytes << " bytes";
-  }
-};
 
 }  // namespace
 

@@ -20,6 +20,7 @@
 
 #include "campaigns/campaign.h"
 #include "campaigns/faults/refuse.h"
+#include "support/live.h"
 #include "support/temporary_folder.h"
 
 namespace {
@@ -228,19 +229,10 @@ bool is_bad_alloc() {
   return false;
 }
 
-struct Live {
-  std::int64_t nodes, storages, bytes;
-  static Live now() {
-    const MemoryStats stats = memory_stats();
-    return {stats.live_nodes, stats.live_storages, stats.live_bytes};
-  }
-  friend bool operator==(const Live&, const Live&) = default;
-};
-
 /// One fault; what is wrong with what came of it, or nothing.
 std::string strike(const Scenario& scenario, Refuse::What what, std::int64_t k, bool for_ever,
                    const Tensors& expected) {
-  const Live before = Live::now();
+  const test::Live before;
   {
     const Attempt attempt = scenario.begin();
     const Tensors state = attempt.state();
@@ -259,7 +251,7 @@ std::string strike(const Scenario& scenario, Refuse::What what, std::int64_t k, 
     }
     if (!same_bits(attempt.result(), expected)) return "the result is another";
   }
-  return Live::now() == before ? "" : "something leaked";
+  return test::Live() == before ? "" : "something leaked";
 }
 
 void run(campaign::Campaign& campaign, const Scenario& scenario, Refuse::What what, const std::string& label) {
