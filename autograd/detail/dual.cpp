@@ -173,6 +173,16 @@ Tensor transposed_twice(Node& node, const Tensor& y, const std::vector<Tensor>& 
       .front();
 }
 
+}  // namespace
+
+#ifdef TAPESTRY_TANGENT_HOOK
+/// For a program that plants faults in rules and compiles this file once more: it may replace what an op makes of the
+/// tangents of its inputs.
+Tensor (*tangent_hook)(const Node& node, Tensor tangent) = nullptr;
+#endif
+
+namespace {
+
 /// The tangent of y at one level; undefined: zero.
 Tensor tangent_of_output(const TangentLevel& level, const Tensor& y, Node& node, std::span<const Ref<Node>> inputs,
                          StatedTangents stated, const void* rules) {
@@ -194,6 +204,9 @@ Tensor tangent_of_output(const TangentLevel& level, const Tensor& y, Node& node,
   }
   if (std::find(left.begin(), left.end(), true) != left.end())
     add_tangent(sum, transposed_twice(node, y, tangents, left));
+#ifdef TAPESTRY_TANGENT_HOOK
+  if (sum.defined() && tangent_hook != nullptr) sum = tangent_hook(node, std::move(sum));
+#endif
   if (sum.defined() && (sum.shape() != y.shape() || sum.dtype() != y.dtype())) {
     throw_logic("{}: its tangent rule must return a tangent of the output's shape and dtype, {} {}; got {} {}",
                 node.name, y.dtype(), y.shape(), sum.dtype(), sum.shape());

@@ -39,7 +39,7 @@ struct GradCheckOptions {
   std::int64_t full_limit = 1 << 16;  ///< inputs x outputs: beyond, four random projections replace the Jacobian
   bool vary_threads = true;           ///< also runs f with 1 and 4 threads, which is set for the whole program
   bool allow_independent = false;     ///< inputs that no output depends on, and outputs that depend on no input
-  bool forward_mode = true;           ///< also compares v . (J u), which jvp() gives, with (v^T J) . u
+  bool forward_mode = true;           ///< also compares v . (J u), which jvp() gives, with (v^T J) . u, in all orders
   double f32_rtol = 1e-4;             ///< of f32 inputs and their gradients against f64; for bf16 at least 0.03
   std::vector<Generator> generators{};  ///< what f draws from besides default_generator()
 };
@@ -149,7 +149,8 @@ template <class F>
 ///   - gradients are linear in the seed, and 0 for the seed 0;
 ///   - every subset of the inputs gets the same gradients, and frozen inputs get none;
 ///   - f(x, x) has the sum of the gradients; a leaf's gradient is added to the one it had;
-///   - forward mode agrees with reverse mode, where the rules can be differentiated;
+///   - forward mode agrees with reverse mode, where the rules can be differentiated, and from order 2 on forward over
+///     reverse and reverse over forward do, too;
 ///   - inputs that are f32 or bf16: all of this holds for f in f64, and values and gradients agree with those.
 ///
 /// Where f calls grad() itself, differences too are taken with recording on. A failed check is a report, not an

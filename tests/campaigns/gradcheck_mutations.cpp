@@ -1,7 +1,8 @@
-// Plants faults in gradient rules and asks check_grads, as it ships, whether it sees them; and asks it about right
-// rules with thousands of samples, where it must be silent. The faults are generated: for every row of the op table,
-// every gradient that a rule sends in a sweep of first or second order, in every way of going wrong that its shape
-// allows (gradcheck_mutations/faults.h); and every input that a rule may have saved, kept stale or as a constant.
+// Plants faults in gradient and tangent rules and asks check_grads, as it ships, whether it sees them; and asks it
+// about right rules with thousands of samples, where it must be silent. The faults are generated: for every row of the
+// op table, every gradient that a rule sends in a sweep of first or second order, and every tangent that an op makes,
+// in every way of going wrong that its shape allows (gradcheck_mutations/faults.h); and every input that a rule may
+// have saved, kept stale or as a constant.
 //
 // A fault that changes no first and no second derivative of the row is equivalent, and not counted: that is found out
 // by comparing derivatives with those of the right rule, without check_grads.
@@ -23,6 +24,7 @@
 #include <vector>
 
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/functional.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/gradcheck/gradcheck.h>
 #include <tapestry/autograd/random.h>
@@ -93,6 +95,44 @@ std::vector<double> derivatives(const Function& f, const std::vector<Tensor>& in
   return values;
 }
 
+/// The same in forward mode: the tangent for random directions, its gradients, and the tangents of the gradients.
+std::vector<double> forward_derivatives(const Function& f, const std::vector<Tensor>& inputs) {
+  Generator g(18, 6);
+  const auto random_like = [&](const Tensor& x) { return randn(x.shape(), {.dtype = f64, .generator = &g}); };
+  std::vector<Tensor> leaves, directions;
+  for (const Tensor& x : inputs) {
+    if (x.dtype() != f64) continue;
+    leaves.push_back(x.detach().requires_grad(true));
+    directions.push_back(random_like(x));
+  }
+  const ListFunction of_floats = [&](const std::vector<Tensor>& floats) {
+    std::vector<Tensor> all = inputs;
+    std::size_t at = 0;
+    for (Tensor& x : all) {
+      if (x.dtype() == f64) x = floats[at++];
+    }
+    return f(all);
+  };
+  const Tensor tangent = jvp(of_floats, leaves, directions, {.create_graph = true});
+  const Tensor weights = random_like(tangent);
+  std::vector<Tensor> all{tangent};
+  if (tangent.requires_grad()) {
+    const std::vector<Tensor> slopes = grad({tangent}, leaves, {.grad_outputs = {weights}, .allow_unused = true});
+    all.insert(all.end(), slopes.begin(), slopes.end());
+  }
+  const MapFunction gradients = [&](const std::vector<Tensor>& at) {
+    return vjp(of_floats, at, weights, {.create_graph = true});
+  };
+  const std::vector<Tensor> products = jvp(gradients, leaves, directions);
+  all.insert(all.end(), products.begin(), products.end());
+  std::vector<double> values;
+  for (const Tensor& t : all) {
+    if (t.defined()) values.insert(values.end(), t.data<double>(), t.data<double>() + t.numel());
+    else values.push_back(0);
+  }
+  return values;
+}
+
 bool differ(const std::vector<double>& a, const std::vector<double>& b) {
   double scale = 1;
   for (const double v : b) scale = std::max(scale, std::abs(v));
@@ -144,6 +184,7 @@ std::vector<Mutant> mutants_of(const OpSpec& spec, const std::vector<Tensor>& in
   {
     const Recorder recorder;
     (void)derivatives(spec.f, inputs);
+    (void)forward_derivatives(spec.f, inputs);
     sites = recorder.sites();
   }
   for (const Site& site : sites) {
@@ -187,13 +228,14 @@ struct Tally {
 std::optional<std::uint64_t> visible_in(const OpSpec& spec, const Mutant& mutant, std::uint64_t seed) {
   for (const std::uint64_t s : {seed, seed + 1}) {
     const std::vector<Tensor> inputs = samples(spec, s);
-    const std::vector<double> right = derivatives(spec.f, inputs);
+    const auto look = mutant.site.is_tangent ? forward_derivatives : derivatives;
+    const std::vector<double> right = look(spec.f, inputs);
     try {
       if (mutant.f) {
-        if (differ(derivatives(mutant.f, inputs), right)) return s;
+        if (differ(look(mutant.f, inputs), right)) return s;
       } else {
         const Planted planted(mutant.site, mutant.fault, mutant.kind);
-        if (differ(derivatives(spec.f, inputs), right)) return s;
+        if (differ(look(spec.f, inputs), right)) return s;
       }
     } catch (const std::exception&) {
       return s;
@@ -205,12 +247,13 @@ std::optional<std::uint64_t> visible_in(const OpSpec& spec, const Mutant& mutant
 /// The largest change of a derivative, relative to the largest derivative, or to 1.
 double change_by(const OpSpec& spec, const Mutant& mutant, std::uint64_t seed) {
   const std::vector<Tensor> inputs = samples(spec, seed);
-  const std::vector<double> right = derivatives(spec.f, inputs);
+  const auto look = mutant.site.is_tangent ? forward_derivatives : derivatives;
+  const std::vector<double> right = look(spec.f, inputs);
   std::vector<double> wrong;
   try {
     const std::unique_ptr<Planted> planted =
         mutant.f ? nullptr : std::make_unique<Planted>(mutant.site, mutant.fault, mutant.kind);
-    wrong = derivatives(mutant.f ? mutant.f : spec.f, inputs);
+    wrong = look(mutant.f ? mutant.f : spec.f, inputs);
   } catch (const std::exception&) {
     return INFINITY;
   }

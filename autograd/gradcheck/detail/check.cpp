@@ -96,7 +96,7 @@ void Check::verify() {
     check_accumulation();
     if (full) compare_jacobian(rows);
     else compare_projections();
-    if (order_ == 1 && options_.forward_mode) check_forward();
+    if (options_.forward_mode) check_forward();
     if (options_.smooth) {
       if (const TaylorReport report = taylor({.hessian = false}); !report.ok) failures_ += report.text;
     }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <tapestry/autograd/functional.h>
 #include <tapestry/autograd/gradcheck/detail/report.h>
 #include <tapestry/autograd/gradcheck/detail/subject.h>
 #include <tapestry/autograd/gradcheck/gradcheck.h>
@@ -87,7 +88,11 @@ class Check {
   void check_dependence(const std::vector<Tensor>& ys);
   /// Whether the values of output o - of any, for npos - change when the elements of input k do, or all inputs'.
   [[nodiscard]] bool reacts(std::size_t k, std::size_t o);
+
+  // Forward mode against reverse mode: forward.cpp
   void check_forward();
+  void check_tangents(const MapFunction& f, const std::vector<Tensor>& points, const std::vector<Tensor>& directions,
+                      const std::vector<Tensor>& tangents);
 
   // Comparison with differences of f: jacobian.cpp, differences.cpp
   struct Sides {

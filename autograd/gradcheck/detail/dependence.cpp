@@ -1,15 +1,13 @@
 // Whether there is anything that could fail: what no output depends on, neither by gradient nor by value, and outputs
-// that depend on nothing. And the gradient the other way round, in forward mode.
+// that depend on nothing.
 #include <tapestry/autograd/gradcheck/detail/check.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <string_view>
 
 #include <tapestry/autograd/base/check.h>
-#include <tapestry/autograd/functional.h>
 
 namespace tapestry::detail {
 namespace {
@@ -64,44 +62,6 @@ void Check::check_dependence(const std::vector<Tensor>& ys) {
     fail(
         fmt::format("output {} {} depends on no input, neither by gradient nor by value: nothing could fail for it; {}",
                     o, to_string(shapes_[o]), kPermit));
-  }
-}
-
-void Check::check_forward() {
-  const std::vector<Tensor> xs = leaves();
-  std::vector<Tensor> points, directions;
-  double reverse = 0, terms = 0;
-  for (std::size_t k = 0; k < wanted_.size(); ++k) {
-    const std::size_t i = wanted_[k];
-    Values u(static_cast<std::size_t>(inputs_[i].numel()));
-    for (double& e : u) e = generator_.uniform(-1, 1);
-    const Values gradient = part(gradient_, k), scale = part(scale_, k);
-    reverse += dot(gradient, u);
-    for (std::size_t e = 0; e < u.size(); ++e) terms += std::abs(u[e]) * (1 + std::abs(scale[e]));
-    points.push_back(xs[i]);
-    directions.push_back(tensor(std::span<const double>(u), inputs_[i].shape(), {.dtype = f64}));
-  }
-  double forward = 0;
-  try {
-    for (std::size_t o = 0; o < shapes_.size(); ++o) {
-      const Tensor ju = jvp(
-          [&](const std::vector<Tensor>& moved_points) {
-            std::vector<Tensor> all = xs;
-            for (std::size_t k = 0; k < wanted_.size(); ++k) all[wanted_[k]] = moved_points[k];
-            return select(f_(all))[o];
-          },
-          points, directions, {.create_graph = true});  // f may call grad() itself
-      forward += dot(output_part(seed_, o), values_of({ju}));
-    }
-  } catch (const std::exception& e) {
-    const std::string_view text = e.what();
-    if (text.find("not differentiable") == std::string_view::npos) throw;
-    notes_ += fmt::format("  not compared with forward mode: {}\n", text.substr(0, text.find('\n')));
-    return;
-  }
-  if (!(std::abs(forward - reverse) <= 10 * kExact * largest(seed_) * (1 + terms))) {
-    fail(fmt::format("forward and reverse mode disagree: v . (J u) is {:.12g}, (v^T J) . u is {:.12g}", forward,
-                     reverse));
   }
 }
 

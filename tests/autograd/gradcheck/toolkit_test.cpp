@@ -303,6 +303,36 @@ BOOST_AUTO_TEST_CASE(forward_and_reverse_mode_that_disagree_are_reported) {
   BOOST_TEST(gradient_report(f, {random({3})}, {.forward_mode = false}).ok);
 }
 
+BOOST_AUTO_TEST_CASE(a_tangent_rule_whose_derivative_is_wrong_is_reported_at_second_order) {
+  const auto f = [](const Tensor& x) {
+    return record("cube", no_grad([&] { return x * x * x; }),
+                  wrt(
+                      x, [x](const Tensor& dy) { return 3 * dy * x * x; },
+                      [x](const Tensor& t) { return 3 * t * x * x.detach(); }));  // right, but for its own derivative
+  };
+  BOOST_TEST(gradient_report(f, {random({3})}).ok);
+  BOOST_TEST(
+      says(gradient_report(f, {random({3})}, {.order = 2}),
+           "the tangent and its own derivative disagree: the gradient of v . (J u) and that of (v^T J) . u differ "
+           "by "));
+}
+
+BOOST_AUTO_TEST_CASE(a_tangent_rule_within_a_gradient_rule_that_is_wrong_is_reported_at_second_order) {
+  // Only forward over reverse, as in hvp(), comes to it: the gradient of the square is an op with a tangent of its own.
+  const auto f = [](const Tensor& x) {
+    return squared(x, [x](const Tensor& dy) {
+      return record(
+          "slope", no_grad([&] { return 2 * dy * x; }),
+          wrt(
+              dy, [x](const Tensor& ddy) { return 2 * ddy * x; }, [x](const Tensor& t) { return 2 * t * x; }),
+          wrt(
+              x, [dy](const Tensor& ddy) { return 2 * ddy * dy; }, [dy](const Tensor& t) { return 2.001 * t * dy; }));
+    });
+  };
+  BOOST_TEST(gradient_report(f, {random({3})}).ok);
+  BOOST_TEST(says(gradient_report(f, {random({3})}, {.order = 2}), "forward and reverse mode disagree: v . (J u) is "));
+}
+
 // --- the Taylor test
 
 BOOST_AUTO_TEST_CASE(orders_of_convergence_are_two_and_three) {

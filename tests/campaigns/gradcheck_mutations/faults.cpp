@@ -15,7 +15,10 @@
 
 namespace tapestry {
 extern Tensor (*send_hook)(const Node& to, Tensor gradient);  // autograd/detail/sweep.cpp, compiled for us
+namespace detail {
+extern Tensor (*tangent_hook)(const Node& node, Tensor tangent);  // autograd/detail/dual.cpp, likewise
 }
+}  // namespace tapestry
 
 namespace tapestry::mutations {
 namespace {
@@ -35,13 +38,17 @@ Site site_of(const Node& to, const Tensor& gradient) {
   return {fmt::format("{} -> {} {}", op != nullptr ? op : "dy", target, to_string(gradient.shape())), gradient.shape()};
 }
 
+Site tangent_site_of(const Node& node, const Tensor& tangent) {
+  return {fmt::format("tangent of {} {}", node.name, to_string(tangent.shape())), tangent.shape(), true};
+}
+
 /// matrix g, with g's shape. Recorded when g is.
 Tensor times(const Tensor& matrix, const Tensor& g) {
   return reshape(matmul(matrix, reshape(g, {g.numel(), 1})), g.shape());
 }
 
-Tensor plant(const Node& to, Tensor g) {
-  if (g.dtype() != f64 || !(site_of(to, g) == planted.site)) return g;
+Tensor plant_at(const Site& site, Tensor g) {
+  if (g.dtype() != f64 || !(site == planted.site)) return g;
   switch (planted.kind) {
     case Kind::value: return times(planted.matrix, g);
     case Kind::nonlinear: return g * (1 + 1e-3 * g);
@@ -51,9 +58,21 @@ Tensor plant(const Node& to, Tensor g) {
   return record("planted", g.detach(), wrt(g, [m = planted.matrix](const Tensor& dy) { return times(m, dy); }));
 }
 
-Tensor note(const Node& to, Tensor g) {
-  if (g.dtype() == f64 && g.numel() > 0) seen.insert(site_of(to, g));
+Tensor note_at(Site site, Tensor g) {
+  if (g.dtype() == f64 && g.numel() > 0) seen.insert(std::move(site));
   return g;
+}
+
+/// Lets `at` have what every site makes.
+template <auto at>
+void set_hooks() {
+  send_hook = [](const Node& to, Tensor g) { return at(site_of(to, g), g); };
+  detail::tangent_hook = [](const Node& node, Tensor t) { return at(tangent_site_of(node, t), t); };
+}
+
+void clear_hooks() {
+  send_hook = nullptr;
+  detail::tangent_hook = nullptr;
 }
 
 /// out(e) = sum of in(from) over what `source(e)` adds to the list, each with its weight.
@@ -163,17 +182,17 @@ std::vector<Fault> faults_for(const Shape& s) {
 
 Planted::Planted(const Site& site, const Fault& what, Kind kind) {
   planted = {site, what.matrix, kind};
-  send_hook = plant;
+  set_hooks<plant_at>();
 }
 
-Planted::~Planted() { send_hook = nullptr; }
+Planted::~Planted() { clear_hooks(); }
 
 Recorder::Recorder() {
   seen.clear();
-  send_hook = note;
+  set_hooks<note_at>();
 }
 
-Recorder::~Recorder() { send_hook = nullptr; }
+Recorder::~Recorder() { clear_hooks(); }
 
 const std::set<Site>& Recorder::sites() const { return seen; }
 

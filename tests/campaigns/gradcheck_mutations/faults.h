@@ -7,16 +7,17 @@
 
 #include <tapestry/autograd/tensor.h>
 
-/// Faults in gradient rules, generated: what a rule sends to one of its inputs is replaced by a matrix times it. A
-/// matrix says what is wrong - a sign, a factor, an axis, an offset - and a site says where: which op's rule, sending
-/// to what, in which shape.
+/// Faults in gradient and tangent rules, generated: what a rule sends to one of its inputs, or makes of the tangents of
+/// all, is replaced by a matrix times it. A matrix says what is wrong - a sign, a factor, an axis, an offset - and a
+/// site says where: which op's rule, sending to what, in which shape.
 namespace tapestry::mutations {
 
-/// "cross_entropy -> leaf [4, 3]": all gradients that this op's rules send to such a node. The seed of a sweep comes
-/// from "dy".
+/// "cross_entropy -> leaf [4, 3]": all gradients that this op's rules send to such a node; the seed of a sweep comes
+/// from "dy". "tangent of matmul [2, 4]": all tangents of results of this op and shape.
 struct Site {
   std::string name;
   Shape shape;
+  bool is_tangent = false;
   auto operator<=>(const Site& other) const { return name <=> other.name; }
   bool operator==(const Site& other) const { return name == other.name; }
 };
@@ -30,8 +31,8 @@ struct Fault {
 [[nodiscard]] std::vector<Fault> faults_for(const Shape& shape);
 inline constexpr Index kLargest = 512;
 
-/// When the fault shows: always; in the gradient's own derivative alone, its values being right; or where the
-/// gradient's size makes it more than linear.
+/// When the fault shows: always; in the derivative alone of what it replaces, whose values are right; or where the size
+/// makes it more than linear.
 enum class Kind { value, derivative, nonlinear };
 
 /// Planted while it lives; one at a time.
