@@ -60,11 +60,11 @@ class detail::Keeper {
   /// For the time of a call of the function.
   class Scope {
    public:
-    Scope(Keeper* keeper, bool again) noexcept : outer_(std::exchange(detail::keeper, keeper)) {
-      if (!keeper) return;
-      keeper->outer_ = again ? nullptr : outer_;
-      keeper->again_ = again;
-      keeper->calls_ = 0;
+    Scope(Keeper* now, bool again) noexcept : outer_(std::exchange(keeper, now)) {
+      if (!now) return;
+      now->outer_ = again ? nullptr : outer_;
+      now->again_ = again;
+      now->calls_ = 0;
     }
     ~Scope() {
       if (detail::keeper) detail::keeper->latest_ = {};

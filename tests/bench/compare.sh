@@ -11,7 +11,7 @@
 #     --threads N       of both sides (default: all CPUs; tiny ops always use one)
 #     --rounds N        runs of each side (default 3)
 #     --budget SECONDS  of repetitions per measured time of a model; a tenth of it per op (default 2)
-#     --all             also memory_bound, gemm and conv
+#     --all             also memory_bound, gemm, conv and derivatives
 #     --bf16            models also under autocast to bf16 on both sides, and with our f32 at high and medium precision,
 #                       whose ratio is to LibTorch's f32
 #     --default-heap    LibTorch on the heap that its users get
@@ -56,7 +56,7 @@ busy_cpus() {
     NR == 2 && total != total0 { printf "%.2f", cpus * (1 - (idle - idle0) / (total - total0)) }'
 }
 
-build release bench_overhead bench_train_step bench_memory_bound bench_gemm bench_conv torch_twins >/dev/null
+build release bench_overhead bench_train_step bench_memory_bound bench_gemm bench_conv bench_derivatives torch_twins >/dev/null
 bin=build/release/bin
 [ -x "$bin/torch_train_step" ] || fail "there is no LibTorch to compare with; Debian has it as libtorch-dev" 1
 
@@ -105,6 +105,7 @@ for ((round = 1; round <= rounds; ++round)); do
   done
   if $all; then
     for name in memory_bound gemm conv; do pair "$round" "$name" --threads "$threads" --budget "$small"; done
+    pair "$round" derivatives --threads "$threads" --budget "$budget"
   fi
 done
 

@@ -1,3 +1,6 @@
+// With it, the C library defines checked copies of what is defined here.
+#undef _FORTIFY_SOURCE
+
 #include "campaigns/powerloss/system_calls.h"
 
 #include <fcntl.h>
