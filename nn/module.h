@@ -88,8 +88,8 @@ class Module {
   /// kind before those of the modules in it, the other two after them. What they throw, the call or backward throws.
   /// The first input and the result are what a module's call operator passes through its LayerScope: all layers and
   /// models here do. A function in a checkpoint calls hooks a second time; see is_recomputing(). A clone begins with
-  /// the hooks that its model has. backward throws std::logic_error when a hook returns another shape or dtype than dx
-  /// has.
+  /// the hooks that its model has, and per_sample_grads() calls them on several threads at once. backward throws
+  /// std::logic_error when a hook returns another shape or dtype than dx has.
   HookHandle register_forward_pre_hook(ForwardPreHook hook);
   HookHandle register_forward_hook(ForwardHook hook);
   HookHandle register_full_backward_hook(BackwardHook hook);
@@ -128,8 +128,8 @@ class Module {
   /// f(x), in a checkpoint if set_checkpointing() asks for it: a section of a model's call operator. f must own what it
   /// captures: handles on layers.
   template <class F>
-  [[nodiscard]] Tensor section(const Tensor& x, const F& f) const {
-    return is_checkpointing() ? checkpoint(Callable<Tensor(const Tensor&)>(f), x, checkpoint_options()) : f(x);
+  [[nodiscard]] Tensor section(const Tensor& x, const F& f, Here here = {}) const {
+    return is_checkpointing() ? checkpoint(Callable<Tensor(const Tensor&)>(f), x, checkpoint_options(), here) : f(x);
   }
 
  private:

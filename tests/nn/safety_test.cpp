@@ -2,6 +2,7 @@
 #include <support/expect.h>
 #include <support/live.h>
 
+#include <atomic>
 #include <thread>
 
 #include <tapestry/autograd/backward.h>
@@ -34,7 +35,7 @@ std::vector<Tensor> research(const std::string& name, std::uint64_t seed, int st
     values.set_data(randn(p.shape(), {.generator = &generator}) * 0.05);
   }
   model.set_checkpointing(true, {.keep_ops = {"conv2d"}});
-  Index calls = 0;
+  std::atomic<Index> calls = 0;  // samples are played on several threads
   model.register_forward_hook([&](const nn::Module&, const Tensor&, const Tensor&) { return ++calls, Tensor(); });
   model.register_full_backward_hook([&](const nn::Module&, const Tensor&, const Tensor&) { return ++calls, Tensor(); });
   optim::SGD sgd(model.parameters(), {.lr = 0.01});
@@ -61,7 +62,7 @@ std::vector<Tensor> research(const std::string& name, std::uint64_t seed, int st
     sgd.step();
   }
   for (const Tensor& p : model.parameters()) results.push_back(p.detach());
-  results.push_back(scalar(static_cast<double>(calls)));
+  results.push_back(scalar(static_cast<double>(calls.load())));
   return results;
 }
 
