@@ -1,7 +1,7 @@
 #include <tapestry/autograd/checkpoint.h>
 
 #include <algorithm>
-#include <optional>
+#include <iterator>
 #include <unordered_map>
 
 #include <tapestry/autograd/base/check.h>
@@ -60,15 +60,14 @@ class detail::Keeper {
   /// For the time of a call of the function.
   class Scope {
    public:
-    Scope(Keeper* now, bool again) noexcept : outer_(std::exchange(keeper, now)) {
+    Scope(Keeper* now, bool again) noexcept : outer_(std::exchange(thread_modes.keeper, now)) {
       if (!now) return;
       now->outer_ = again ? nullptr : outer_;
       now->again_ = again;
       now->calls_ = 0;
     }
     ~Scope() {
-      if (detail::keeper) detail::keeper->latest_ = {};
-      detail::keeper = outer_;
+      if (Keeper* const now = std::exchange(thread_modes.keeper, outer_)) now->latest_ = {};
     }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
@@ -97,13 +96,13 @@ class detail::Keeper {
   std::int64_t bytes_ = 0;
 };
 
-Tensor detail::kept_result(const char* op) { return keeper->next(op); }
-void detail::computed_result(const Tensor& y) { keeper->computed(y); }
+Tensor detail::kept_result(const char* op) { return thread_modes.keeper->next(op); }
+void detail::computed_result(const Tensor& y) { thread_modes.keeper->computed(y); }
 
 Tensor keep(std::string_view name, const Tensor& x, Here here) {
   const CallSite site(here);
   if (!x.defined()) throw_invalid("keep: '{}' must be a defined tensor", name);
-  if (detail::keeper) detail::keeper->keep(name, x);
+  if (detail::Keeper* const keeper = detail::thread_modes.keeper) keeper->keep(name, x);
   return x;
 }
 
@@ -155,6 +154,7 @@ class Surroundings {
       detail::thread_modes = first.modes_;
       detail::thread_modes.grad_enabled = detail::thread_modes.record_reverse = true;
       detail::thread_modes.recomputing = true;
+      detail::thread_modes.keeper = nullptr;  // that of the first call has ended
       detail::thread_modes.tangent_level = outside().tangent_level;
     }
     ~Within() {

@@ -47,17 +47,13 @@ Tensor keep(std::string_view name, const Tensor& x, Here here = {});
 
 namespace detail {
 
-/// The results that the functions of checkpoints keep, while they are being called.
-class Keeper;
-inline constinit thread_local Keeper* keeper = nullptr;  // null: nothing is kept
-
 [[nodiscard]] Tensor kept_result(const char* op);
 void computed_result(const Tensor& y);
 
 /// For ops that cost more than the memory of their result is worth: compute(), or what a checkpoint has kept of it.
 template <class Compute>
 [[nodiscard]] Tensor kept_or(const char* op, const Compute& compute) {
-  if (!keeper) [[likely]]
+  if (!thread_modes.keeper) [[likely]]
     return compute();
   Tensor y = kept_result(op);
   if (!y.defined()) y = compute();

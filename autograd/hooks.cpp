@@ -1,6 +1,5 @@
 #include <tapestry/autograd/hooks.h>
 
-#include <algorithm>
 #include <utility>
 
 #include <tapestry/autograd/base/check.h>
@@ -20,20 +19,10 @@ const Ref<HookList>& HookList::of(Node& node) {
   return node.hooks_;
 }
 
-std::uint64_t HookList::add(GradientHook hook) {
-  hooks_.emplace_back(++last_, std::move(hook));
-  return last_;
-}
-
-void HookList::remove(std::uint64_t number) {
-  std::erase_if(hooks_, [&](const auto& hook) { return hook.first == number; });
-}
-
 Tensor HookList::call(const Node& node, Tensor gradient, bool create_graph) {
-  const auto hooks = hooks_;  // a hook may add and remove others, and itself
-  for (const auto& [number, hook] : hooks) {
+  for_each([&](const GradientHook& hook) {
     Tensor replacement = hook(gradient);
-    if (!replacement.defined()) continue;
+    if (!replacement.defined()) return;
     if (replacement.shape() != node.shape || replacement.dtype() != node.dtype) {
       throw_logic("register_hook: a hook must return a gradient of the tensor's shape and dtype, {} {}; got {} {}",
                   node.dtype, node.shape, replacement.dtype(), replacement.shape());
@@ -44,7 +33,7 @@ Tensor HookList::call(const Node& node, Tensor gradient, bool create_graph) {
           "one it got");
     }
     gradient = std::move(replacement);
-  }
+  });
   if (!retains_) return gradient;
   if (retained_.defined()) accumulate(retained_, gradient, create_graph);
   else retained_ = gradient;

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include <tapestry/autograd/base/call_site.h>
 #include <tapestry/autograd/base/callable.h>
@@ -21,6 +23,39 @@ class Hooks : public RefCounted {
   virtual ~Hooks() = default;
   virtual void remove(std::uint64_t number) = 0;
   static void destroy(Hooks* hooks) noexcept { delete hooks; }
+};
+
+/// Hooks of one kind, in the order of registration.
+template <class Hook>
+class HooksInOrder : public Hooks {
+ public:
+  std::uint64_t add(Hook hook) {
+    hooks_.emplace_back(++last_, std::move(hook));
+    return last_;
+  }
+  void remove(std::uint64_t number) final {
+    std::erase_if(hooks_, [&](const auto& hook) { return hook.first == number; });
+  }
+  [[nodiscard]] bool empty() const noexcept { return hooks_.empty(); }
+
+  /// f(hook) for those that are there now: a hook may add and remove others, and itself.
+  template <class F>
+  void for_each(const F& f) const {
+    const auto hooks = hooks_;
+    for (const auto& [number, hook] : hooks) f(hook);
+  }
+
+  /// Another list that begins with the same hooks. Handles go on removing from this one alone.
+  [[nodiscard]] Ref<HooksInOrder> copy() const {
+    const auto made = Ref<HooksInOrder>::adopt(new HooksInOrder);
+    made->hooks_ = hooks_;
+    made->last_ = last_;
+    return made;
+  }
+
+ private:
+  std::vector<std::pair<std::uint64_t, Hook>> hooks_;
+  std::uint64_t last_ = 0;
 };
 }  // namespace detail
 

@@ -35,23 +35,22 @@ bool depends_on(const Tensor& y, const Node& from) {
 /// Where dy waits for dx.
 struct Backward {
   Module module;
-  Ref<ModuleHooks> hooks;
+  Handle<ModuleHooks> hooks;
   Tensor dy;
   bool dx_follows = false;
 
   Tensor call(Tensor dx) {
     const Tensor at = std::exchange(dy, {});
     if (!at.defined()) return dx;
-    const auto list = hooks->backward;  // a hook may add and remove others, and itself
-    for (const auto& [number, hook] : list) {
+    hooks->backward->for_each([&](const BackwardHook& hook) {
       Tensor replacement = hook(module, dx, at);
-      if (!replacement.defined() || !dx.defined()) continue;
+      if (!replacement.defined() || !dx.defined()) return;
       if (replacement.shape() != dx.shape() || replacement.dtype() != dx.dtype()) {
         throw_logic("{}: a hook must return a gradient of the input's shape and dtype, {} {}; got {} {}", kBackwardHook,
                     dx.dtype(), dx.shape(), replacement.dtype(), replacement.shape());
       }
       dx = std::move(replacement);
-    }
+    });
     return dx;
   }
 };
@@ -60,25 +59,25 @@ struct Backward {
 
 struct HookedCall::State {
   Module module;
-  Ref<ModuleHooks> hooks;
+  Handle<ModuleHooks> hooks;
   Tensor x = {};       // as the module gets it
   Tensor marked = {};  // the same behind a node of its own: undefined when x does not require grad
   Handle<Backward> backward = {};
-  bool called = false;
+  bool got_input = false, got_output = false;
   int exceptions = std::uncaught_exceptions();
 };
 
 HookedCall::HookedCall(const Module& module) {
-  const Ref<ModuleHooks>& hooks = module.hooks();
+  const Handle<ModuleHooks>& hooks = module.hooks();
   if (hooks && !hooks->empty()) state_ = make_handle<State>(State{module, hooks});
 }
 
 HookedCall::~HookedCall() {
-  if (!state_ || state_->called || std::uncaught_exceptions() > state_->exceptions) return;
+  if (!state_ || (state_->got_input && state_->got_output) || std::uncaught_exceptions() > state_->exceptions) return;
   const char* const path = state_->module.path();
   try {
-    warn(std::string("hooks: none of module '") + (path ? path : "") +
-         "' is called; its call operator must pass its input through LayerScope::input and its result through "
+    warn(std::string("hooks: not all of module '") + (path ? path : "") +
+         "' are called; its call operator must pass its input through LayerScope::input and its result through "
          "LayerScope::output");
   } catch (...) {  // a handler of warnings that throws has been heard, too
   }
@@ -86,13 +85,12 @@ HookedCall::~HookedCall() {
 
 Tensor HookedCall::hooked_input(Tensor x) const {
   State& call = *state_;
-  call.called = true;
-  const auto list = call.hooks->before;
-  for (const auto& [number, hook] : list) {
+  call.got_input = true;
+  call.hooks->before->for_each([&](const ForwardPreHook& hook) {
     if (Tensor replacement = hook(call.module, x); replacement.defined()) x = std::move(replacement);
-  }
+  });
   call.x = x;
-  if (call.hooks->backward.empty() || !is_grad_enabled()) return x;
+  if (call.hooks->backward->empty() || !is_grad_enabled()) return x;
   call.backward = make_handle<Backward>(Backward{call.module, call.hooks, {}});
   if (!tapestry::detail::has_reverse_node(x)) return x;
   return call.marked =
@@ -103,11 +101,10 @@ Tensor HookedCall::hooked_input(Tensor x) const {
 
 Tensor HookedCall::hooked_output(Tensor y) const {
   State& call = *state_;
-  call.called = true;
-  const auto list = call.hooks->after;
-  for (const auto& [number, hook] : list) {
+  call.got_output = true;
+  call.hooks->after->for_each([&](const ForwardHook& hook) {
     if (Tensor replacement = hook(call.module, call.x, y); replacement.defined()) y = std::move(replacement);
-  }
+  });
   if (!call.backward || !tapestry::detail::has_reverse_node(y)) return y;
   // Without this test a dy that nobody fetches would keep the graph that it belongs to.
   call.backward->dx_follows =

@@ -24,7 +24,7 @@ using BackwardHook = Callable<Tensor(const Module& module, const Tensor& dx, con
 
 namespace detail {
 
-class ModuleHooks;
+struct ModuleHooks;
 
 /// One call of a module, for its hooks.
 class HookedCall {
@@ -32,7 +32,7 @@ class HookedCall {
   explicit HookedCall(const Module& module);
   HookedCall(const HookedCall&) = delete;
   HookedCall& operator=(const HookedCall&) = delete;
-  /// Warns when the module has hooks and its call operator calls none of them.
+  /// Warns when the module has hooks and its call operator passes by input() or output().
   ~HookedCall();
 
   [[nodiscard]] Tensor input(const Tensor& x) const { return state_ ? hooked_input(x) : x; }

@@ -24,7 +24,7 @@ struct Module::State {
   bool training = true;
   bool checkpointing = false;
   CheckpointOptions checkpoint_options;
-  Ref<detail::ModuleHooks> hooks;
+  Handle<detail::ModuleHooks> hooks;  // null: it never had any
 
   [[nodiscard]] bool has(std::string_view name) const {
     const auto named = [&](const NamedTensor& x) { return x.name == name; };
@@ -195,26 +195,26 @@ void Module::requires_grad(bool wanted, Here here) {
 
 // --- hooks
 
-const Ref<detail::ModuleHooks>& Module::hooks() const noexcept { return state_->hooks; }
+const Handle<detail::ModuleHooks>& Module::hooks() const noexcept { return state_->hooks; }
 
 detail::ModuleHooks& Module::made_hooks() {
-  if (!state_->hooks) state_->hooks = Ref<detail::ModuleHooks>::adopt(new detail::ModuleHooks);
+  if (!state_->hooks) state_->hooks = make_handle<detail::ModuleHooks>();
   return *state_->hooks;
 }
 
+namespace {
+template <class Hook>
+HookHandle added(const detail::ModuleHooks::List<Hook>& list, Hook hook) {
+  return {Ref<tapestry::detail::Hooks>(list.get()), list->add(std::move(hook))};
+}
+}  // namespace
+
 HookHandle Module::register_forward_pre_hook(ForwardPreHook hook) {
-  detail::ModuleHooks& all = made_hooks();
-  return {Ref<tapestry::detail::Hooks>(&all), all.add(&detail::ModuleHooks::before, std::move(hook))};
+  return added(made_hooks().before, std::move(hook));
 }
-
-HookHandle Module::register_forward_hook(ForwardHook hook) {
-  detail::ModuleHooks& all = made_hooks();
-  return {Ref<tapestry::detail::Hooks>(&all), all.add(&detail::ModuleHooks::after, std::move(hook))};
-}
-
+HookHandle Module::register_forward_hook(ForwardHook hook) { return added(made_hooks().after, std::move(hook)); }
 HookHandle Module::register_full_backward_hook(BackwardHook hook) {
-  detail::ModuleHooks& all = made_hooks();
-  return {Ref<tapestry::detail::Hooks>(&all), all.add(&detail::ModuleHooks::backward, std::move(hook))};
+  return added(made_hooks().backward, std::move(hook));
 }
 
 // --- copies
@@ -238,7 +238,9 @@ Handle<Module::State> Module::copied(const Handle<State>& state) {
   if (const auto found = copies.find(state.get()); found != copies.end()) return found->second;
   Handle<State> copy = make_handle<State>(*state);  // its tensors are stand-ins, where there are any
   copies.emplace(state.get(), copy);
-  if (copy->hooks) copy->hooks = copy->hooks->copy();
+  if (const Handle<detail::ModuleHooks> own = copy->hooks) {
+    copy->hooks = make_handle<detail::ModuleHooks>(own->before->copy(), own->after->copy(), own->backward->copy());
+  }
   for (auto& [name, child] : copy->children) child = copied(child);
   for (const NamedTensor& x : copy->parameters) copy->label(x);
   return copy;

@@ -139,7 +139,7 @@ class Module {
   explicit Module(Handle<State> state);
   [[nodiscard]] static Handle<State> copied(const Handle<State>& state);
   void add_child(std::string_view name, const Module& module, Here here);
-  [[nodiscard]] const Ref<detail::ModuleHooks>& hooks() const noexcept;  ///< null: it never had any
+  [[nodiscard]] const Handle<detail::ModuleHooks>& hooks() const noexcept;  ///< null: it never had any
   [[nodiscard]] detail::ModuleHooks& made_hooks();
 
   Handle<State> state_;

@@ -4,8 +4,8 @@ if(TARGET train_cifar100)
   foreach(case IN ITEMS quickstart tensors_and_gradients lecture custom_model training_loop custom_op custom_layer custom_data_set
           inference_and_files gradient_checks hessian_vector gradient_tests differential_equations learning_to_learn
           private_gradients neural_ode wasserstein curvature flat_minima learning_rate characters train instruction_set
-          train_json train_threads train_models train_precision train_resume train_interrupt train_kill train_trouble bad_flags
-          bad_input)
+          train_json train_threads train_models train_precision train_resume train_interrupt train_kill train_trouble
+          bad_flags bad_input)
     add_test(NAME examples/${case}
              COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/examples/examples_test.sh ${PROJECT_BINARY_DIR}/bin ${case})
     set_tests_properties(examples/${case} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77)

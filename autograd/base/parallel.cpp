@@ -34,7 +34,9 @@ class InModesOf {
   InModesOf(const detail::ThreadModes& modes, const Location& location, const Here& outer_site) noexcept
       : modes_(std::exchange(detail::thread_modes, modes)),
         location_(std::exchange(detail::call_state.location, location)),
-        outer_site_(std::exchange(detail::outer_site, outer_site)) {}
+        outer_site_(std::exchange(detail::outer_site, outer_site)) {
+    detail::thread_modes.keeper = nullptr;  // it counts calls, which tasks make in any order
+  }
   InModesOf(const InModesOf&) = delete;
   InModesOf& operator=(const InModesOf&) = delete;
   ~InModesOf() {

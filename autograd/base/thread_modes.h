@@ -4,6 +4,8 @@
 
 namespace tapestry::detail {
 
+class Keeper;
+
 /// What guards switch on and off for a scope on one thread. They stand together because they travel together: the tasks
 /// of a parallel loop run with what holds where the loop was called, on whichever thread.
 struct ThreadModes {
@@ -14,6 +16,7 @@ struct ThreadModes {
   bool recomputing = false;           ///< checkpoint.h: a function is being called a second time
   bool record_reverse = true;         ///< while a jvp is going on: whether ops are recorded for reverse mode too
   const void* pack_saved = nullptr;   ///< hooks.h: the PackSaved::Pack of the innermost scope
+  Keeper* keeper = nullptr;           ///< checkpoint.h: keeps results of the function that is being called
   std::uint64_t tangent_level = 0;    ///< the innermost jvp that is going on, by its number; 0: none is
 };
 

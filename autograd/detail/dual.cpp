@@ -175,7 +175,7 @@ Tensor transposed_twice(Node& node, const Tensor& y, const std::vector<Tensor>& 
 
 }  // namespace
 
-#ifdef TAPESTRY_TANGENT_HOOK
+#ifdef TAPESTRY_RULE_HOOKS
 /// For a program that plants faults in rules and compiles this file once more: it may replace what an op makes of the
 /// tangents of its inputs.
 Tensor (*tangent_hook)(const Node& node, Tensor tangent) = nullptr;
@@ -204,7 +204,7 @@ Tensor tangent_of_output(const TangentLevel& level, const Tensor& y, Node& node,
   }
   if (std::find(left.begin(), left.end(), true) != left.end())
     add_tangent(sum, transposed_twice(node, y, tangents, left));
-#ifdef TAPESTRY_TANGENT_HOOK
+#ifdef TAPESTRY_RULE_HOOKS
   if (sum.defined() && tangent_hook != nullptr) sum = tangent_hook(node, std::move(sum));
 #endif
   if (sum.defined() && (sum.shape() != y.shape() || sum.dtype() != y.dtype())) {

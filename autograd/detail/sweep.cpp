@@ -64,7 +64,7 @@ void accumulate(Tensor& sum, Tensor gradient, bool create_graph) {
 
 // --- the sweep
 
-#ifdef TAPESTRY_SEND_HOOK
+#ifdef TAPESTRY_RULE_HOOKS
 /// For a program that plants faults in rules and compiles this file once more: it may replace what is sent.
 Tensor (*send_hook)(const Node& to, Tensor gradient) = nullptr;
 #endif
@@ -75,7 +75,7 @@ void Sweep::send(Ref<Node> to, Tensor gradient) {
     zeroed_.push_back(std::move(to));
     return;
   }
-#ifdef TAPESTRY_SEND_HOOK
+#ifdef TAPESTRY_RULE_HOOKS
   if (send_hook != nullptr) gradient = send_hook(*to, std::move(gradient));
 #endif
   if (gradient.shape() != to->shape || gradient.dtype() != to->dtype) {

@@ -3,9 +3,11 @@
 #include <stdexcept>
 
 #include <tapestry/autograd/backward.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/checkpoint.h>
 #include <tapestry/autograd/functional.h>
 #include <tapestry/autograd/grad_mode.h>
+#include <tapestry/autograd/hooks.h>
 #include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/autograd/node.h>
 #include <tapestry/autograd/random.h>
@@ -273,6 +275,19 @@ BOOST_AUTO_TEST_CASE(checkpoints_that_keep_stand_within_each_other_and_are_diffe
   }
 }
 
+// A function that records by itself has the inner checkpoint counted by both, in its first call too.
+BOOST_AUTO_TEST_CASE(the_outer_checkpoint_keeps_what_is_marked_within_an_inner_one) {
+  const Tensor w = leaf({4, 4}, 1), x = leaf({3, 4}, 2);
+  const auto inner = [&](const Tensor& at) { return sin(keep("product", matmul(at, w))); };
+  const auto outer = [&](const Tensor& at) {
+    const EnableGradGuard guard;
+    return checkpoint(inner, at, {.keep_names = {"another"}});
+  };
+  const Tensor y = checkpoint(outer, x, {.keep_names = {"product"}});
+  BOOST_TEST(y.impl().node->bytes_kept() == 2 * 3 * 4 * 4);  // x and the product
+  BOOST_TEST(same_bits(grad(sum(y), x), grad(sum(inner(x)), x)));
+}
+
 BOOST_AUTO_TEST_CASE(what_cannot_be_kept_or_is_another_op_the_second_time_is_refused) {
   const Tensor w = leaf({4, 4}, 1), x = leaf({4, 4}, 2);
   BOOST_TEST(error<std::invalid_argument>([&] {
@@ -291,6 +306,32 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_kept_or_is_another_op_the_second_time_is_ref
   // The tape is as good as before.
   BOOST_TEST(same_bits(grad(sum(checkpoint([&](const Tensor& at) { return matmul(at, w); }, x)), x),
                        grad(sum(matmul(x, w)), x)));
+}
+
+// Calls are counted, and what others compute meanwhile is none of the function's: a hook that packs by a product, of
+// which the first call, unrecorded, has none; and tasks, in whatever order they come.
+BOOST_AUTO_TEST_CASE(what_hooks_and_tasks_compute_is_not_taken_for_what_is_kept) {
+  const Tensor w = leaf({4, 4}, 1), x = leaf({4, 4}, 2);
+  const Tensor a = randn({4, 4}).detach();
+  const auto f = [&](const Tensor& at) {
+    std::vector<Tensor> parts(8);
+    const Tensor first = matmul(at, w);
+    parallel_for(8, 1, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) parts[static_cast<std::size_t>(i)] = matmul(a * static_cast<double>(i), a);
+    });
+    Tensor y = sin(first);
+    for (int i = 0; i < 12; ++i) y = sin(matmul(y, w));  // the third of them, say, for the first
+    for (const Tensor& part : parts) y = y + part;
+    return cos(y);
+  };
+  const PackSaved by_product([&](const Tensor& kept) -> Unpack {
+    (void)matmul(matmul(a, a), a);
+    return [kept] { return kept; };
+  });
+  const Tensor right = grad(sum(f(x)), x);
+  for (int round = 0; round < 20; ++round) {
+    BOOST_TEST(same_bits(grad(sum(checkpoint(f, x, {.keep_ops = {"matmul"}})), x), right));
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -6,6 +6,7 @@
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/functional.h>
 #include <tapestry/autograd/grad_mode.h>
+#include <tapestry/autograd/hooks.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/matmul.h>
@@ -137,6 +138,14 @@ BOOST_AUTO_TEST_CASE(what_comes_out_of_a_jvp_has_neither_tangent_nor_history) {
   BOOST_TEST(values(jvp([&](const Tensor& at) { return at + escaped; }, vec({1, 2}), vec({1, 1}))) == list({1, 1}));
   const Tensor y = vec({1, 2}).requires_grad(true);
   BOOST_TEST(values(grad(sum(y * escaped), y)) == list({1, 4}));
+  // Nor is anything computed for it.
+  const auto ops_with = [&](const Tensor& constant) {
+    int ops = 0;
+    const OpHooks count({.computed = [&](const ComputedOp&) { ++ops; }});
+    (void)jvp([&](const Tensor& at) { return at * constant; }, vec({1, 2}), vec({1, 1}));
+    return ops;
+  };
+  BOOST_TEST(ops_with(escaped) == ops_with(vec({1, 4})));
 }
 
 BOOST_AUTO_TEST_CASE(an_exception_leaves_inputs_and_modes_as_they_were) {

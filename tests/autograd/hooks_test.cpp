@@ -7,10 +7,12 @@
 #include <tapestry/autograd/anomaly.h>
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/functional.h>
+#include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/hooks.h>
 #include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/autograd/node.h>
 #include <tapestry/autograd/random.h>
+#include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/reduce.h>
@@ -251,6 +253,20 @@ BOOST_AUTO_TEST_CASE(what_a_tool_throws_ends_the_op_or_the_sweep_and_others_stay
     const AnomalyMode anomalies;
     const OpHooks last(inside ? OpHooks::Functions{.before_backward = thrower} : OpHooks::Functions{});
     BOOST_TEST(error<std::runtime_error>([&] { y.backward({.retain_graph = true}); }) == "a tool's own");
+  }
+  {
+    // A sweep within a rule, that a tool further out ends: what is being played is the outer rule again.
+    const OpHooks tool({.before_backward = [&](const Node& node, const Tensor& dy) {
+      if (node.name == std::string("exp")) thrower(node, dy);
+    }});
+    const Tensor nan = scalar(std::nan(""), {.dtype = f64});
+    const AnomalyMode anomalies;
+    const Tensor outer = record("outer", scalar(1, {.dtype = f64}), wrt(sum(x * x), [&](const Tensor&) {
+                                  const EnableGradGuard guard;
+                                  BOOST_CHECK_THROW(sum(exp(x)).backward(), std::runtime_error);
+                                  return nan;
+                                }));
+    BOOST_TEST(error<AnomalyError>([&] { outer.backward(); }).starts_with("outer: its gradient rule has made 1 NaN"));
   }
   {
     const OpHooks hooks({.computed = [](const ComputedOp&) { throw std::runtime_error("a tool's own"); }});

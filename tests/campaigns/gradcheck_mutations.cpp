@@ -63,6 +63,16 @@ GradReport checked(const Function& f, const std::vector<Tensor>& inputs, std::ui
 
 // --- which faults are none
 
+/// All elements; a 0 for a gradient that there is none of.
+std::vector<double> elements_of(const std::vector<Tensor>& all) {
+  std::vector<double> values;
+  for (const Tensor& t : all) {
+    if (t.defined()) values.insert(values.end(), t.data<double>(), t.data<double>() + t.numel());
+    else values.push_back(0);
+  }
+  return values;
+}
+
 /// First derivatives for a random seed, and second ones for random weights of these, by inputs and seed.
 std::vector<double> derivatives(const Function& f, const std::vector<Tensor>& inputs) {
   Generator g(17, 6);
@@ -87,12 +97,7 @@ std::vector<double> derivatives(const Function& f, const std::vector<Tensor>& in
     const std::vector<Tensor> second = grad(reached, targets, {.grad_outputs = weights, .allow_unused = true});
     all.insert(all.end(), second.begin(), second.end());
   }
-  std::vector<double> values;
-  for (const Tensor& t : all) {
-    if (t.defined()) values.insert(values.end(), t.data<double>(), t.data<double>() + t.numel());
-    else values.push_back(0);
-  }
-  return values;
+  return elements_of(all);
 }
 
 /// The same in forward mode: the tangent for random directions, its gradients, and the tangents of the gradients.
@@ -125,12 +130,7 @@ std::vector<double> forward_derivatives(const Function& f, const std::vector<Ten
   };
   const std::vector<Tensor> products = jvp(gradients, leaves, directions);
   all.insert(all.end(), products.begin(), products.end());
-  std::vector<double> values;
-  for (const Tensor& t : all) {
-    if (t.defined()) values.insert(values.end(), t.data<double>(), t.data<double>() + t.numel());
-    else values.push_back(0);
-  }
-  return values;
+  return elements_of(all);
 }
 
 bool differ(const std::vector<double>& a, const std::vector<double>& b) {

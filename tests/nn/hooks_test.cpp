@@ -1,4 +1,5 @@
 #include <support/expect.h>
+#include <support/live.h>
 
 #include <stdexcept>
 
@@ -191,6 +192,36 @@ BOOST_AUTO_TEST_CASE(what_a_hook_throws_or_returns_wrongly_is_an_error_and_nothi
   }
 }
 
+// dy, with the graph that it has under create_graph, would wait in that graph for a dx that never comes.
+BOOST_AUTO_TEST_CASE(a_module_whose_result_does_not_depend_on_its_input_leaks_nothing) {
+  class Deaf : public nn::Module {
+   public:
+    explicit Deaf(const Tensor& w) : w_(w) {}
+    Tensor operator()(const Tensor& x, Here here = {}) const {
+      const nn::LayerScope scope(*this, here);
+      (void)scope.input(x);
+      return scope.output(w_ * w_);
+    }
+
+   private:
+    Tensor w_;
+  };
+  const Tensor x = leaf({1, 2}), w = leaf({3, 4});
+  const Live before;
+  {
+    Deaf model(w);
+    int calls = 0;
+    model.register_full_backward_hook([&](const nn::Module&, const Tensor& dx, const Tensor&) {
+      BOOST_TEST(!dx.defined());
+      return ++calls, Tensor();
+    });
+    const Tensor y = model(x * 2);
+    BOOST_TEST(values(grad(sum(y * y), w, {.create_graph = true})) == list({4 * 27, 4 * 64}));
+    BOOST_TEST(calls == 1);
+  }
+  BOOST_TEST(Live() == before);
+}
+
 BOOST_AUTO_TEST_CASE(a_hook_may_remove_itself_and_outlive_its_module) {
   HookHandle handle;
   int calls = 0;
@@ -225,7 +256,7 @@ BOOST_AUTO_TEST_CASE(a_clone_begins_with_the_hooks_and_goes_its_own_way) {
   BOOST_TEST(calls == 3);
 }
 
-BOOST_AUTO_TEST_CASE(a_module_that_calls_none_of_its_hooks_is_warned_of) {
+BOOST_AUTO_TEST_CASE(a_module_that_passes_by_its_hooks_is_warned_of) {
   class Deaf : public nn::Module {
    public:
     Tensor operator()(const Tensor& x, Here here = {}) const {
@@ -241,9 +272,10 @@ BOOST_AUTO_TEST_CASE(a_module_that_calls_none_of_its_hooks_is_warned_of) {
   model.register_forward_pre_hook([](const nn::Module&, const Tensor&) { return Tensor(); });
   (void)model(ones({1}));
   set_warning_handler(before);
-  BOOST_TEST(heard ==
-             "hooks: none of module '' is called; its call operator must pass its input through LayerScope::input and "
-             "its result through LayerScope::output");
+  BOOST_TEST(
+      heard ==
+      "hooks: not all of module '' are called; its call operator must pass its input through LayerScope::input and "
+      "its result through LayerScope::output");
 }
 
 // Every layer and model here calls its hooks, once each in a step.
