@@ -132,5 +132,32 @@ int main(int argc, char** argv) {
                 {"ratio", with / without, ""},
                 {"goal", 0.45, ""}});
   }
+  {
+    const Case c("resnet20", 32, true);
+    const auto watched = [&] {
+      const AnomalyMode on;
+      c.gradient();
+    };
+    table.row(
+        "gradient in anomaly mode, ResNet-20, 32 images", "gradient", watched, [&] { c.gradient(); }, 1.5);
+  }
+  {
+    constexpr double kLimit = 2;  // seconds that a test may take
+    const auto normal = [](const Shape& shape) { return randn(shape, {.dtype = f64}); };
+    const std::vector<Tensor> at{normal({2, 8, 8, 3}), normal({4, 3, 3, 3}), normal({4}), normal({4}),
+                                 normal({10, 64})};
+    const Tensor labels = tensor({3, 7});
+    const auto stack = [&](const std::vector<Tensor>& x) {
+      const Tensor mean = zeros({4}, {.dtype = f64}), variance = ones({4}, {.dtype = f64});
+      const Tensor y =
+          batch_norm(conv2d(x[0], x[1], {}, {.padding = 1}), x[2], x[3], mean, variance, {.training = true});
+      return cross_entropy(linear(flatten(max_pool2d(relu(y))), x[4]), labels);
+    };
+    check_grads(stack, at, {.order = 2});
+    const double time = bench::median_seconds([&] { check_grads(stack, at, {.order = 2}); }, options.budget);
+    report.row(
+        {{"what", "check_grads to order 2, conv - norm - relu - pool - fc, 8 x 8"}, {"beside", "2 s"}},
+        {{"time", time * 1e3, "ms"}, {"base", kLimit * 1e3, "ms"}, {"ratio", time / kLimit, ""}, {"goal", 1, ""}});
+  }
   return 0;
 }
