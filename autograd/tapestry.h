@@ -70,10 +70,12 @@
 #include <tapestry/ops/loss.h>
 #include <tapestry/ops/matmul.h>
 #include <tapestry/ops/norm.h>
+#include <tapestry/ops/pad.h>
 #include <tapestry/ops/pool2d.h>
 #include <tapestry/ops/precision.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/reduction.h>
+#include <tapestry/ops/scan.h>
 #include <tapestry/ops/shape_ops.h>
 #include <tapestry/ops/softmax.h>
 #include <tapestry/ops/unary.h>

@@ -20,12 +20,6 @@ void check_image(const char* transform, const Tensor& image) {
   if (image.dim() != 3) throw_invalid("{}: image must be [H, W, C]; got {}", transform, image.shape());
 }
 
-/// Position of the pixel that stands for position i of a row of n, which may lie outside: mirrored at the ends.
-Index mirrored(Index i, Index n) {
-  if (i < 0) return -i;
-  return i < n ? i : 2 * (n - 1) - i;
-}
-
 /// The bytes of an image: rows of pixels of a fixed size, whatever the dtype.
 struct Bytes {
   Index height, width, pixel;
@@ -52,10 +46,10 @@ void copy_window(const Tensor& image, Tensor& out, Index top, Index left, PadMod
       std::fill_n(row, to.width * to.pixel, std::byte{0});
       continue;
     }
-    const std::byte* line = source + (outside ? mirrored(wanted, from.height) : wanted) * from.width * from.pixel;
+    const std::byte* line = source + padded_source(mode, wanted, from.height) * from.width * from.pixel;
     const auto edge = [&](Index x) {
       if (mode == PadMode::constant) std::fill_n(row + x * to.pixel, to.pixel, std::byte{0});
-      else std::copy_n(line + mirrored(left + x, from.width) * to.pixel, to.pixel, row + x * to.pixel);
+      else std::copy_n(line + padded_source(mode, left + x, from.width) * to.pixel, to.pixel, row + x * to.pixel);
     };
     for (Index x = 0; x < before; ++x) edge(x);
     std::copy_n(line + (left + before) * to.pixel, inside * to.pixel, row + before * to.pixel);
@@ -108,9 +102,10 @@ Tensor RandomCrop::operator()(const Tensor& image, const SampleKey& key) const {
   const Index h = image.size(0);
   const Index w = image.size(1);
   if (padding < 0) throw_invalid("random_crop: padding must be at least 0; got {}", padding);
-  if (mode == PadMode::reflect && (padding >= h || padding >= w)) {
-    throw_invalid("random_crop: reflected padding must be less than height and width; got {} for {}", padding,
-                  image.shape());
+  const Index widest = widest_pad(mode, std::min(h, w));
+  if (widest >= 0 && padding > widest) {
+    throw_invalid("random_crop: padding of this mode must be at most {}, what the image has to give; got {} for {}",
+                  widest, padding, image.shape());
   }
   const Index out_h = height == 0 ? h : height;
   const Index out_w = width == 0 ? w : width;

@@ -10,6 +10,7 @@
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/detail/elementwise.h>
+#include <tapestry/ops/shape_ops.h>
 #include <tapestry/ops/unary.h>
 
 namespace tapestry {
@@ -57,6 +58,34 @@ Tensor leaky_relu(const Tensor& x, const LeakyReluOptions& options, Here here) {
       wrt(x, self_adjoint, [x = saved(x), slope](const Tensor& dy) { return where(gt(x(), 0), dy, slope * dy); }));
 }
 
+Tensor prelu(const Tensor& x, const Tensor& weight, Here here) {
+  const CallSite site(here);
+  check_any_float("prelu", x);
+  check_defined("prelu", "weight", weight);
+  check_same_dtype("prelu", x, weight);
+  const Index channels = x.dim() == 0 ? 1 : x.shape()[x.dim() - 1];
+  if (weight.dim() != 1 || (weight.numel() != 1 && weight.numel() != channels)) {
+    throw_invalid("prelu: the weight must be [1] or [{}], one slope per channel; got {}{}", channels, weight.shape(),
+                  channels_first_hint(x.shape(), weight.numel()));
+  }
+  // A scalar stays one: a weight [1] has no dimension of its own beside it.
+  const auto slope = [scalar = x.dim() == 0](const Tensor& w) { return scalar ? reshape(w, Shape{}) : w; };
+  Tensor y = no_grad([&] { return where(gt(x, 0), x, slope(weight) * x); });
+  return record(
+      "prelu", std::move(y),
+      wrt(
+          x,
+          [x = saved(x), w = saved(weight), slope](const Tensor& dy) { return where(gt(x(), 0), dy, slope(w()) * dy); },
+          [&](const Tensor& t) { return where(gt(x, 0), t, slope(weight) * t); }),
+      wrt(
+          weight,
+          [x = saved(x)](const Tensor& dy, const Shape& shape) {
+            const Tensor each = where(gt(x(), 0), 0.0, x() * dy);
+            return x().dim() == 0 ? reshape(each, shape) : sum_to(each, shape);
+          },
+          [&](const Tensor& t) { return where(gt(x, 0), 0.0, slope(t) * x); }));
+}
+
 Tensor elu(const Tensor& x, const EluOptions& options, Here here) {
   const CallSite site(here);
   if (x.dtype() == bf16) return through_f32(x, [&](const Tensor& v) { return elu(v, options); });
@@ -65,6 +94,28 @@ Tensor elu(const Tensor& x, const EluOptions& options, Here here) {
                 wrt(x, self_adjoint, [x = saved(x), alpha](const Tensor& dy) {
                   // exp(min(x, 0)): above 0 the other branch is taken, and must not meet an overflow
                   return where(gt(x(), 0), dy, dy * (alpha * exp(clamp(x(), {.max = 0}))));
+                }));
+}
+
+Tensor selu(const Tensor& x, Here here) {
+  const CallSite site(here);
+  if (x.dtype() == bf16) return through_f32(x, [](const Tensor& v) { return selu(v); });
+  constexpr double alpha = 1.6732632423543772, scale = 1.0507009873554805;
+  Tensor y = no_grad([&] { return scale * elementwise("selu", WithNumber::elu, x, alpha); });
+  return record("selu", std::move(y), wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) {
+                  return where(gt(x(), 0), scale * dy, dy * (scale * alpha * exp(clamp(x(), {.max = 0}))));
+                }));
+}
+
+Tensor celu(const Tensor& x, const CeluOptions& options, Here here) {
+  const CallSite site(here);
+  const double alpha = options.alpha;
+  if (alpha == 0) throw_invalid("celu: .alpha must not be 0; got 0");
+  if (x.dtype() == bf16) return through_f32(x, [&](const Tensor& v) { return celu(v, options); });
+  check_any_float("celu", x);
+  Tensor y = no_grad([&] { return where(gt(x, 0), x, alpha * expm1(clamp(x, {.max = 0}) / alpha)); });
+  return record("celu", std::move(y), wrt(x, self_adjoint, [x = saved(x), alpha](const Tensor& dy) {
+                  return where(gt(x(), 0), dy, dy * exp(clamp(x(), {.max = 0}) / alpha));
                 }));
 }
 
@@ -122,14 +173,62 @@ Tensor hardswish(const Tensor& x, Here here) {
                 }));
 }
 
-Tensor softplus(const Tensor& x, Here here) {
+Tensor hardsigmoid(const Tensor& x, Here here) {
   const CallSite site(here);
-  if (x.dtype() == bf16) return through_f32(x, [](const Tensor& v) { return softplus(v); });
+  if (x.dtype() == bf16) return through_f32(x, [](const Tensor& v) { return hardsigmoid(v); });
+  check_any_float("hardsigmoid", x);
+  Tensor y = no_grad([&] { return clamp(x + 3, {.min = 0, .max = 6}) / 6; });
+  return record("hardsigmoid", std::move(y), wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) {
+                  return where(logical_and(gt(x(), -3), lt(x(), 3)), dy / 6, 0.0);
+                }));
+}
+
+Tensor softplus(const Tensor& x, const SoftplusOptions& options, Here here) {
+  const CallSite site(here);
+  const double beta = options.beta, threshold = options.threshold;
+  if (beta == 0) throw_invalid("softplus: .beta must not be 0; got 0");
+  if (x.dtype() == bf16) return through_f32(x, [&](const Tensor& v) { return softplus(v, options); });
   check_any_float("softplus", x);
   // log1p(exp(x)) where that neither overflows nor loses anything
-  Tensor y = no_grad([&] { return where(gt(x, 20), x, log1p(exp(clamp(x, {.max = 20})))); });
-  return record("softplus", std::move(y),
-                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return dy * sigmoid(x()); }));
+  Tensor y = no_grad([&] {
+    const Tensor scaled = beta * x;
+    return where(gt(scaled, threshold), x, log1p(exp(clamp(scaled, {.max = threshold}))) / beta);
+  });
+  return record("softplus", std::move(y), wrt(x, self_adjoint, [x = saved(x), beta, threshold](const Tensor& dy) {
+                  const Tensor scaled = beta * x();
+                  return where(gt(scaled, threshold), dy, dy * sigmoid(scaled));
+                }));
+}
+
+Tensor mish(const Tensor& x, Here here) {
+  const CallSite site(here);
+  if (x.dtype() == bf16) return through_f32(x, [](const Tensor& v) { return mish(v); });
+  check_any_float("mish", x);
+  Tensor y = no_grad([&] { return x * tanh(softplus(x)); });
+  return record("mish", std::move(y), wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) {
+                  const Tensor t = tanh(softplus(x()));
+                  return dy * (t + x() * (1 - square(t)) * sigmoid(x()));
+                }));
+}
+
+Tensor softsign(const Tensor& x, Here here) {
+  const CallSite site(here);
+  if (x.dtype() == bf16) return through_f32(x, [](const Tensor& v) { return softsign(v); });
+  check_any_float("softsign", x);
+  Tensor y = no_grad([&] { return x / (1 + abs(x)); });
+  return record("softsign", std::move(y),
+                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return dy / square(1 + abs(x())); }));
+}
+
+Tensor glu(const Tensor& x, const GluOptions& options, Here here) {
+  const CallSite site(here);
+  check_any_float("glu", x);
+  if (x.dim() == 0) throw_invalid("glu: a scalar has no dim to halve");
+  const Index d = normalize_dim("glu", options.dim, x.dim());
+  const Index extent = x.shape()[d];
+  if (extent % 2 != 0) throw_invalid("glu: the extent of dim {} must be even; got {}", d, extent);
+  const Index half = extent / 2;
+  return slice(x, {.dim = d, .end = half}) * sigmoid(slice(x, {.dim = d, .begin = half}));
 }
 
 Tensor logsigmoid(const Tensor& x, Here here) {

@@ -18,6 +18,35 @@ namespace tapestry {
 /// keeps nothing.
 [[nodiscard]] Tensor floor_divide(const Operand& a, const Operand& b);
 
+/// What a / b leaves: remainder, as in Python, of the quotient rounded down, with the sign of b; fmod, as in C, of the
+/// quotient rounded to zero, with the sign of a: -7 by 2 gives 1 and -1. Floats by 0 give NaN; integers throw
+/// std::invalid_argument. The gradient of a is 1, that of b the quotient, negated. Keep both operands and y if b needs
+/// a gradient, else nothing.
+[[nodiscard]] Tensor remainder(const Operand& a, const Operand& b);
+[[nodiscard]] Tensor fmod(const Operand& a, const Operand& b);
+
+/// base^exponent; 1 where the exponent is 0. The base's gradient is exponent base^(exponent - 1), 0 for exponent 0; the
+/// exponent's y log(base), 0 where the base is 0 and the exponent is not negative. Integers wrap around; a negative
+/// exponent among them throws std::invalid_argument. Keeps both operands.
+[[nodiscard]] Tensor pow(const Operand& base, const Operand& exponent);
+
+/// The angle of the point (x, y) from the first axis, in (-pi, pi]. Gradients x / r^2 and -y / r^2, r being the length;
+/// 0 at the origin. Float only. Keeps both operands.
+[[nodiscard]] Tensor atan2(const Operand& y, const Operand& x);
+
+/// sqrt(a^2 + b^2) without overflow in between; gradient 0 at the origin. Float only. Keeps each operand that needs a
+/// gradient, and y.
+[[nodiscard]] Tensor hypot(const Operand& a, const Operand& b);
+
+/// The larger or smaller of both, where a NaN does not count: NaN only where both are. Ties as for maximum. Float only.
+/// Keep both operands.
+[[nodiscard]] Tensor fmax(const Operand& a, const Operand& b);
+[[nodiscard]] Tensor fmin(const Operand& a, const Operand& b);
+
+/// a + weight (b - a): a for weight 0, exactly b for weight 1. weight is a number or a tensor; all three broadcast.
+/// Float only. Composed of other ops.
+[[nodiscard]] Tensor lerp(const Operand& a, const Operand& b, const Operand& weight);
+
 /// The larger or smaller of both; NaN where either is NaN. A tie shares the gradient in halves; where an operand is NaN
 /// both get all of it. Keeps both operands.
 [[nodiscard]] Tensor maximum(const Operand& a, const Operand& b);
@@ -28,5 +57,13 @@ namespace tapestry {
 [[nodiscard]] inline Tensor operator*(const Operand& a, const Operand& b) { return mul(a, b); }
 [[nodiscard]] inline Tensor operator/(const Operand& a, const Operand& b) { return div(a, b); }
 [[nodiscard]] Tensor operator-(const Operand& x);
+
+/// The elements of x changed in place, as by mutable_data(): every handle on the same storage sees it. b broadcasts to
+/// x's shape. For values, as in an update by hand under NoGradGuard: a tensor with history, and a leaf that requires
+/// grad while recording is on, throw std::logic_error; write x = x + b there.
+Tensor& operator+=(Tensor& x, const Operand& b);
+Tensor& operator-=(Tensor& x, const Operand& b);
+Tensor& operator*=(Tensor& x, const Operand& b);
+Tensor& operator/=(Tensor& x, const Operand& b);
 
 }  // namespace tapestry

@@ -4,11 +4,15 @@
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
+#include <tapestry/ops/binary.h>
 #include <tapestry/ops/broadcast.h>
+#include <tapestry/ops/cast.h>
 #include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/detail/elementwise.h>
 #include <tapestry/ops/kernels/logical.h>
 #include <tapestry/ops/kernels/visit_size.h>
+#include <tapestry/ops/reduce.h>
+#include <tapestry/ops/unary.h>
 
 namespace tapestry {
 namespace {
@@ -27,9 +31,10 @@ Tensor compare(const char* op, Compare kernel, const Operand& a, const Operand& 
 Tensor logical(const char* op, Logical kernel, const Tensor& a, const Tensor& b) {
   check_bool(op, a);
   check_bool(op, b);
-  check_shape(op, "the second operand", b, a.shape());
-  Tensor y = empty(a.shape(), boolean);
-  kernels::logical(kernel, a.data<bool>(), b.data<bool>(), y.mutable_data<bool>(), y.numel());
+  const Shape shape = a.shape() == b.shape() ? a.shape() : broadcast_shape(op, a.shape(), b.shape());
+  const Tensor u = broadcast_to(a, shape), v = broadcast_to(b, shape);
+  Tensor y = empty(shape, boolean);
+  kernels::logical(kernel, u.data<bool>(), v.data<bool>(), y.mutable_data<bool>(), y.numel());
   return y;
 }
 
@@ -49,6 +54,28 @@ Tensor lt(const Operand& a, const Operand& b) { return compare("lt", Compare::lt
 Tensor le(const Operand& a, const Operand& b) { return compare("le", Compare::le, a, b); }
 Tensor gt(const Operand& a, const Operand& b) { return compare("gt", Compare::gt, a, b); }
 Tensor ge(const Operand& a, const Operand& b) { return compare("ge", Compare::ge, a, b); }
+
+Tensor isclose(const Operand& a, const Operand& b, const IscloseOptions& options) {
+  const CallSite site(a.here);
+  static_cast<void>(common_dtype("isclose", a, b));
+  if (!(options.rtol >= 0) || !(options.atol >= 0)) {
+    throw_invalid("isclose: .rtol and .atol must not be negative; got {} and {}", options.rtol, options.atol);
+  }
+  return no_grad([&] {
+    const auto wide = [](const Operand& x) {
+      return x.is_tensor() ? to(x.tensor(), f64) : full({}, x.number(), {.dtype = f64});
+    };
+    const Tensor u = wide(a), v = wide(b);
+    const Tensor near = logical_and(isfinite(u - v), le(abs(u - v), options.atol + options.rtol * abs(v)));
+    const Tensor close = logical_or(near, eq(u, v));  // equal infinities have no difference
+    return options.equal_nan ? logical_or(close, logical_and(isnan(u), isnan(v))) : close;
+  });
+}
+
+bool allclose(const Operand& a, const Operand& b, const IscloseOptions& options) {
+  const CallSite site(a.here);
+  return all(isclose(a, b, options)).item<bool>();
+}
 
 Tensor logical_and(const Tensor& a, const Tensor& b, Here here) {
   const CallSite site(here);

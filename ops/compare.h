@@ -13,11 +13,33 @@ namespace tapestry {
 [[nodiscard]] Tensor gt(const Operand& a, const Operand& b);
 [[nodiscard]] Tensor ge(const Operand& a, const Operand& b);
 
-/// Of bool tensors of equal shapes, else std::invalid_argument.
+[[nodiscard]] inline Tensor operator==(const Operand& a, const Operand& b) { return eq(a, b); }
+[[nodiscard]] inline Tensor operator!=(const Operand& a, const Operand& b) { return ne(a, b); }
+[[nodiscard]] inline Tensor operator<(const Operand& a, const Operand& b) { return lt(a, b); }
+[[nodiscard]] inline Tensor operator<=(const Operand& a, const Operand& b) { return le(a, b); }
+[[nodiscard]] inline Tensor operator>(const Operand& a, const Operand& b) { return gt(a, b); }
+[[nodiscard]] inline Tensor operator>=(const Operand& a, const Operand& b) { return ge(a, b); }
+
+struct IscloseOptions {
+  double rtol = 1e-5;
+  double atol = 1e-8;
+  bool equal_nan = false;  ///< NaN is close to NaN
+};
+/// |a - b| <= atol + rtol |b|, elementwise with broadcasting; an infinity is close to itself alone. Compared in f64.
+[[nodiscard]] Tensor isclose(const Operand& a, const Operand& b, const IscloseOptions& options = {});
+/// Whether all are.
+[[nodiscard]] bool allclose(const Operand& a, const Operand& b, const IscloseOptions& options = {});
+
+/// Of bool tensors, with broadcasting; another dtype throws std::invalid_argument.
 [[nodiscard]] Tensor logical_and(const Tensor& a, const Tensor& b, Here here = {});
 [[nodiscard]] Tensor logical_or(const Tensor& a, const Tensor& b, Here here = {});
 [[nodiscard]] Tensor logical_xor(const Tensor& a, const Tensor& b, Here here = {});
 [[nodiscard]] Tensor logical_not(const Tensor& a, Here here = {});
+
+[[nodiscard]] inline Tensor operator&(const Tensor& a, const Tensor& b) { return logical_and(a, b); }
+[[nodiscard]] inline Tensor operator|(const Tensor& a, const Tensor& b) { return logical_or(a, b); }
+[[nodiscard]] inline Tensor operator^(const Tensor& a, const Tensor& b) { return logical_xor(a, b); }
+[[nodiscard]] inline Tensor operator!(const Tensor& a) { return logical_not(a); }
 
 /// Of f32, f64 or bf16, else std::invalid_argument.
 [[nodiscard]] Tensor isnan(const Tensor& x, Here here = {});

@@ -1,9 +1,12 @@
 #include <tapestry/ops/index.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/record.h>
+#include <tapestry/ops/binary.h>
+#include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/detail/common.h>
@@ -41,6 +44,29 @@ kernels::GatherShape plan(const char* op, const Shape& x, const Shape& index, In
   }
   if (x.rank() == 0) return {Shape{1}, Shape{1}, dim};
   return {x, index, dim};
+}
+
+/// y = x, but where writer names an element of src [n, ...] by its number along the first dimension: -1 names none.
+/// writer has the dimensions of x, or fewer where an element of src is a row of x.
+Tensor overwritten(const Tensor& x, const Tensor& writer, const Tensor& src) {
+  const Tensor chosen = index_select(src, reshape(maximum(writer, 0), {-1}));
+  Shape mask = writer.shape();
+  while (mask.rank() < x.dim()) mask = mask.inserted(mask.rank(), 1);
+  return where(reshape(ge(writer, 0), mask), reshape(chosen, x.shape()), x);
+}
+
+/// The writer of each place, -1 where there is none.
+Tensor writers(const kernels::GatherShape& extents, const Tensor& at, const Shape& shape) {
+  Tensor writer = full(shape, -1, {.dtype = i64});
+  kernels::last_writer(extents, at.data<std::int64_t>(), writer.mutable_data<std::int64_t>());
+  return writer;
+}
+
+/// Positions of what is true, [n].
+Tensor positions_of(const Tensor& mask) {
+  Tensor at = empty({kernels::true_positions(mask.data<bool>(), mask.numel(), nullptr)}, i64);
+  kernels::true_positions(mask.data<bool>(), mask.numel(), at.mutable_data<std::int64_t>());
+  return at;
 }
 
 /// Positions along a dimension in the order of the elements, stable; the first k where k is given.
@@ -99,6 +125,38 @@ Tensor scatter_add(const Tensor& x, const Tensor& index, const Shape& shape, con
                     [&](const Tensor& t) { return scatter_add(t, at, shape, options); }));
 }
 
+Tensor take_along_dim(const Tensor& x, const Tensor& index, const GatherOptions& options, Here here) {
+  const CallSite site(here);
+  if (x.dim() != index.dim()) {
+    throw_invalid("take_along_dim: the index must have x's rank; x is {}, the index {}", x.shape(), index.shape());
+  }
+  const Index d = normalize_dim("take_along_dim", options.dim, x.dim());
+  const Tensor at = checked("take_along_dim", index, x.dim() == 0 ? 1 : x.shape()[d]);
+  if (x.dim() == 0) return gather(x, at, {.dim = d});
+  const Shape common = broadcast_shape("take_along_dim", x.shape().with(d, 1), at.shape().with(d, 1));
+  return gather(broadcast_to(x, common.with(d, x.shape()[d])), broadcast_to(at, common.with(d, at.shape()[d])),
+                {.dim = d});
+}
+
+Tensor scatter(const Tensor& x, const Tensor& index, const Operand& src, const GatherOptions& options, Here here) {
+  const CallSite site(here);
+  check_defined("scatter", "x", x);
+  const kernels::GatherShape extents = plan("scatter", x.shape(), index.shape(), options.dim);
+  const Tensor at = checked("scatter", index, extents.x[extents.dim]);
+  Tensor from;
+  if (src.is_tensor()) {
+    check_defined("scatter", "src", src.tensor());
+    check_same_dtype("scatter", x, src.tensor());
+    check_shape("scatter", "src", src.tensor(), index.shape());
+    from = src.tensor();
+  } else {
+    visit(x.dtype(), [&]<class T>() { static_cast<void>(number_as<T>("scatter", src)); });
+    from = full(index.shape(), src.number(), {.dtype = x.dtype()});
+  }
+  if (at.numel() == 0) return clone(x);
+  return overwritten(x, writers(extents, at, x.shape()), reshape(from, {-1}));
+}
+
 Tensor index_select(const Tensor& x, const Tensor& index, const IndexOptions& options, Here here) {
   const CallSite site(here);
   if (index.dim() != 1) throw_invalid("index_select: the index must have one dimension; got {}", index.shape());
@@ -132,6 +190,65 @@ Tensor index_add(const Tensor& x, const Tensor& index, Index size, const IndexOp
                 wrt(
                     x, [at = saved(at), d](const Tensor& dy) { return index_select(dy, at(), {.dim = d}); },
                     [&](const Tensor& t) { return index_add(t, at, size, {.dim = d}); }));
+}
+
+Tensor take(const Tensor& x, const Tensor& index, Here here) {
+  const CallSite site(here);
+  check_defined("take", "x", x);
+  const Tensor at = checked("take", index, x.numel());
+  return reshape(index_select(reshape(x, {-1}), reshape(at, {-1})), at.shape());
+}
+
+Tensor index_put(const Tensor& x, const std::vector<Tensor>& indices, const Tensor& values,
+                 const IndexPutOptions& options, Here here) {
+  const CallSite site(here);
+  check_defined("index_put", "x", x);
+  check_defined("index_put", "values", values);
+  check_same_dtype("index_put", x, values);
+  if (options.accumulate) check_any_float("index_put", x);
+  const auto named = static_cast<Index>(indices.size());
+  if (named == 0 || named > x.dim()) {
+    throw_invalid("index_put: there must be an index for one to {} dims; got {}", x.dim(), named);
+  }
+  Shape places = indices.front().shape();
+  for (const Tensor& index : indices) places = broadcast_shape("index_put", places, index.shape());
+  Tensor row = zeros(places, {.dtype = i64});  // in x as [rows, elements of a row]
+  for (Index d = 0; d < named; ++d) {
+    const Tensor at = checked("index_put", indices[static_cast<std::size_t>(d)], x.shape()[d]);
+    row = row * static_cast<double>(x.shape()[d]) + at;
+  }
+  const Index rows = x.shape().numel(0, named), length = x.shape().numel(named, x.dim()), n = places.numel();
+  Shape wanted = places;
+  for (Index d = named; d < x.dim(); ++d) wanted = wanted.inserted(wanted.rank(), x.shape()[d]);
+  if (broadcast_shape("index_put", values.shape(), wanted) != wanted) {
+    throw_invalid("index_put: values must broadcast to {}; got {}", wanted, values.shape());
+  }
+  const Tensor from = reshape(broadcast_to(values, wanted), Shape{n, length}), at = reshape(row, {-1});
+  if (n == 0) return clone(x);
+  if (options.accumulate) return x + reshape(index_add(from, at, rows), x.shape());
+  const Tensor table = reshape(x, Shape{rows, length});
+  return reshape(overwritten(table, writers({Shape{rows}, Shape{n}, 0}, at, Shape{rows}), from), x.shape());
+}
+
+Tensor masked_select(const Tensor& x, const Tensor& mask, Here here) {
+  const CallSite site(here);
+  check_defined("masked_select", "x", x);
+  if (mask.dtype() != boolean) throw_invalid("masked_select: the mask must be bool; got {}", mask.dtype());
+  const Shape common = broadcast_shape("masked_select", x.shape(), mask.shape());
+  return index_select(reshape(broadcast_to(x, common), {-1}), positions_of(broadcast_to(mask, common)));
+}
+
+Tensor nonzero(const Tensor& x, Here here) {
+  const CallSite site(here);
+  check_defined("nonzero", "x", x);
+  Tensor rest = positions_of(x.dtype() == boolean ? x : ne(x, 0));
+  std::vector<Tensor> places(static_cast<std::size_t>(x.dim()));
+  for (Index d = x.dim() - 1; d >= 0; --d) {
+    const auto extent = static_cast<double>(std::max<Index>(x.shape()[d], 1));
+    places[static_cast<std::size_t>(d)] = remainder(rest, extent);
+    rest = floor_divide(rest, extent);
+  }
+  return places.empty() ? zeros({rest.numel(), 0}, {.dtype = i64}) : stack(places, {.dim = 1});
 }
 
 Tensor embedding(const Tensor& weight, const Tensor& index, const EmbeddingOptions& options, Here here) {

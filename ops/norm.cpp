@@ -167,9 +167,11 @@ Tensor cosine_similarity(const Tensor& a, const Tensor& b, const CosineSimilarit
   check_same_dtype("cosine_similarity", a, b);
   check_shape("cosine_similarity", "the second operand", b, a.shape());
   check_eps("cosine_similarity", options.eps);
-  const ReduceOptions along{.dim = options.dim};
-  return sum(a * b, along) /
-         (clamp(norm(a, along), {.min = options.eps}) * clamp(norm(b, along), {.min = options.eps}));
+  // Each by its own length first: a product of both would overflow where the lengths do not.
+  const auto direction = [&](const Tensor& x) {
+    return x / clamp(norm(x, {.dim = options.dim, .keepdim = true}), {.min = options.eps});
+  };
+  return sum(direction(a) * direction(b), {.dim = options.dim});
 }
 
 }  // namespace tapestry

@@ -1,6 +1,7 @@
 #include <tapestry/ops/reduce.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include <tapestry/autograd/base/check.h>
@@ -12,6 +13,7 @@
 #include <tapestry/ops/detail/common.h>
 #include <tapestry/ops/index.h>
 #include <tapestry/ops/kernels/reduce.h>
+#include <tapestry/ops/scan.h>
 #include <tapestry/ops/shape_ops.h>
 #include <tapestry/ops/unary.h>
 
@@ -199,6 +201,23 @@ Tensor sum(const Tensor& given, const ReduceOptions& options, Here here) {
           [&](const Tensor& t) { return sum(t, options); }));
 }
 
+Tensor prod(const Tensor& x, const ReduceOptions& options, Here here) {
+  const CallSite site(here);
+  check_defined("prod", "x", x);
+  const Plan plan("prod", x.shape(), options.dim, options.keepdim);
+  Tensor y = is_float(x.dtype()) ? widened(x) : to(x, i64);
+  plan.for_groups([&](Index begin, Index end) {
+    const Shape shape = y.shape(), after = with_ones(shape, begin, end);
+    const Index n = shape.numel(begin, end);
+    const Shape lines{shape.numel(0, begin), n, shape.numel(end, shape.rank())};
+    // Over nothing 1, by way of the sum, which keeps x on the tape.
+    const Tensor last = n == 0 ? sum(reshape(y, lines), {.dim = 1}) + 1
+                               : select(cumprod(reshape(y, lines), {.dim = 1}), {.dim = 1, .index = n - 1});
+    y = reshape(last, after);
+  });
+  return y.is_same(x) ? clone(x) : reshape(y, plan.result);
+}
+
 Tensor mean(const Tensor& given, const ReduceOptions& options, Here here) {
   const CallSite site(here);
   check_any_float("mean", given);
@@ -278,6 +297,41 @@ ValuesAndIndices min_dim(const Tensor& x, const DimOptions& options, Here here) 
   return extreme_dim("min_dim", false, x, options);
 }
 
+ValuesAndIndices median_dim(const Tensor& given, const DimOptions& options, Here here) {
+  const CallSite site(here);
+  check_defined("median_dim", "x", given);
+  check_arithmetic("median_dim", given.dtype());
+  const Index d = normalize_dim("median_dim", options.dim, given.dim());
+  const Tensor x = widened(given);
+  if (x.dim() == 0) return {clone(x), zeros({}, {.dtype = i64})};
+  const Index n = x.shape()[d];
+  if (n == 0) {
+    if (x.shape().without(d).numel() > 0)
+      throw_invalid("median_dim: there must be an element to choose; got shape {}", x.shape());
+    const Shape result = options.keepdim ? x.shape().with(d, 1) : x.shape().without(d);
+    return {zeros(result, {.dtype = x.dtype()}), zeros(result, {.dtype = i64})};
+  }
+  const Sorted sorted = sort(x, {.dim = d});
+  const Tensor at = no_grad([&] {
+    const Tensor middle = full(x.shape().with(d, 1), static_cast<double>((n - 1) / 2), {.dtype = i64});
+    if (!is_float(x.dtype())) return middle;
+    const Tensor nans = sum(isnan(x), {.dim = d, .keepdim = true});  // they stand last: the first of them
+    return where(gt(nans, 0), n - nans, middle);
+  });
+  const Tensor values = gather(sorted.values, at, {.dim = d}), indices = gather(sorted.indices, at, {.dim = d});
+  if (options.keepdim) return {values, indices};
+  const Shape shape = x.shape().without(d);
+  return {reshape(values, shape), reshape(indices, shape)};
+}
+
+Tensor median(const Tensor& x, Here here) {
+  const CallSite site(here);
+  check_defined("median", "x", x);
+  check_arithmetic("median", x.dtype());
+  if (x.numel() == 0) throw_invalid("median: there must be an element to choose; got shape {}", x.shape());
+  return median_dim(reshape(x, {-1})).values;
+}
+
 Tensor argmax(const Tensor& x, const DimOptions& options, Here here) {
   const CallSite site(here);
   return arg("argmax", true, x, options);
@@ -309,13 +363,8 @@ Tensor along_direction(const Tensor& g, const Tensor& x, const Tensor& y, const 
   const Tensor zero = eq(at, 0);
   return where(zero, 0.0, g * (x / where(zero, 1.0, at)));
 }
-}  // namespace
 
-Tensor norm(const Tensor& given, const ReduceOptions& options, Here here) {
-  const CallSite site(here);
-  check_any_float("norm", given);
-  const Tensor x = widened(given);
-  const Plan plan("norm", x.shape(), options.dim, options.keepdim);
+Tensor euclidean(const Tensor& x, const Plan& plan, const ReduceOptions& options) {
   // f32 squares are added up in f64, and may exceed what f32 holds.
   const Tensor length = no_grad(
       [&] { return to(sqrt(sum(square(to(x, f64)), {.dim = options.dim, .keepdim = options.keepdim})), x.dtype()); });
@@ -326,6 +375,41 @@ Tensor norm(const Tensor& given, const ReduceOptions& options, Here here) {
                       return along_direction(reshape(dy, plan.kept), x(), y, plan);
                     },
                     [&](const Tensor& t, const Tensor& y) { return sum(along_direction(t, x, y, plan), options); }));
+}
+
+/// (sum(|x|^p))^(1/p) for p > 0, of |x| by their largest, so that no power overflows.
+Tensor p_norm(const Tensor& x, double p, const Plan& plan, const ReduceOptions& options) {
+  if (p == 1 || plan.count == 0) return sum(abs(x), options);
+  const Tensor unit = no_grad([&] {
+    const Tensor largest = amax(abs(x), {.dim = options.dim, .keepdim = true});
+    return where(logical_and(gt(largest, 0), isfinite(largest)), largest, 1.0);
+  });
+  // At 0 neither power has a slope that could be multiplied by: zeros go through other branches.
+  const Tensor zero = eq(x, 0);
+  const Tensor powers = where(zero, 0.0, pow(where(zero, 1.0, abs(x) / unit), p));
+  const Tensor total = sum(powers, options);
+  const Tensor nothing = eq(total, 0);
+  return where(nothing, 0.0, reshape(unit, plan.result) * pow(where(nothing, 1.0, total), 1 / p));
+}
+}  // namespace
+
+Tensor norm(const Tensor& given, const NormOptions& options, Here here) {
+  const CallSite site(here);
+  check_any_float("norm", given);
+  const Tensor x = widened(given);
+  const ReduceOptions dims{.dim = options.dim, .keepdim = options.keepdim};
+  const Plan plan("norm", x.shape(), options.dim, options.keepdim);
+  const double p = options.p;
+  if (p == 2) return euclidean(x, plan, dims);
+  if (std::isinf(p)) {
+    if (plan.count == 0 && plan.result.numel() > 0) {
+      throw_invalid("norm: with an infinite p there must be an element to choose; got shape {}", x.shape());
+    }
+    return p > 0 ? amax(abs(x), dims) : amin(abs(x), dims);
+  }
+  if (!(p >= 0)) throw_invalid("norm: .p must be 0 or more, or infinite; got {}", p);
+  if (p == 0) return sum(where(ne(x, 0), 1.0, 0 * x), dims);
+  return p_norm(x, p, plan, dims);
 }
 
 }  // namespace tapestry

@@ -32,6 +32,10 @@ struct ReduceOptions {
 /// The sum, 0 over nothing. f32 is added up in f64. Integers and bool give i64 (no gradient). Keeps nothing.
 [[nodiscard]] Tensor sum(const Tensor& x, const ReduceOptions& options = {}, Here here = {});
 
+/// The product, 1 over nothing. Integers and bool give i64 (no gradient). Its gradient divides by nothing, so that
+/// zeros do no harm. Composed of other ops.
+[[nodiscard]] Tensor prod(const Tensor& x, const ReduceOptions& options = {}, Here here = {});
+
 /// The arithmetic mean, NaN over nothing. Float only. Keeps nothing.
 [[nodiscard]] Tensor mean(const Tensor& x, const ReduceOptions& options = {}, Here here = {});
 
@@ -69,13 +73,26 @@ struct DimOptions {
 /// The first of equal ones; NaN wins. The gradient goes to that element alone.
 [[nodiscard]] ValuesAndIndices max_dim(const Tensor& x, const DimOptions& options = {}, Here here = {});
 [[nodiscard]] ValuesAndIndices min_dim(const Tensor& x, const DimOptions& options = {}, Here here = {});
+/// The element in the middle of the order, of an even number the lower one; NaN wins. The gradient goes to that element
+/// alone. Over nothing: std::invalid_argument. Composed of sort and gather.
+[[nodiscard]] Tensor median(const Tensor& x, Here here = {});  ///< of all elements
+[[nodiscard]] ValuesAndIndices median_dim(const Tensor& x, const DimOptions& options = {}, Here here = {});
+
 [[nodiscard]] Tensor argmax(const Tensor& x, const DimOptions& options = {}, Here here = {});
 [[nodiscard]] Tensor argmin(const Tensor& x, const DimOptions& options = {}, Here here = {});
 
 /// log(sum(exp(x))) along the dimensions, shifted by the maximum. All -inf: -inf.
 [[nodiscard]] Tensor logsumexp(const Tensor& x, const ReduceOptions& options = {}, Here here = {});
 
-/// Euclidean length sqrt(sum(x^2)); gradient 0 at the zero vector.
-[[nodiscard]] Tensor norm(const Tensor& x, const ReduceOptions& options = {}, Here here = {});
+struct NormOptions {
+  double p = 2;  ///< infinity: the largest |x|; -infinity: the smallest; 0: how many are not 0
+  Dims dim = {};
+  bool keepdim = false;
+};
+/// (sum(|x|^p))^(1/p), the Euclidean length by default; 0 over nothing. The gradient is 0 at the zero vector, and that
+/// of an element that is 0 is 0; equal largest ones share it equally. f32 is added up in f64. Keeps x and y; other p
+/// than 2 are composed of other ops. Throws std::invalid_argument for a p that is NaN or, but for -infinity, negative,
+/// and for an infinite p over nothing.
+[[nodiscard]] Tensor norm(const Tensor& x, const NormOptions& options = {}, Here here = {});
 
 }  // namespace tapestry

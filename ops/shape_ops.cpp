@@ -1,47 +1,21 @@
 #include <tapestry/ops/shape_ops.h>
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/extent.h>
 #include <tapestry/autograd/record.h>
 #include <tapestry/ops/binary.h>
+#include <tapestry/ops/compare.h>
 #include <tapestry/ops/detail/common.h>
+#include <tapestry/ops/detail/strided.h>
 #include <tapestry/ops/index.h>
 #include <tapestry/ops/kernels/copy.h>
 
 namespace tapestry {
 namespace {
-
-using Extents = std::array<Index, kMaxRank>;
-
-Extents strides_of(const Shape& shape) {
-  Extents strides{};
-  Index stride = 1;
-  for (Index d = shape.rank() - 1; d >= 0; --d) {
-    strides[static_cast<std::size_t>(d)] = stride;
-    stride *= shape[d];
-  }
-  return strides;
-}
-
-/// y [shape] gathered from x: element (i0, i1, ...) from offset + sum of i_d strides[d], in elements.
-Tensor strided(const Tensor& x, const Shape& shape, const Extents& strides, Index offset) {
-  Tensor y = empty(shape, x.dtype());
-  const Index bytes = item_bytes(x.dtype());
-  kernels::strided_read(x.impl().bytes() + offset * bytes, y.impl().bytes(), shape.begin(), strides.data(),
-                        shape.rank(), bytes);
-  return y;
-}
-
-/// x written into y: element (i0, i1, ...) to offset + sum of i_d strides[d], in elements.
-void write_strided(const Tensor& x, Tensor& y, const Extents& strides, Index offset) {
-  const Index bytes = item_bytes(x.dtype());
-  if (x.numel() == 0) return;
-  kernels::strided_write(x.impl().bytes(), y.impl().bytes() + offset * bytes, x.shape().begin(), strides.data(),
-                         x.dim(), bytes);
-}
 
 Index clamp_position(Index at, Index extent) { return std::clamp<Index>(at < 0 ? at + extent : at, 0, extent); }
 
@@ -63,59 +37,11 @@ Tensor unslice(const Tensor& dy, const Shape& shape, Index d, Index begin, Index
                     [&](const Tensor& t) { return unslice(t, shape, d, begin, step); }));
 }
 
-using Widths = std::vector<std::pair<Index, Index>>;
-
-/// pad with a constant, checked: crops where widths are negative, then adds. Its transpose is itself, widths negated.
-Tensor pad_constant(const Tensor& x, const Widths& widths, double value) {
-  std::vector<Index> kept(x.shape().begin(), x.shape().end()), extents;
-  Extents before{}, after{};
-  const Extents strides = strides_of(x.shape());
-  Index skipped = 0;
-  for (std::size_t i = 0; i < widths.size(); ++i) {
-    skipped -= std::min<Index>(widths[i].first, 0) * strides[i];
-    kept[i] += std::min<Index>(widths[i].first, 0) + std::min<Index>(widths[i].second, 0);
-    before[i] = std::max<Index>(widths[i].first, 0);
-    after[i] = std::max<Index>(widths[i].second, 0);
-  }
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    extents.push_back(checked_sum("pad", checked_sum("pad", before[i], after[i]), kept[i]));
-  }
-  const Shape kept_shape{std::span<const Index>(kept)}, shape{std::span<const Index>(extents)};
-  Tensor y = kept_shape == x.shape() ? x : strided(x, kept_shape, strides, skipped);
-  if (shape != kept_shape) {
-    const Tensor fill = full({}, value, {.dtype = x.dtype()});
-    Tensor wide = empty(shape, x.dtype());
-    kernels::pad_copy(y.impl().bytes(), wide.impl().bytes(), kept_shape.begin(), before.data(), after.data(), x.dim(),
-                      item_bytes(x.dtype()), fill.impl().bytes());
-    y = std::move(wide);
-  }
-  return record("pad", std::move(y),
-                wrt(
-                    x,
-                    [widths](const Tensor& dy) {
-                      Widths back = widths;
-                      for (auto& [first, second] : back) first = -first, second = -second;
-                      return pad_constant(dy, back, 0);
-                    },
-                    [&](const Tensor& t) { return pad_constant(t, widths, 0); }));
-}
-
 Tensor reshape_checked(const Tensor& x, const Shape& shape) {
   return record("reshape", detail::alias(x, shape),
                 wrt(
                     x, [](const Tensor& dy, const Shape& before) { return reshape(dy, before); },
                     [&](const Tensor& t) { return reshape(t, shape); }));
-}
-
-/// Positions of the source of each element along a reflected dimension.
-Tensor reflect_index(Index extent, Index before, Index after) {
-  Tensor index = empty({before + extent + after}, i64);
-  auto* out = index.mutable_data<std::int64_t>();
-  for (Index i = 0; i < index.numel(); ++i) {
-    const Index at = i - before;
-    out[i] = at < 0 ? -at : at >= extent ? 2 * (extent - 1) - at : at;
-  }
-  return index;
 }
 
 }  // namespace
@@ -201,6 +127,67 @@ Tensor transpose(const Tensor& x, Index dim0, Index dim1, Here here) {
   if (a == b) return x;
   std::swap(order[static_cast<std::size_t>(a)], order[static_cast<std::size_t>(b)]);
   return permute(x, order);
+}
+
+Tensor movedim(const Tensor& x, const std::vector<Index>& source, const std::vector<Index>& destination, Here here) {
+  const CallSite site(here);
+  if (source.size() != destination.size()) {
+    throw_invalid("movedim: there must be a destination for each source; got {} and {}", source.size(),
+                  destination.size());
+  }
+  const auto rank = static_cast<std::size_t>(x.dim());
+  std::vector<Index> order(rank, -1);
+  std::vector<bool> moved(rank);
+  for (std::size_t i = 0; i < source.size(); ++i) {
+    const Index from = normalize_dim("movedim", source[i], x.dim());
+    const Index to = normalize_dim("movedim", destination[i], x.dim());
+    if (rank == 0) continue;
+    if (moved[static_cast<std::size_t>(from)] || order[static_cast<std::size_t>(to)] != -1) {
+      throw_invalid("movedim: each dim must be named once on either side; got {} to {} after another", source[i],
+                    destination[i]);
+    }
+    moved[static_cast<std::size_t>(from)] = true;
+    order[static_cast<std::size_t>(to)] = from;
+  }
+  Index next = 0;
+  for (Index& place : order) {
+    if (place != -1) continue;
+    while (moved[static_cast<std::size_t>(next)]) ++next;
+    place = next++;
+  }
+  return permute(x, order);
+}
+
+Tensor movedim(const Tensor& x, Index source, Index destination, Here here) {
+  return movedim(x, std::vector{source}, std::vector{destination}, here);
+}
+
+Tensor unflatten(const Tensor& x, Index dim, const std::vector<Index>& extents, Here here) {
+  const CallSite site(here);
+  if (x.dim() == 0) throw_invalid("unflatten: a scalar has no dim to unflatten");
+  const Index d = normalize_dim("unflatten", dim, x.dim());
+  const Index extent = x.shape()[d];
+  std::vector<Index> parts = extents;
+  Index known = 1;
+  Index* wild = nullptr;
+  for (Index& part : parts) {
+    if (part >= 0) known = checked_product("unflatten", known, part);
+    else if (part == -1 && wild == nullptr) wild = &part;
+    else throw_invalid("unflatten: extents must not be negative but for one -1; got {}", part);
+  }
+  if (wild != nullptr && known > 0 && extent % known == 0) {
+    *wild = extent / known;
+    known = extent;
+  } else if (wild != nullptr) {
+    throw_invalid("unflatten: the extent {} of dim {} must divide into the other extents, {}", extent, d, known);
+  }
+  if (known != extent) {
+    throw_invalid("unflatten: extents must multiply to {}, that of dim {}; got {}", extent, d, known);
+  }
+  std::vector<Index> shape(x.shape().begin(), x.shape().begin() + d);
+  shape.insert(shape.end(), parts.begin(), parts.end());
+  shape.insert(shape.end(), x.shape().begin() + d + 1, x.shape().end());
+  return reshape(x, Shape(std::span<const Index>(shape)));
 }
 
 Tensor cat(const std::vector<Tensor>& tensors, const CatOptions& options, Here here) {
@@ -289,9 +276,9 @@ Tensor slice(const Tensor& x, const SliceOptions& options, Here here) {
                     x,
                     [shape = x.shape(), d, begin, end, step](const Tensor& dy) {
                       if (step > 1) return unslice(dy, shape, d, begin, step);
-                      Widths widths(static_cast<std::size_t>(d) + 1);
+                      std::vector<std::pair<Index, Index>> widths(static_cast<std::size_t>(d) + 1);
                       widths.back() = {begin, shape[d] - end};
-                      return pad_constant(dy, widths, 0);
+                      return pad(dy, widths);
                     },
                     [&](const Tensor& t) { return slice(t, {.dim = d, .begin = begin, .end = end, .step = step}); }));
 }
@@ -363,45 +350,13 @@ std::vector<Tensor> chunk(const Tensor& x, Index chunks, const SplitOptions& opt
   return split(x, std::max<Index>(1, divide_up(extent, chunks)), options);
 }
 
-Tensor pad(const Tensor& x, const std::vector<std::pair<Index, Index>>& widths, const PadOptions& options, Here here) {
+std::vector<Tensor> unbind(const Tensor& x, const SplitOptions& options, Here here) {
   const CallSite site(here);
-  if (static_cast<Index>(widths.size()) > x.dim()) {
-    throw_invalid("pad: there must be at most {} pairs, one per dim; got {}", x.dim(), widths.size());
-  }
-  bool changes = false;
-  for (std::size_t i = 0; i < widths.size(); ++i) {
-    const auto [before, after] = widths[i];
-    const auto d = static_cast<Index>(i);
-    const Index extent = x.shape()[d];
-    const Index cut = checked_sum("pad", std::min<Index>(before, 0), std::min<Index>(after, 0));
-    const Index kept = extent + cut;
-    if (kept < 0) {
-      throw_invalid("pad: what is left must not be negative; got {} with ({}, {}) in dim {}", extent, before, after, d);
-    }
-    if (options.mode == PadMode::reflect && std::max(before, after) > 0 && std::max(before, after) >= kept) {
-      throw_invalid("pad: a reflected width must be below the extent, {}; got ({}, {}) in dim {}", kept, before, after,
-                    d);
-    }
-    changes = changes || before != 0 || after != 0;
-  }
-  if (options.mode == PadMode::constant) {
-    visit(x.dtype(), [&]<class T>() { (void)number_as<T>("pad", options.value); });
-    return changes ? pad_constant(x, widths, options.value) : x;
-  }
-  Tensor y = x;
-  for (std::size_t i = 0; i < widths.size(); ++i) {
-    if (widths[i].first == 0 && widths[i].second == 0) continue;
-    const auto d = static_cast<Index>(i);
-    y = index_select(y, reflect_index(y.shape()[d], widths[i].first, widths[i].second), {.dim = d});
-  }
-  return y;
-}
-
-Tensor pad2d(const Tensor& x, const Pad2dOptions& options, Here here) {
-  const CallSite site(here);
-  check_image("pad2d", x.shape());
-  return pad(x, {{0, 0}, {options.top, options.bottom}, {options.left, options.right}},
-             {.mode = options.mode, .value = options.value});
+  if (x.dim() == 0) throw_invalid("unbind: a scalar has no dim to unbind");
+  const Index d = normalize_dim("unbind", options.dim, x.dim());
+  std::vector<Tensor> slices;
+  for (Index i = 0; i < x.shape()[d]; ++i) slices.push_back(select(x, {.dim = d, .index = i}));
+  return slices;
 }
 
 Tensor repeat(const Tensor& x, const std::vector<Index>& counts, Here here) {
@@ -422,6 +377,13 @@ Tensor repeat(const Tensor& x, const std::vector<Index>& counts, Here here) {
     }
   }
   return y;
+}
+
+Tensor tile(const Tensor& x, const std::vector<Index>& counts, Here here) {
+  const CallSite site(here);
+  std::vector<Index> all(static_cast<std::size_t>(std::max<Index>(x.dim() - static_cast<Index>(counts.size()), 0)), 1);
+  all.insert(all.end(), counts.begin(), counts.end());
+  return repeat(x, all);
 }
 
 Tensor expand(const Tensor& x, const std::vector<Index>& extents, Here here) {
@@ -453,6 +415,46 @@ Tensor flip(const Tensor& x, const std::vector<Index>& dims, Here here) {
   }
   return record("flip", strided(x, x.shape(), strides, offset),
                 wrt(x, self_adjoint, [dims](const Tensor& dy) { return flip(dy, dims); }));
+}
+
+Tensor roll(const Tensor& x, const std::vector<Index>& shifts, const std::vector<Index>& dims, Here here) {
+  const CallSite site(here);
+  if (dims.empty() && shifts.size() == 1) return reshape(roll(reshape(x, {-1}), shifts, {0}), x.shape());
+  if (dims.size() != shifts.size()) {
+    throw_invalid("roll: there must be a shift for each dim, or one shift and no dim; got {} and {}", shifts.size(),
+                  dims.size());
+  }
+  Tensor y = x;
+  for (std::size_t i = 0; i < dims.size(); ++i) {
+    const Index d = normalize_dim("roll", dims[i], x.dim());
+    const Index extent = x.dim() == 0 ? 0 : x.shape()[d];
+    if (extent == 0) continue;
+    const Index shift = (shifts[i] % extent + extent) % extent;  // in [0, extent)
+    if (shift == 0) continue;
+    y = cat({slice(y, {.dim = d, .begin = extent - shift}), slice(y, {.dim = d, .end = extent - shift})}, {.dim = d});
+  }
+  return y;
+}
+
+namespace {
+/// Which elements of a matrix stand at or below a diagonal: column - row <= diagonal.
+Tensor below(const char* op, const Shape& shape, Index diagonal) {
+  if (shape.rank() < 2) throw_invalid("{}: x must be [..., M, N]; got {}", op, shape);
+  const Index rows = shape[shape.rank() - 2], columns = shape[shape.rank() - 1];
+  const Index last = std::clamp(diagonal, -rows, columns);  // further out changes nothing
+  return le(reshape(arange(columns), {1, columns}), reshape(arange(rows) + last, {rows, 1}));
+}
+}  // namespace
+
+Tensor tril(const Tensor& x, const TriangleOptions& options, Here here) {
+  const CallSite site(here);
+  return where(below("tril", x.shape(), options.diagonal), x, 0);
+}
+
+Tensor triu(const Tensor& x, const TriangleOptions& options, Here here) {
+  const CallSite site(here);
+  if (options.diagonal == std::numeric_limits<Index>::min()) return x;  // which has no predecessor
+  return where(below("triu", x.shape(), options.diagonal - 1), 0, x);
 }
 
 }  // namespace tapestry

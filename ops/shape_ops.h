@@ -4,9 +4,9 @@
 #include <utility>
 #include <vector>
 
-#include <tapestry/autograd/base/pad_mode.h>
 #include <tapestry/autograd/tensor.h>
 #include <tapestry/ops/broadcast.h>
+#include <tapestry/ops/pad.h>
 
 /// Ops that move elements and compute nothing. They work on every dtype. Throw std::invalid_argument for a dim outside
 /// [-rank, rank) and for extents that do not fit.
@@ -32,6 +32,14 @@ struct FlattenOptions {
 [[nodiscard]] Tensor permute(const Tensor& x, const std::vector<Index>& order, Here here = {});
 /// Two dimensions swapped.
 [[nodiscard]] Tensor transpose(const Tensor& x, Index dim0, Index dim1, Here here = {});
+
+/// Dimension `source` moved to position `destination`, or several at once; the others keep their order.
+[[nodiscard]] Tensor movedim(const Tensor& x, Index source, Index destination, Here here = {});
+[[nodiscard]] Tensor movedim(const Tensor& x, const std::vector<Index>& source, const std::vector<Index>& destination,
+                             Here here = {});
+
+/// Dimension dim as several, whose extents multiply to its own; one may be -1: what is left. Shares storage.
+[[nodiscard]] Tensor unflatten(const Tensor& x, Index dim, const std::vector<Index>& extents, Here here = {});
 
 struct CatOptions {
   Index dim = 0;
@@ -77,30 +85,31 @@ struct SplitOptions {
 [[nodiscard]] std::vector<Tensor> chunk(const Tensor& x, Index chunks, const SplitOptions& options = {},
                                         Here here = {});
 
-struct PadOptions {
-  PadMode mode = PadMode::constant;
-  double value = 0;  ///< of constant mode
-};
-/// Elements added before and after each of the first dimensions, {{before, after}, ...}; negative ones crop. reflect
-/// mirrors without repeating the border: the width must be below the extent. The transpose of slice. Keeps nothing.
-[[nodiscard]] Tensor pad(const Tensor& x, const std::vector<std::pair<Index, Index>>& widths,
-                         const PadOptions& options = {}, Here here = {});
-
-struct Pad2dOptions {
-  Index top = 0, bottom = 0, left = 0, right = 0;
-  PadMode mode = PadMode::constant;
-  double value = 0;
-};
-/// pad for the rows and columns of images x [N, H, W, C].
-[[nodiscard]] Tensor pad2d(const Tensor& x, const Pad2dOptions& options, Here here = {});
+/// The slices along dim, without that dimension.
+[[nodiscard]] std::vector<Tensor> unbind(const Tensor& x, const SplitOptions& options = {}, Here here = {});
 
 /// x as a tile, counts[d] times along dimension d; more counts than dimensions add dimensions in front. A copy.
 [[nodiscard]] Tensor repeat(const Tensor& x, const std::vector<Index>& counts, Here here = {});
+
+/// repeat, where counts may be fewer than dimensions: those in front count 1.
+[[nodiscard]] Tensor tile(const Tensor& x, const std::vector<Index>& counts, Here here = {});
 
 /// broadcast_to in PyTorch's spelling: an extent of -1 stays what it is. A copy.
 [[nodiscard]] Tensor expand(const Tensor& x, const std::vector<Index>& extents, Here here = {});
 
 /// The order of elements reversed along dims.
 [[nodiscard]] Tensor flip(const Tensor& x, const std::vector<Index>& dims, Here here = {});
+
+/// y[i + shift] = x[i] along each of dims, what leaves at the end coming back at the beginning; without dims, of all
+/// elements in row-major order by one shift. A negative shift rolls the other way.
+[[nodiscard]] Tensor roll(const Tensor& x, const std::vector<Index>& shifts, const std::vector<Index>& dims = {},
+                          Here here = {});
+
+struct TriangleOptions {
+  Index diagonal = 0;  ///< the last (tril) or first (triu) diagonal that stays: 0 the main one, above it positive
+};
+/// Matrices x [..., M, N] with zeros above (tril) or below (triu) a diagonal.
+[[nodiscard]] Tensor tril(const Tensor& x, const TriangleOptions& options = {}, Here here = {});
+[[nodiscard]] Tensor triu(const Tensor& x, const TriangleOptions& options = {}, Here here = {});
 
 }  // namespace tapestry

@@ -93,6 +93,18 @@ Tensor log1p(const Tensor& x, Here here) {
                 wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return dy / (x() + 1); }));
 }
 
+Tensor log2(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return record("log2", elementwise("log2", Unary::log2, x),
+                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return dy / (x() * std::numbers::ln2); }));
+}
+
+Tensor log10(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return record("log10", elementwise("log10", Unary::log10, x),
+                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return dy / (x() * std::numbers::ln10); }));
+}
+
 Tensor sin(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("sin", elementwise("sin", Unary::sin, x),
@@ -103,6 +115,62 @@ Tensor cos(const Tensor& x, Here here) {
   const CallSite site(here);
   return record("cos", elementwise("cos", Unary::cos, x),
                 wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return neg(dy * sin(x())); }));
+}
+
+Tensor tan(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return record("tan", elementwise("tan", Unary::tan, x),
+                wrt(x, self_adjoint, [](const Tensor& dy, const Tensor& y) { return dy * (1 + square(y)); }));
+}
+
+Tensor asin(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return record("asin", elementwise("asin", Unary::asin, x),
+                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return dy * rsqrt((1 - x()) * (1 + x())); }));
+}
+
+Tensor acos(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return record("acos", elementwise("acos", Unary::acos, x), wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) {
+                  return neg(dy * rsqrt((1 - x()) * (1 + x())));
+                }));
+}
+
+Tensor atan(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return record("atan", elementwise("atan", Unary::atan, x),
+                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return dy / (1 + square(x())); }));
+}
+
+Tensor sinh(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return record("sinh", elementwise("sinh", Unary::sinh, x),
+                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return dy * cosh(x()); }));
+}
+
+Tensor cosh(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return record("cosh", elementwise("cosh", Unary::cosh, x),
+                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return dy * sinh(x()); }));
+}
+
+Tensor asinh(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return record("asinh", elementwise("asinh", Unary::asinh, x),
+                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return dy / hypot(x(), 1); }));
+}
+
+Tensor acosh(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return record("acosh", elementwise("acosh", Unary::acosh, x), wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) {
+                  return dy * (rsqrt(x() - 1) * rsqrt(x() + 1));
+                }));
+}
+
+Tensor atanh(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return record("atanh", elementwise("atanh", Unary::atanh, x),
+                wrt(x, self_adjoint, [x = saved(x)](const Tensor& dy) { return dy / ((1 - x()) * (1 + x())); }));
 }
 
 Tensor erf(const Tensor& x, Here here) {
@@ -144,8 +212,15 @@ Tensor round(const Tensor& x, Here here) {
   return step_function("round", Unary::round, x);
 }
 
+Tensor trunc(const Tensor& x, Here here) {
+  const CallSite site(here);
+  return step_function("trunc", Unary::trunc, x);
+}
+
 Tensor pow(const Tensor& x, double exponent, Here here) {
   const CallSite site(here);
+  check_defined("pow", "x", x);
+  if (!is_float(x.dtype())) return pow(Operand(x), Operand(exponent));
   return record("pow", elementwise("pow", WithNumber::pow, x, exponent),
                 wrt(x, self_adjoint, [x = saved(x), exponent](const Tensor& dy) {
                   if (exponent == 0) return Tensor();

@@ -166,6 +166,41 @@ HWY_INLINE T floor_divide(T u, T v) {
   }
 }
 
+/// As in Python: the sign is that of v, and 0 where v divides u.
+template <class T>
+HWY_INLINE T remainder(T u, T v) {
+  if constexpr (std::is_floating_point_v<T>) {
+    const T rest = std::fmod(u, v);
+    if (rest == 0) return std::copysign(rest, v);
+    return (rest < 0) != (v < 0) ? rest + v : rest;
+  } else if constexpr (std::is_signed_v<T>) {
+    if (v == -1) return 0;  // the least number divided by it has no quotient
+    const T rest = static_cast<T>(u % v);
+    return rest != 0 && (rest < 0) != (v < 0) ? static_cast<T>(rest + v) : rest;
+  } else {
+    return static_cast<T>(u % v);
+  }
+}
+
+template <class T>
+HWY_INLINE T fmod(T u, T v) {
+  if constexpr (std::is_floating_point_v<T>) return std::fmod(u, v);
+  else if constexpr (std::is_signed_v<T>) return v == -1 ? T{0} : static_cast<T>(u % v);
+  else return static_cast<T>(u % v);
+}
+
+/// u^v of integers, v >= 0, by squaring; wraps around.
+template <class T>
+HWY_INLINE T power(T u, T v) {
+  auto square = static_cast<std::uint64_t>(u);
+  std::uint64_t product = 1;
+  for (auto left = static_cast<std::uint64_t>(v); left != 0; left >>= 1) {
+    if ((left & 1) != 0) product *= square;
+    square *= square;
+  }
+  return static_cast<T>(product);
+}
+
 template <class T>
 void unary_float(Unary op, const T* x, T* y, Index n) {
   switch (op) {
@@ -181,8 +216,19 @@ void unary_float(Unary op, const T* x, T* y, Index n) {
     case Unary::expm1: return map(x, y, n, [](T v) HWY_ATTR { return std::expm1(v); });
     case Unary::log: return map_vectors(x, y, n, [](auto d, auto v) HWY_ATTR { return log_all(d, v); });
     case Unary::log1p: return map(x, y, n, [](T v) HWY_ATTR { return std::log1p(v); });
+    case Unary::log2: return map(x, y, n, [](T v) HWY_ATTR { return std::log2(v); });
+    case Unary::log10: return map(x, y, n, [](T v) HWY_ATTR { return std::log10(v); });
     case Unary::sin: return map(x, y, n, [](T v) HWY_ATTR { return std::sin(v); });
     case Unary::cos: return map(x, y, n, [](T v) HWY_ATTR { return std::cos(v); });
+    case Unary::tan: return map(x, y, n, [](T v) HWY_ATTR { return std::tan(v); });
+    case Unary::asin: return map(x, y, n, [](T v) HWY_ATTR { return std::asin(v); });
+    case Unary::acos: return map(x, y, n, [](T v) HWY_ATTR { return std::acos(v); });
+    case Unary::atan: return map(x, y, n, [](T v) HWY_ATTR { return std::atan(v); });
+    case Unary::sinh: return map(x, y, n, [](T v) HWY_ATTR { return std::sinh(v); });
+    case Unary::cosh: return map(x, y, n, [](T v) HWY_ATTR { return std::cosh(v); });
+    case Unary::asinh: return map(x, y, n, [](T v) HWY_ATTR { return std::asinh(v); });
+    case Unary::acosh: return map(x, y, n, [](T v) HWY_ATTR { return std::acosh(v); });
+    case Unary::atanh: return map(x, y, n, [](T v) HWY_ATTR { return std::atanh(v); });
     case Unary::tanh: return map_vectors(x, y, n, [](auto d, auto v) HWY_ATTR { return tanh_all(d, v); });
     case Unary::sigmoid: return map_vectors(x, y, n, [](auto d, auto v) HWY_ATTR { return sigmoid_all(d, v); });
     case Unary::erf:
@@ -194,6 +240,7 @@ void unary_float(Unary op, const T* x, T* y, Index n) {
     case Unary::floor: return map(x, y, n, [](T v) HWY_ATTR { return std::floor(v); });
     case Unary::ceil: return map(x, y, n, [](T v) HWY_ATTR { return std::ceil(v); });
     case Unary::round: return map(x, y, n, [](T v) HWY_ATTR { return std::nearbyint(v); });
+    case Unary::trunc: return map(x, y, n, [](T v) HWY_ATTR { return std::trunc(v); });
     case Unary::relu: return map(x, y, n, [](T v) HWY_ATTR { return v <= 0 ? T{0} : v; });
     case Unary::silu:
       return map_vectors(x, y, n, [](auto d, auto v) HWY_ATTR { return hn::Mul(v, sigmoid_all(d, v)); });
@@ -227,14 +274,26 @@ void unary_integer(Unary op, const T* x, T* y, Index n) {
     case Unary::expm1:
     case Unary::log:
     case Unary::log1p:
+    case Unary::log2:
+    case Unary::log10:
     case Unary::sin:
     case Unary::cos:
+    case Unary::tan:
+    case Unary::asin:
+    case Unary::acos:
+    case Unary::atan:
+    case Unary::sinh:
+    case Unary::cosh:
+    case Unary::asinh:
+    case Unary::acosh:
+    case Unary::atanh:
     case Unary::tanh:
     case Unary::sigmoid:
     case Unary::erf:
     case Unary::floor:
     case Unary::ceil:
     case Unary::round:
+    case Unary::trunc:
     case Unary::relu:
     case Unary::silu:
     case Unary::gelu:
@@ -338,6 +397,13 @@ void binary_float(Binary op, const Broadcast& p, Index begin, Index end, const T
         });
       }
     case Binary::floor_divide: return run([](T u, T v) HWY_ATTR { return floor_divide(u, v); });
+    case Binary::remainder: return run([](T u, T v) HWY_ATTR { return remainder(u, v); });
+    case Binary::fmod: return run([](T u, T v) HWY_ATTR { return fmod(u, v); });
+    case Binary::pow: return run([](T u, T v) HWY_ATTR { return std::pow(u, v); });
+    case Binary::fmax: return run([](T u, T v) HWY_ATTR { return v != v || u >= v ? u : v; });
+    case Binary::fmin: return run([](T u, T v) HWY_ATTR { return v != v || u <= v ? u : v; });
+    case Binary::atan2: return run([](T u, T v) HWY_ATTR { return std::atan2(u, v); });
+    case Binary::hypot: return run([](T u, T v) HWY_ATTR { return std::hypot(u, v); });
   }
 }
 
@@ -355,6 +421,13 @@ void binary_integer(Binary op, const Broadcast& p, Index begin, Index end, const
     case Binary::maximum: return run([](T u, T v) HWY_ATTR { return u < v ? v : u; });
     case Binary::minimum: return run([](T u, T v) HWY_ATTR { return v < u ? v : u; });
     case Binary::floor_divide: return run([](T u, T v) HWY_ATTR { return floor_divide(u, v); });
+    case Binary::remainder: return run([](T u, T v) HWY_ATTR { return remainder(u, v); });
+    case Binary::fmod: return run([](T u, T v) HWY_ATTR { return fmod(u, v); });
+    case Binary::pow: return run([](T u, T v) HWY_ATTR { return power(u, v); });
+    case Binary::fmax:
+    case Binary::fmin:
+    case Binary::atan2:
+    case Binary::hypot:
     case Binary::div:
     case Binary::relu_grad:
     case Binary::abs_grad:

@@ -19,14 +19,26 @@ enum class Unary {
   expm1,
   log,
   log1p,
+  log2,
+  log10,
   sin,
   cos,
+  tan,
+  asin,
+  acos,
+  atan,
+  sinh,
+  cosh,
+  asinh,
+  acosh,
+  atanh,
   tanh,
   sigmoid,
   erf,
   floor,
   ceil,
   round,
+  trunc,
   relu,
   silu,
   gelu,
@@ -55,6 +67,13 @@ enum class Binary {
   maximum,
   minimum,
   floor_divide,  ///< towards minus infinity; an integer b must not be 0
+  remainder,     ///< what that leaves, with the sign of b; an integer b must not be 0
+  fmod,          ///< what a division towards zero leaves, with the sign of a; an integer b must not be 0
+  pow,           ///< a^b; an integer b must not be negative
+  fmax,          ///< the larger; of a number and a NaN the number
+  fmin,          ///< the smaller; of a number and a NaN the number
+  atan2,         ///< the angle of (b, a)
+  hypot,         ///< sqrt(a^2 + b^2)
   relu_grad,     ///< b > 0 or b is NaN ? a : 0            b: input or output of relu
   abs_grad,      ///< a sign(b)
   sqrt_grad,     ///< a / (2 b)                            b: output of sqrt
@@ -64,8 +83,8 @@ enum class Binary {
   gelu_grad      ///< a (Phi(b) + b phi(b))                b: input of gelu
 };
 
-/// y = op(a, b) over the rows of a broadcast. T is float, double or BFloat16; up to `floor_divide` but for `div` also
-/// an integer type.
+/// y = op(a, b) over the rows of a broadcast. T is float, double or BFloat16; up to `pow` but for `div` also an
+/// integer type.
 template <class T>
 void binary(Binary op, const Broadcast& broadcast, const T* a, const T* b, T* y);
 

@@ -68,6 +68,26 @@ void scatter_add(const GatherShape& s, const std::int64_t* at, const T* x, T* y)
   });
 }
 
+void last_writer(const GatherShape& s, const std::int64_t* at, std::int64_t* writer) {
+  const Index step = step_of(s);
+  const Index outer = s.index.numel(0, s.dim), n = s.index[s.dim], inner = s.index.numel(s.dim + 1, s.index.rank());
+  for_lines(outer, n, inner, [&](Index begin, Index end, Range lines) {
+    for (Index row = begin * n; row < end * n; ++row) {
+      for_positions(s, row * inner + lines.begin, row * inner + lines.end,
+                    [&](Index i, Index offset) { writer[offset + at[i] * step] = i; });
+    }
+  });
+}
+
+Index true_positions(const bool* mask, Index n, std::int64_t* positions) {
+  Index count = 0;
+  for (Index i = 0; i < n; ++i) {
+    if (positions != nullptr && mask[i]) positions[count] = i;
+    count += mask[i] ? 1 : 0;
+  }
+  return count;
+}
+
 void index_select(const std::byte* x, Index outer, Index n, Index run, const std::int64_t* at, Index m, std::byte* y) {
   if (run == 0) return;
   parallel_for(outer * m, tuning::rows_per_task(run, 4 * tuning::kCostlyGrain), [=](Index begin, Index end) {

@@ -23,6 +23,14 @@ void gather(const GatherShape& shape, const std::int64_t* at, const std::byte* x
 template <class T>
 void scatter_add(const GatherShape& shape, const std::int64_t* at, const T* x, T* y);
 
+/// writer[i][at[i][j][k]][k] = position of [i][j][k] in the index, for dim 1, the last of those that name a place.
+/// writer has x's shape.
+void last_writer(const GatherShape& shape, const std::int64_t* at, std::int64_t* writer);
+
+/// The positions of the n elements that are true, in order; returns their number. `positions` has room for it, or is
+/// null: then they are only counted.
+Index true_positions(const bool* mask, Index n, std::int64_t* positions);
+
 /// y [outer, m, run] = x [outer, n, run][:, at]; `run` counts bytes.
 void index_select(const std::byte* x, Index outer, Index n, Index run, const std::int64_t* at, Index m, std::byte* y);
 

@@ -2,6 +2,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 
@@ -32,10 +33,14 @@ bool is_window(const Tensor& image, const Tensor& crop, Index top, Index left, P
       Index sy = top + y;
       Index sx = left + x;
       const bool outside = sy < 0 || sx < 0 || sy >= image.size(0) || sx >= image.size(1);
-      if (sy < 0) sy = -sy;
-      if (sx < 0) sx = -sx;
-      if (sy >= image.size(0)) sy = 2 * (image.size(0) - 1) - sy;
-      if (sx >= image.size(1)) sx = 2 * (image.size(1) - 1) - sx;
+      const auto inside = [mode](Index i, Index n) {
+        if (mode == PadMode::replicate) return std::clamp<Index>(i, 0, n - 1);
+        if (mode == PadMode::circular) return (i + n) % n;
+        if (i < 0) return -i;
+        return i < n ? i : 2 * (n - 1) - i;
+      };
+      sy = inside(sy, image.size(0));
+      sx = inside(sx, image.size(1));
       for (Index c = 0; c < crop.size(2); ++c) {
         const double wanted = outside && mode == PadMode::constant ? 0 : at(image, sy, sx, c);
         if (at(crop, y, x, c) != wanted) return false;
@@ -50,7 +55,7 @@ bool is_window(const Tensor& image, const Tensor& crop, Index top, Index left, P
 BOOST_AUTO_TEST_SUITE(transforms_test)
 
 BOOST_AUTO_TEST_CASE(a_random_crop_shows_every_window_of_the_padded_image_equally_often) {
-  for (const PadMode mode : {PadMode::constant, PadMode::reflect}) {
+  for (const PadMode mode : {PadMode::constant, PadMode::reflect, PadMode::replicate, PadMode::circular}) {
     for (const auto& [dtype, channels] : {std::pair{u8, 3}, std::pair{f32, 2}}) {
       const Tensor image = counting_image(4, 5, channels, dtype);
       const RandomCrop crop{.padding = 2, .mode = mode};
@@ -92,7 +97,7 @@ BOOST_AUTO_TEST_CASE(a_random_crop_refuses_what_does_not_fit) {
   };
   BOOST_TEST(refused({.padding = -1}) == "random_crop: padding must be at least 0; got -1");
   BOOST_TEST(refused({.padding = 4, .mode = PadMode::reflect}) ==
-             "random_crop: reflected padding must be less than height and width; got 4 for [4, 5, 1]");
+             "random_crop: padding of this mode must be at most 3, what the image has to give; got 4 for [4, 5, 1]");
   BOOST_TEST(refused({.padding = 1, .height = 7}) ==
              "random_crop: window must fit into the padded image; got 7 x 5 for [4, 5, 1] with padding 1");
   BOOST_TEST(error<std::invalid_argument>([] {

@@ -32,6 +32,16 @@ OpSpec row(const char* op, Op f, const char* variant = "") {
           .f = [f](const std::vector<Tensor>& x) { return f(x[0]); }};
 }
 
+OpSpec prelu_row(const char* variant, const Shape& weight) {
+  return {.op = "prelu",
+          .variant = variant,
+          .inputs =
+              [weight](Generator& g) {
+                return std::vector{sample_signed(g, {2, 3, 5}, 0.1, 2), sample(g, weight, 0.1, 0.9)};
+              },
+          .f = [](const std::vector<Tensor>& x) { return prelu(x[0], x[1]); }};
+}
+
 const OpRows rows{
     row("relu", [](const Tensor& x) { return relu(x); }),
     row("leaky_relu", [](const Tensor& x) { return leaky_relu(x, {.negative_slope = 0.2}); }),
@@ -45,6 +55,17 @@ const OpRows rows{
     row(
         "hardtanh", [](const Tensor& x) { return hardtanh(0.9 * x, {.min = -1.9, .max = 1.9}); }, "inside"),
     row("hardswish", [](const Tensor& x) { return hardswish(x); }),
+    row("hardsigmoid", [](const Tensor& x) { return hardsigmoid(x) * x; }),
+    row("selu", [](const Tensor& x) { return selu(x); }),
+    row("celu", [](const Tensor& x) { return celu(x, {.alpha = 0.7}); }),
+    row("mish", [](const Tensor& x) { return mish(x); }),
+    row("softsign", [](const Tensor& x) { return softsign(x); }),
+    row(
+        "softplus", [](const Tensor& x) { return softplus(x, {.beta = 3, .threshold = 4}); }, "beta 3, threshold 4"),
+    row(
+        "glu", [](const Tensor& x) { return glu(x, {.dim = 0}); }, "dim 0"),
+    prelu_row("one slope", {1}),
+    prelu_row("a slope per channel", {5}),
     row("softplus", [](const Tensor& x) { return softplus(x); }),
     row("logsigmoid", [](const Tensor& x) { return logsigmoid(x); }),
 };
@@ -124,6 +145,63 @@ BOOST_AUTO_TEST_CASE(softplus_and_logsigmoid_neither_overflow_nor_lose_their_tai
             {0.5, 1, 0, 1});
   expect_at("logsigmoid", [](const Tensor& x) { return logsigmoid(x); }, {0, -1000, 1000}, {-0.6931471806, -1000, 0},
             {0.5, 1, 0});
+}
+
+BOOST_AUTO_TEST_CASE(exponential_units_have_the_slopes_of_the_contract_at_zero) {
+  expect_at("selu", [](const Tensor& x) { return selu(x); }, {0, 1, -inf, 1000, not_a_number},
+            {0, 1.0507009874, -1.7580993408, 1050.7009874, not_a_number},
+            {1.7580993408, 1.0507009874, 0, 1.0507009874, not_a_number});
+  expect_at("celu", [](const Tensor& x) { return celu(x, {.alpha = 2}); }, {0, 1, -inf, -2},
+            {0, 1, -2, 2 * std::expm1(-1)}, {1, 1, 0, std::exp(-1)});
+  BOOST_TEST(error<std::invalid_argument>([] { (void)celu(ones({1}), {.alpha = 0}); }) ==
+             "celu: .alpha must not be 0; got 0");
+}
+
+BOOST_AUTO_TEST_CASE(mish_softsign_and_hardsigmoid_have_their_values) {
+  // the formula in double, by another program
+  expect_at("mish", [](const Tensor& x) { return mish(x); }, {-1, 0, 1, 30}, {-0.3034014614, 0, 0.8650983883, 30},
+            {0.0592167559, 0.6, 1.0490362201, 1});
+  expect_at("softsign", [](const Tensor& x) { return softsign(x); }, {-3, 0, 1, not_a_number},
+            {-0.75, 0, 0.5, not_a_number}, {1.0 / 16, 1, 0.25, not_a_number});
+  expect_at("hardsigmoid", [](const Tensor& x) { return hardsigmoid(x); }, {-4, -3, 0, 1.5, 3, 4, not_a_number},
+            {0, 0, 0.5, 0.75, 1, 1, not_a_number}, {0, 0, 1.0 / 6, 1.0 / 6, 0, 0, 0});
+}
+
+BOOST_AUTO_TEST_CASE(softplus_is_linear_above_its_threshold) {
+  const auto f = [](const Tensor& x) { return softplus(x, {.beta = 2, .threshold = 3}); };
+  expect_at("softplus", f, {1, 1.5, 1.6}, {std::log1p(std::exp(2)) / 2, std::log1p(std::exp(3)) / 2, 1.6},
+            {1 / (1 + std::exp(-2)), 1 / (1 + std::exp(-3)), 1});
+  BOOST_TEST(error<std::invalid_argument>([] { (void)softplus(ones({1}), {.beta = 0}); }) ==
+             "softplus: .beta must not be 0; got 0");
+}
+
+BOOST_AUTO_TEST_CASE(prelu_learns_a_slope_for_what_is_not_positive) {
+  const Tensor x = tensor<double>({{-2, 0, 3}, {not_a_number, -1, 1}}, {.dtype = f64, .requires_grad = true});
+  const Tensor w = tensor({0.5, 0.1, 0.2}, {.dtype = f64, .requires_grad = true});
+  const Tensor y = prelu(x, w);
+  BOOST_TEST(all_close(y, {-1, 0, 3, not_a_number, -0.1, 1}, 1e-15));
+  const auto g = grad({y}, {x, w}, {.grad_outputs = {ones_like(y)}});
+  BOOST_TEST(all_close(g[0], {0.5, 0.1, 1, 0.5, 0.1, 1}, 1e-15));
+  BOOST_TEST(all_close(g[1], {not_a_number, -1, 0}, 1e-15));
+  const Tensor lone = scalar(-2, {.dtype = f64, .requires_grad = true});
+  const Tensor slope = full({1}, 0.25, {.dtype = f64, .requires_grad = true});
+  BOOST_TEST(prelu(lone, slope).item() == -0.5);
+  BOOST_TEST(prelu(lone, slope).dim() == 0);
+  BOOST_TEST(all_close(grad(prelu(lone, slope), slope), {-2}, 0));
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)prelu(x, ones({2}, {.dtype = f64})); }) ==
+             "prelu: the weight must be [1] or [3], one slope per channel; got [2]");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)prelu(x, ones({3})); }) ==
+             "prelu: the dtypes must be equal; got f64 and f32, convert one with to(x, f64)");
+}
+
+BOOST_AUTO_TEST_CASE(glu_gates_one_half_with_the_other) {
+  const Tensor x = tensor<double>({{1, 2, 0, 1000}}, {.dtype = f64});
+  BOOST_TEST(all_close(glu(x), {0.5, 2}, 1e-15));
+  BOOST_TEST((glu(ones({2, 4, 3}), {.dim = 1}).shape() == Shape{2, 2, 3}));
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)glu(ones({2, 3}));
+             }) == "glu: the extent of dim 1 must be even; got 3");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)glu(scalar(1)); }) == "glu: a scalar has no dim to halve");
 }
 
 BOOST_AUTO_TEST_CASE(integers_are_refused) {

@@ -4,7 +4,9 @@
 #include <support/op_table.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <numbers>
 #include <stdexcept>
 
 #include <tapestry/autograd/backward.h>
@@ -34,6 +36,18 @@ std::vector<Tensor> distinct_pair(Generator& g) {
   const auto v = both.span<double>();
   return {tensor(std::vector<double>(v.begin(), v.begin() + 6), {2, 3}, {.dtype = f64}),
           tensor(std::vector<double>(v.begin() + 6, v.end()), {2, 3}, {.dtype = f64})};
+}
+
+std::function<std::vector<Tensor>(Generator&)> positive(const Shape& a, const Shape& b) {
+  return [a, b](Generator& g) { return std::vector{sample(g, a, 0.2, 2), sample(g, b, 0.5, 2)}; };
+}
+
+/// b [2, 3] of magnitude 0.5 to 2, and a = q b, where q is one of two numbers per row, to within 0.1.
+std::function<std::vector<Tensor>(Generator&)> quotients_near(const std::vector<double>& q) {
+  return [q](Generator& g) {
+    const Tensor b = sample_signed(g, {2, 3}, 0.5, 2);
+    return std::vector{(tensor(q, {2, 1}, {.dtype = f64}) + sample(g, {2, 3}, -0.1, 0.1)) * b, b};
+  };
 }
 
 const OpRows rows{
@@ -68,6 +82,50 @@ const OpRows rows{
      .f = [](In x) { return 2 / x[0] + x[1] / 3; }},
     {.op = "maximum", .variant = "", .inputs = distinct_pair, .f = [](In x) { return maximum(x[0], x[1]); }},
     {.op = "minimum", .variant = "", .inputs = distinct_pair, .f = [](In x) { return minimum(x[0], x[1]); }},
+    {.op = "fmax", .variant = "", .inputs = distinct_pair, .f = [](In x) { return fmax(x[0], x[1]); }},
+    {.op = "fmin", .variant = "", .inputs = distinct_pair, .f = [](In x) { return fmin(x[0], x[1]); }},
+    {.op = "remainder",
+     .variant = "quotients 1 and -2",
+     .inputs = quotients_near({1.4, -1.6}),
+     .f = [](In x) { return remainder(x[0], x[1]) * x[1]; }},
+    {.op = "fmod",
+     .variant = "quotients 2 and -1",
+     .inputs = quotients_near({2.5, -1.5}),
+     .f = [](In x) { return fmod(x[0], x[1]) * x[1]; }},
+    {.op = "pow",
+     .variant = "two tensors",
+     .inputs = positive({2, 3}, {2, 3}),
+     .f = [](In x) { return pow(x[0], x[1]); }},
+    {.op = "pow",
+     .variant = "both broadcast",
+     .inputs = positive({2, 1}, {3}),
+     .f = [](In x) { return pow(x[0], x[1]); }},
+    {.op = "pow",
+     .variant = "a number to a tensor",
+     .inputs = positive({2, 3}, {}),
+     .f = [](In x) { return pow(1.7, x[0]) * x[1]; }},
+    {.op = "atan2", .variant = "", .inputs = two({2, 3}, {2, 3}), .f = [](In x) { return atan2(x[0], x[1]); }},
+    {.op = "atan2",
+     .variant = "both broadcast, numbers",
+     .inputs = two({2, 1}, {3}),
+     .f = [](In x) { return atan2(x[0], x[1]) + atan2(x[0], 2) * atan2(-1, x[1]); }},
+    {.op = "hypot", .variant = "", .inputs = two({2, 3}, {2, 3}), .f = [](In x) { return hypot(x[0], x[1]); }},
+    {.op = "hypot",
+     .variant = "both broadcast, a number",
+     .inputs = two({2, 1}, {3}),
+     .f = [](In x) { return hypot(x[0], x[1]) + hypot(3, x[0]); }},
+    {.op = "lerp",
+     .variant = "number",
+     .inputs = two({2, 3}, {3}),
+     .f = [](In x) { return lerp(x[0], x[1], 0.3) * lerp(x[0], x[1], 0.8); }},
+    {.op = "lerp",
+     .variant = "tensor, on both sides of a half",
+     .inputs =
+         [](Generator& g) {
+           return std::vector{sample(g, {2, 3}), sample(g, {2, 3}),
+                              sample(g, {2, 3}, 0.1, 0.4) + tensor({{0.0}, {0.5}}, {.dtype = f64})};
+         },
+     .f = [](In x) { return lerp(x[0], x[1], x[2]); }},
 };
 
 const std::vector<Shape> kShapes{{}, {1}, {3}, {1, 3}, {2, 1}, {2, 3}, {4, 2, 3}, {0}, {2, 0, 3}};
@@ -337,6 +395,130 @@ BOOST_AUTO_TEST_CASE(an_operand_changed_after_it_was_saved_is_refused_by_backwar
   w.mutable_data<float>()[0] = 5;
   const std::string text = error<std::logic_error>([&] { y.backward({.gradient = ones({2})}); });
   BOOST_TEST(text.find("mul") != std::string::npos, text);
+}
+
+BOOST_AUTO_TEST_CASE(remainder_has_the_sign_of_the_divisor_and_fmod_that_of_the_dividend) {
+  for (const Dtype dtype : {f32, f64, i32, i64}) {
+    const Tensor a = to(tensor({-7, 7, -7, 7, 6, -6}), dtype), b = to(tensor({2, -2, -2, 2, 3, 3}), dtype);
+    BOOST_TEST(all_close(remainder(a, b), {1, -1, -1, 1, 0, 0}, 0), dtype);
+    BOOST_TEST(all_close(fmod(a, b), {-1, 1, -1, 1, 0, 0}, 0), dtype);
+    BOOST_TEST(all_close(floor_divide(a, b) * b + remainder(a, b), values(a), 0), dtype);
+  }
+  BOOST_TEST(all_close(remainder(to(tensor({200, 7}), u8), 60), {20, 7}, 0));
+  BOOST_TEST(all_close(fmod(-7, tensor({2.0, 4.0})), {-1, -3}, 0));
+  constexpr auto least = std::numeric_limits<std::int64_t>::min();
+  BOOST_TEST(all_close(remainder(tensor({least}), tensor({std::int64_t{-1}})), {0}, 0));
+  BOOST_TEST(all_close(fmod(tensor({least}), tensor({std::int64_t{-1}})), {0}, 0));
+}
+
+BOOST_AUTO_TEST_CASE(gradients_of_remainder_and_fmod_are_one_and_the_quotient_negated) {
+  const Tensor a = leaf({-7, 7.5}), b = leaf({2, 2});
+  BOOST_TEST(gradients(remainder(a, b), a, b) == (std::vector<double>{1, 1, 4, -3}));
+  BOOST_TEST(gradients(fmod(a, b), a, b) == (std::vector<double>{1, 1, 3, -3}));
+  const Tensor by_zero = remainder(leaf({1}), leaf({0}));
+  BOOST_TEST(std::isnan(by_zero.item()));
+  BOOST_TEST(std::isnan(fmod(leaf({1}), 0).item()));
+}
+
+BOOST_AUTO_TEST_CASE(powers_of_two_tensors_have_the_edges_of_the_contract) {
+  const Tensor base = leaf({0, 0, 0, -2, -2, not_a_number, 2}), exponent = leaf({0, 2, -1, 2, 0.5, 0, 3});
+  const Tensor y = pow(base, exponent);
+  BOOST_TEST(all_close(y, {1, 0, inf, 4, not_a_number, 1, 8}, 0));
+  const auto g = grad({y}, {base, exponent}, {.grad_outputs = {ones_like(y)}});
+  BOOST_TEST(all_close(g[0], {0, 0, -inf, -4, not_a_number, 0, 12}, 1e-15));
+  BOOST_TEST(all_close(g[1], {0, 0, -inf, not_a_number, not_a_number, not_a_number, 8 * std::log(2.0)}, 1e-15));
+}
+
+BOOST_AUTO_TEST_CASE(integers_are_raised_by_squaring_and_wrap_around) {
+  BOOST_TEST(all_close(pow(tensor({2, -3, 0, 7}), tensor({10, 3, 0, 1})), {1024, -27, 1, 7}, 0));
+  BOOST_TEST(all_close(pow(tensor({2, -3}), 2), {4, 9}, 0));
+  BOOST_TEST(pow(tensor({3}), 39).item<std::int64_t>() == 4052555153018976267);  // beyond 2^53
+  BOOST_TEST(pow(to(tensor({2}), u8), 8).item<std::int64_t>() == 0);
+  BOOST_TEST(all_close(pow(2, tensor({0, 5})), {1, 32}, 0));
+  const auto text = [](const Tensor& a, const Operand& b) {
+    return error<std::invalid_argument>([&] { (void)pow(a, b); });
+  };
+  BOOST_TEST(text(tensor({2, 2}), tensor({3, -1})) ==
+             "pow: an integer's exponent must not be negative; got -1 at element 1");
+  BOOST_TEST(text(tensor({2}), -2) == "pow: an integer's exponent must not be negative; got -2");
+  BOOST_TEST(text(tensor({2}), 0.5) == "pow: beside a tensor of i64 the number must be one that it can hold; got 0.5");
+}
+
+BOOST_AUTO_TEST_CASE(angles_and_lengths_at_the_origin_have_gradient_zero) {
+  const Tensor a = leaf({0, 1, 0, -1}), b = leaf({0, 0, -1, -1});
+  BOOST_TEST(all_close(atan2(a, b), {0, std::numbers::pi / 2, std::numbers::pi, -3 * std::numbers::pi / 4}, 1e-15));
+  const auto close = [](const std::vector<double>& got, const std::vector<double>& wanted) {
+    return all_close(got, wanted, 1e-12, 1e-12);
+  };
+  BOOST_TEST(close(gradients(atan2(a, b), a, b), {0, 0, -1, -0.5, 0, -1, 0, 0.5}));
+  const Tensor u = leaf({0, 3, 3e200}), v = leaf({0, -4, 4e200});
+  BOOST_TEST(all_close(hypot(u, v), {0, 5, 5e200}, 1e-15));
+  BOOST_TEST(close(gradients(hypot(u, v), u, v), {0, 0.6, 0.6, 0, -0.8, 0.8}));
+  BOOST_TEST(error<std::invalid_argument>([] { (void)hypot(tensor({3}), 4); }) ==
+             "hypot: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)atan2(1, tensor({3})); }) ==
+             "atan2: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
+}
+
+BOOST_AUTO_TEST_CASE(fmax_and_fmin_pass_over_a_nan) {
+  const Tensor a = leaf({not_a_number, 1, not_a_number, 2, 5}), b = leaf({1, not_a_number, not_a_number, 2, 4});
+  BOOST_TEST(all_close(fmax(a, b), {1, 1, not_a_number, 2, 5}, 0));
+  BOOST_TEST(all_close(fmin(a, b), {1, 1, not_a_number, 2, 4}, 0));
+  BOOST_TEST(gradients(fmax(a, b), a, b) == (std::vector<double>{0, 1, 1, 0.5, 1, 1, 0, 1, 0.5, 0}));
+  BOOST_TEST(gradients(fmin(a, b), a, b) == (std::vector<double>{0, 1, 1, 0.5, 0, 1, 0, 1, 0.5, 1}));
+}
+
+BOOST_AUTO_TEST_CASE(lerp_meets_both_ends_exactly) {
+  const Tensor a = tensor({0.1F, 3.0F}), b = tensor({0.7F, -1e9F});
+  BOOST_TEST(same_bits(lerp(a, b, 0), a));
+  BOOST_TEST(same_bits(lerp(a, b, 1), b));
+  BOOST_TEST(same_bits(lerp(a, b, tensor({0.0F, 1.0F})), tensor({0.1F, -1e9F})));
+  BOOST_TEST(all_close(lerp(tensor({2.0, 4.0}), 10, 0.25), {4, 5.5}, 1e-7));
+  BOOST_TEST(error<std::invalid_argument>([] { (void)lerp(tensor({1}), tensor({2}), 0.5); }) ==
+             "lerp: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
+}
+
+BOOST_AUTO_TEST_CASE(compound_operators_change_values_in_place_for_every_handle) {
+  Tensor x = tensor({1.0, 2.0}, {.dtype = f64});
+  const Tensor same = x;
+  x += 1;
+  x *= tensor({2.0, 3.0}, {.dtype = f64});
+  x -= 0.5;
+  (x /= 2) += x;
+  BOOST_TEST(all_close(same, {3.5, 8.5}, 0));
+  Tensor counts = tensor({5, 6});
+  counts += 1;
+  BOOST_TEST(all_close(counts, {6, 7}, 0));
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               x += ones({2, 2}, {.dtype = f64});
+             }) == "add: the right side must broadcast to [2], the shape of the left one; got [2, 2]");
+  BOOST_TEST(error<std::invalid_argument>([&] { counts += 0.5; }) ==
+             "add: beside a tensor of i64 the number must be one that it can hold; got 0.5");
+  BOOST_TEST(all_close(counts, {6, 7}, 0));
+}
+
+BOOST_AUTO_TEST_CASE(compound_operators_refuse_what_is_recorded) {
+  Tensor w = tensor({1.0, 2.0}, {.dtype = f64, .requires_grad = true});
+  BOOST_TEST(
+      error<std::logic_error>([&] { w -= 0.1; }) ==
+      "sub: in place a tensor must have no part in a recording; write x = x - b, or open a NoGradGuard for a leaf");
+  Tensor y = w * 2;
+  const NoGradGuard off;
+  BOOST_TEST(
+      error<std::logic_error>([&] { y *= 3; }) ==
+      "mul: in place a tensor must have no part in a recording; write x = x * b, or open a NoGradGuard for a leaf");
+  w -= 0.5;
+  BOOST_TEST(all_close(w, {0.5, 1.5}, 0));
+  BOOST_TEST(w.requires_grad());
+}
+
+BOOST_AUTO_TEST_CASE(what_was_saved_for_backward_notices_a_change_in_place) {
+  Tensor x = tensor({1.0, 2.0}, {.dtype = f64});
+  const Tensor w = tensor({3.0, 4.0}, {.dtype = f64, .requires_grad = true});
+  const Tensor y = sum(w * x);
+  x += 1;
+  BOOST_TEST(error<std::logic_error>([&] { y.backward(); }) ==
+             "mul: an input saved for backward was modified in place (saved at version 1, now 2)");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -96,8 +96,11 @@ BOOST_AUTO_TEST_CASE(logic_is_for_bools_of_one_shape) {
   BOOST_TEST(all_close(logical_not(a), {0, 0, 1, 1}, 0));
   BOOST_TEST(error<std::invalid_argument>([&] { (void)logical_and(a, ones({4})); }) ==
              "logical_and: the dtype must be bool; got f32");
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)logical_or(a, tensor({true})); }) ==
-             "logical_or: the second operand must be [4]; got [1]");
+  BOOST_TEST(all_close(logical_or(a, tensor({true})), {1, 1, 1, 1}, 0));
+  BOOST_TEST((logical_and(tensor({{true}, {false}}), a).shape() == Shape{2, 4}));
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)logical_or(a, tensor({true, false}));
+             }) == "logical_or: shapes must broadcast, extents equal or 1; got [4] and [2], which differ in dim -1");
 }
 
 BOOST_AUTO_TEST_CASE(numbers_that_are_none_or_infinite_are_told_apart) {
@@ -153,6 +156,38 @@ BOOST_AUTO_TEST_CASE(masked_fill_has_gradient_zero_where_it_filled_and_keeps_the
   BOOST_TEST(error<std::invalid_argument>([&] {
                (void)masked_fill(ones({2}), tensor({{true}, {true}}), 0);
              }) == "masked_fill: the mask must broadcast to x's shape [2]; got [2, 1]");
+}
+
+BOOST_AUTO_TEST_CASE(comparisons_are_written_as_operators) {
+  const Tensor x = tensor({1, 2, 3}), y = tensor({3, 2, 1});
+  BOOST_TEST(all_close(x > 1, {0, 1, 1}, 0));
+  BOOST_TEST(all_close(2 > x, {1, 0, 0}, 0));
+  BOOST_TEST(all_close(x >= y, {0, 1, 1}, 0));
+  BOOST_TEST(all_close(x < y, {1, 0, 0}, 0));
+  BOOST_TEST(all_close(x <= 2, {1, 1, 0}, 0));
+  BOOST_TEST(all_close((x == y), {0, 1, 0}, 0));
+  BOOST_TEST(all_close((x != 2), {1, 0, 1}, 0));
+  BOOST_TEST(all_close((x > 1) & (y > 1), {0, 1, 0}, 0));
+  BOOST_TEST(all_close((x > 2) | (y > 2), {1, 0, 1}, 0));
+  BOOST_TEST(all_close((x > 1) ^ (y > 1), {1, 0, 1}, 0));
+  BOOST_TEST(all_close(!(x > 1), {1, 0, 0}, 0));
+}
+
+BOOST_AUTO_TEST_CASE(closeness_is_relative_to_the_second_operand_and_absolute_at_zero) {
+  const Tensor a = tensor({1.0, 1.0, 0.0, inf, inf, -inf, not_a_number}, {.dtype = f64});
+  const Tensor b = tensor({1.00001, 1.0001, 1e-9, inf, 1e308, inf, not_a_number}, {.dtype = f64});
+  BOOST_TEST(all_close(isclose(a, b), {1, 0, 1, 1, 0, 0, 0}, 0));
+  BOOST_TEST(all_close(isclose(a, b, {.equal_nan = true}), {1, 0, 1, 1, 0, 0, 1}, 0));
+  BOOST_TEST(all_close(isclose(a, b, {.rtol = 1e-3}), {1, 1, 1, 1, 0, 0, 0}, 0));
+  BOOST_TEST(!allclose(a, b));
+  BOOST_TEST(allclose(tensor({1.0F, 2.0F}), tensor({{1.0F, 2.0F}, {1.000001F, 2.0F}})));
+  BOOST_TEST(allclose(tensor({3, 4}), tensor({3, 4})));
+  BOOST_TEST(!allclose(tensor({3, 4}), 3));
+  BOOST_TEST(allclose(zeros({0}), zeros({0})));
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)isclose(a, tensor({1})); }) ==
+             "isclose: the dtypes must be equal; got f64 and i64, convert one with to(x, f64)");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)isclose(a, b, {.rtol = -1}); }) ==
+             "isclose: .rtol and .atol must not be negative; got -1 and 1e-08");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -10,7 +10,9 @@
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/random.h>
+#include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
+#include <tapestry/ops/compare.h>
 #include <tapestry/ops/shape_ops.h>
 
 using namespace tapestry;
@@ -37,6 +39,52 @@ std::function<std::vector<Tensor>(Generator&)> with_index(const Shape& shape, co
 }
 
 const OpRows rows{
+    {.op = "take_along_dim",
+     .variant = "broadcast index",
+     .inputs = with_index({2, 3, 4}, reshape(tensor({3, 1}), {1, 1, 2})),
+     .f = [](In x) { return take_along_dim(x[0], x[1]); },
+     .first_order_linear = true},
+    {.op = "scatter",
+     .variant = "an index twice",
+     .inputs =
+         [](Generator& g) {
+           return std::vector{sample(g, {2, 4}), tensor({{0, 2, 2}, {1, 0, 1}}), sample(g, {2, 3})};
+         },
+     .f = [](In x) { return scatter(x[0], x[1], x[2]); },
+     .first_order_linear = true},
+    {.op = "scatter",
+     .variant = "dim 0, a number",
+     .inputs = with_index({3, 4}, tensor({{2, 0, 2}})),
+     .f = [](In x) { return scatter(x[0], x[1], 0.5, {.dim = 0}) * x[0]; }},
+    {.op = "take",
+     .variant = "",
+     .inputs = with_index({3, 4}, tensor({{11, 0}, {5, 5}})),
+     .f = [](In x) { return take(x[0], x[1]); },
+     .first_order_linear = true},
+    {.op = "index_put",
+     .variant = "a place twice",
+     .inputs =
+         [](Generator& g) {
+           return std::vector{sample(g, {3, 2, 2}), tensor({0, 2, 0}), sample(g, {3, 2, 2})};
+         },
+     .f = [](In x) { return index_put(x[0], {x[1]}, x[2]); },
+     .first_order_linear = true},
+    {.op = "index_put",
+     .variant = "two indices, accumulated, values broadcast",
+     .inputs =
+         [](Generator& g) {
+           return std::vector{sample(g, {3, 4, 2}), tensor({0, 2, 0}), tensor({1, 3, 1}), sample(g, {3, 1})};
+         },
+     .f =
+         [](In x) {
+           return index_put(x[0], {x[1], x[2]}, x[3], {.accumulate = true});
+         },
+     .first_order_linear = true},
+    {.op = "masked_select",
+     .variant = "",
+     .inputs = with_index({2, 3}, tensor({{true, false, true}, {false, true, true}})),
+     .f = [](In x) { return masked_select(x[0], x[1]); },
+     .first_order_linear = true},
     {.op = "gather",
      .variant = "last dim, an index twice",
      .inputs = with_index({2, 3}, tensor({{0, 2, 2}, {1, 0, 1}})),
@@ -303,6 +351,104 @@ BOOST_AUTO_TEST_CASE(topk_needs_that_many_elements) {
   BOOST_TEST(error<std::invalid_argument>([] {
                (void)sort(ones({2, 3}), {.dim = 2});
              }) == "sort: dim must be in [-2, 1]; got 2");
+}
+
+BOOST_AUTO_TEST_CASE(take_along_dim_broadcasts_and_take_counts_in_row_major_order) {
+  const Tensor x = tensor({{1, 2, 3}, {4, 5, 6}});
+  BOOST_TEST(all_close(take_along_dim(x, tensor({{2, 0}}), {.dim = 1}), {3, 1, 6, 4}, 0));
+  BOOST_TEST(
+      all_close(take_along_dim(x, argsort(x, {.dim = 1, .descending = true}), {.dim = 1}), {3, 2, 1, 6, 5, 4}, 0));
+  BOOST_TEST(all_close(take(x, tensor({{5, 0}})), {6, 1}, 0));
+  BOOST_TEST((take(x, tensor({{5, 0}})).shape() == Shape{1, 2}));
+  BOOST_TEST(error<std::out_of_range>([&] {
+               (void)take(x, tensor({1, 6}));
+             }) == "take: an index must be in [0, 6); got 6 at position 1");
+  BOOST_TEST(error<std::out_of_range>([&] { (void)take_along_dim(x, tensor({{-1}}), {.dim = 1}); }) ==
+             "take_along_dim: an index must be in [0, 3); got -1 at position 0");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)take_along_dim(x, tensor({1})); }) ==
+             "take_along_dim: the index must have x's rank; x is [2, 3], the index [1]");
+}
+
+BOOST_AUTO_TEST_CASE(scatter_writes_the_last_of_several_which_alone_gets_the_gradient) {
+  const Tensor x = leaf({5, 6}, {2}), src = leaf({1, 2}, {2}), at = tensor({0, 0});
+  const Tensor y = scatter(x, at, src);
+  BOOST_TEST(all_close(y, {2, 6}, 0));
+  const auto g = grad({y}, {x, src}, {.grad_outputs = {ones_like(y)}});
+  BOOST_TEST(all_close(g[0], {0, 1}, 0));
+  BOOST_TEST(all_close(g[1], {0, 1}, 0));
+  for (const Dtype dtype : kDtypes) {
+    const Tensor written = scatter(zeros({2, 3}, {.dtype = dtype}), tensor({{1}, {2}}), 1);
+    BOOST_TEST(all_close(written, {0, 1, 0, 0, 0, 1}, 0), dtype);
+    BOOST_TEST((written.dtype() == dtype));
+  }
+  const Tensor rows_of = scatter(zeros({3, 2}), tensor({{2, 0}}), tensor({{7.0F, 8.0F}}), {.dim = 0});
+  BOOST_TEST(all_close(rows_of, {0, 8, 0, 0, 7, 0}, 0));
+  const Tensor untouched = scatter(x, zeros({0}, {.dtype = i64}), zeros({0}, {.dtype = f64}));
+  BOOST_TEST(all_close(untouched, {5, 6}, 0));
+  BOOST_TEST(!untouched.is_same(x));
+}
+
+BOOST_AUTO_TEST_CASE(scatter_agrees_with_a_loop_at_sizes_of_several_tasks) {
+  Generator generator(3);
+  const Tensor x = sample(generator, {70, 900}), src = sample(generator, {70, 1300});
+  for (const Index dim : {0, 1}) {
+    const Tensor index =
+        randint(0, x.size(dim), dim == 1 ? Shape{70, 1300} : Shape{140, 900}, {.generator = &generator});
+    const Tensor from = dim == 1 ? src : sample(generator, {140, 900});
+    const Tensor y = scatter(x, index, from, {.dim = dim});
+    std::vector<double> expected = values(x);
+    const auto at = values(index), v = values(from);
+    for (Index i = 0; i < index.size(0); ++i) {
+      for (Index j = 0; j < index.size(1); ++j) {
+        const auto k = static_cast<std::size_t>(i * index.size(1) + j);
+        const auto place = static_cast<Index>(at[k]);
+        expected[static_cast<std::size_t>(dim == 1 ? i * 900 + place : place * 900 + j)] = v[k];
+      }
+    }
+    BOOST_TEST(values(y) == expected);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(index_put_writes_or_adds_at_places_that_indices_name_together) {
+  const Tensor x = zeros({2, 3}, {.dtype = f64});
+  const Tensor i = tensor({0, 1, 0}), j = tensor({2, 0, 2}), v = tensor({1.0, 2.0, 3.0}, {.dtype = f64});
+  BOOST_TEST(all_close(index_put(x, {i, j}, v), {0, 0, 3, 2, 0, 0}, 0));
+  BOOST_TEST(all_close(index_put(x, {i, j}, v, {.accumulate = true}), {0, 0, 4, 2, 0, 0}, 0));
+  BOOST_TEST(all_close(index_put(x, {tensor({1})}, scalar(9, {.dtype = f64})), {0, 0, 0, 9, 9, 9}, 0));
+  BOOST_TEST(all_close(index_put(x, {tensor({{0}, {1}}), tensor({0, 2})}, tensor({5.0, 6.0}, {.dtype = f64})),
+                       {5, 0, 6, 5, 0, 6}, 0));
+  BOOST_TEST(all_close(index_put(tensor({1, 2, 3}), {tensor({1})}, tensor({7})), {1, 7, 3}, 0));
+  BOOST_TEST(all_close(index_put(x, {zeros({0}, {.dtype = i64})}, zeros({0, 3}, {.dtype = f64})), values(x), 0));
+  BOOST_TEST(error<std::out_of_range>([&] {
+               (void)index_put(x, {tensor({0, 2})}, scalar(1, {.dtype = f64}));
+             }) == "index_put: an index must be in [0, 2); got 2 at position 1");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)index_put(x, {}, scalar(1, {.dtype = f64})); }) ==
+             "index_put: there must be an index for one to 2 dims; got 0");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)index_put(x, {tensor({0})}, zeros({2}, {.dtype = f64})); }) ==
+             "index_put: shapes must broadcast, extents equal or 1; got [2] and [1, 3], which differ in dim -1");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)index_put(x, {scalar(0, {.dtype = i64})}, v * ones({4, 1}, {.dtype = f64}));
+             }) == "index_put: values must broadcast to [3]; got [4, 3]");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)index_put(tensor({1}), {tensor({0})}, tensor({1}), {.accumulate = true});
+             }) == "index_put: the dtype must be f32, f64 or bf16; got i64, convert it with to(x, f32)");
+}
+
+BOOST_AUTO_TEST_CASE(masked_select_and_nonzero_list_what_is_true_in_row_major_order) {
+  const Tensor x = tensor({{1, 0, 3}, {0, 5, 6}});
+  BOOST_TEST(all_close(masked_select(x, gt(x, 2)), {3, 5, 6}, 0));
+  BOOST_TEST(all_close(masked_select(x, tensor({true, false, false})), {1, 0}, 0));
+  BOOST_TEST((masked_select(x, gt(x, 9)).shape() == Shape{0}));
+  const Tensor at = nonzero(x);
+  BOOST_TEST((at.shape() == Shape{4, 2}));
+  BOOST_TEST(all_close(at, {0, 0, 0, 2, 1, 1, 1, 2}, 0));
+  BOOST_TEST((nonzero(zeros({2, 3})).shape() == Shape{0, 2}));
+  BOOST_TEST((nonzero(zeros({0, 3})).shape() == Shape{0, 2}));
+  BOOST_TEST((nonzero(scalar(4)).shape() == Shape{1, 0}));
+  BOOST_TEST(all_close(nonzero(tensor({kNan, 0.0, -0.0, kInf})), {0, 3}, 0));
+  BOOST_TEST(all_close(nonzero(tensor({true, false, true})), {0, 2}, 0));
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)masked_select(x, x); }) ==
+             "masked_select: the mask must be bool; got i64");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -403,6 +403,8 @@ BOOST_AUTO_TEST_CASE(cosine_similarity_of_a_zero_vector_is_zero) {
   const Tensor y = f64_tensor({1, 2}, {2});
   BOOST_TEST(cosine_similarity(zeros({2}, {.dtype = f64}), y).item() == 0);
   BOOST_TEST(all_close(cosine_similarity(y, 3 * y), {1}, 1e-15));
+  const Tensor large = tensor({1e20F, -1e20F});  // whose product is beyond f32
+  BOOST_TEST(all_close(cosine_similarity(large, large), {1}, 1e-6));
   BOOST_TEST(error<std::invalid_argument>([&] { (void)cosine_similarity(y, ones({3}, {.dtype = f64})); }) ==
              "cosine_similarity: the second operand must be [2]; got [3]");
 }

@@ -236,10 +236,11 @@ BOOST_AUTO_TEST_CASE(inputs_and_seeds_are_unchanged_and_a_second_run_gives_the_s
 namespace {
 
 /// Exported functions that return tensors but have no gradient to check, or are another name for one that has a row.
-const std::set<std::string> kWithoutRow{
-    "argmax", "argmin",      "argsort",     "ceil",       "eq",          "floor",  "ge",          "gt",      "isnan",
-    "le",     "logical_and", "logical_not", "logical_or", "logical_xor", "lt",     "ne",          "one_hot", "round",
-    "sign",   "isinf",       "isfinite",    "any",        "all",         "sum_to", "floor_divide"};
+const std::set<std::string> kWithoutRow{"argmax",       "argmin",      "argsort",  "ceil", "eq",          "floor",
+                                        "ge",           "gt",          "isnan",    "le",   "logical_and", "logical_not",
+                                        "logical_or",   "logical_xor", "lt",       "ne",   "one_hot",     "round",
+                                        "sign",         "isinf",       "isfinite", "any",  "all",         "sum_to",
+                                        "floor_divide", "isclose",     "nonzero",  "trunc"};
 
 /// Other values in all elements: NaN where there is one, else 0, which stays a valid index.
 void overwrite(std::byte* elements, const Tensor& x) {
@@ -278,7 +279,7 @@ BOOST_AUTO_TEST_CASE(an_op_has_read_its_inputs_when_it_returns) {
   std::string named;
   for (const std::string& op : views) named += op + ' ';
   // All say so in their headers: views, leading slices, and a cast to the dtype that x has.
-  BOOST_TEST(named == "flatten reshape slice squeeze to unsqueeze ");
+  BOOST_TEST(named == "flatten reshape slice squeeze to unflatten unsqueeze ");
 }
 
 BOOST_AUTO_TEST_CASE(gradients_after_an_input_or_the_output_was_written_are_right_or_refused) {
@@ -361,6 +362,9 @@ BOOST_AUTO_TEST_CASE(ops_without_a_row_have_read_their_inputs_when_they_return) 
       {"floor", {{a}, [](const Inputs& x) { return floor(x[0]); }}},
       {"round", {{a}, [](const Inputs& x) { return round(x[0]); }}},
       {"sign", {{a}, [](const Inputs& x) { return sign(x[0]); }}},
+      {"trunc", {{a}, [](const Inputs& x) { return trunc(x[0]); }}},
+      {"nonzero", {{a}, [](const Inputs& x) { return nonzero(x[0]); }}},
+      {"isclose", {{a, b}, [](const Inputs& x) { return isclose(x[0], x[1]); }}},
       {"isnan", {{a}, [](const Inputs& x) { return isnan(x[0]); }}},
       {"isinf", {{a}, [](const Inputs& x) { return isinf(x[0]); }}},
       {"isfinite", {{a}, [](const Inputs& x) { return isfinite(x[0]); }}},

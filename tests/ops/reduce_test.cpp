@@ -12,6 +12,7 @@
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/cast.h>
+#include <tapestry/ops/unary.h>
 
 using namespace tapestry;
 using namespace tapestry::test;
@@ -110,6 +111,36 @@ const OpRows rows{
      .inputs = one({3, 4}),
      .f = [](In x) { return logsumexp(x[0], {.dim = -1}); }},
     {.op = "logsumexp", .variant = "all dims", .inputs = one({2, 3}), .f = [](In x) { return logsumexp(x[0]); }},
+    {.op = "prod", .variant = "all dims", .inputs = one({2, 3}), .f = [](In x) { return prod(x[0]); }},
+    {.op = "prod",
+     .variant = "dims 0 and 2, keepdim",
+     .inputs = one({2, 2, 3}),
+     .f =
+         [](In x) {
+           return prod(x[0], {.dim = {0, 2}, .keepdim = true});
+         }},
+    {.op = "prod",
+     .variant = "of a zero",
+     .inputs = one({2, 3}),
+     .f =
+         [](In x) {
+           return prod(x[0] * tensor({{1.0, 0.0, 1.0}, {1.0, 1.0, 1.0}}, {.dtype = x[0].dtype()}), {.dim = 1});
+         }},
+    {.op = "median", .variant = "", .inputs = distinct({3, 4}), .f = [](In x) { return median(x[0]) * sum(x[0]); }},
+    {.op = "median_dim",
+     .variant = "dim 0",
+     .inputs = distinct({3, 4}),
+     .f = [](In x) { return square(median_dim(x[0], {.dim = 0}).values); }},
+    {.op = "norm",
+     .variant = "p 1",
+     .inputs = one({3, 4}),
+     .f = [](In x) { return norm(x[0], {.p = 1, .dim = 1}) * sum(x[0]); }},
+    {.op = "norm", .variant = "p 3", .inputs = one({3, 4}), .f = [](In x) { return norm(x[0], {.p = 3, .dim = 0}); }},
+    {.op = "norm", .variant = "p 0.5", .inputs = one({3, 4}), .f = [](In x) { return norm(x[0], {.p = 0.5}); }},
+    {.op = "norm",
+     .variant = "p infinity",
+     .inputs = distinct({3, 4}),
+     .f = [](In x) { return square(norm(x[0], {.p = inf, .dim = 1, .keepdim = true})); }},
     {.op = "norm", .variant = "all dims", .inputs = one({3, 4}), .f = [](In x) { return norm(x[0]); }},
     {.op = "norm", .variant = "one dim", .inputs = one({3, 4}), .f = [](In x) { return norm(x[0], {.dim = 0}); }},
 };
@@ -363,6 +394,83 @@ BOOST_AUTO_TEST_CASE(any_and_all_follow_dims_and_take_bools_only) {
   BOOST_TEST(all_close(all(x, {.dim = 0}), {1, 0}, 0));
   BOOST_TEST(!all(x).item<bool>());
   BOOST_TEST(error<std::invalid_argument>([] { (void)any(ones({1})); }) == "any: the dtype must be bool; got f32");
+}
+
+BOOST_AUTO_TEST_CASE(products_have_gradients_at_zeros_of_every_order) {
+  const auto at = [](const std::vector<double>& v) {
+    return tensor(v, {static_cast<Index>(v.size())}, {.dtype = f64, .requires_grad = true});
+  };
+  const Tensor one_zero = at({2, 0, 3}), two_zeros = at({0, 0, 3});
+  BOOST_TEST(prod(one_zero).item() == 0);
+  BOOST_TEST(all_close(gradient(prod(one_zero), one_zero), std::vector<double>{0, 6, 0}, 0));
+  BOOST_TEST(all_close(gradient(prod(two_zeros), two_zeros), std::vector<double>{0, 0, 0}, 0));
+  const Tensor g = grad(prod(two_zeros), two_zeros, {.create_graph = true});
+  BOOST_TEST(all_close(gradient(sum(g), two_zeros), std::vector<double>{3, 3, 0}, 0));
+}
+
+BOOST_AUTO_TEST_CASE(products_of_every_shape_and_dtype) {
+  BOOST_TEST(all_close(prod(tensor<double>({{1, 2, 3}, {4, 5, 6}}), {.dim = 0}), {4, 10, 18}, 0));
+  BOOST_TEST(all_close(prod(tensor<double>({{1, 2, 3}, {4, 5, 6}}), {.dim = 1}), {6, 120}, 0));
+  BOOST_TEST(prod(tensor({3, 5, 7})).item<std::int64_t>() == 105);
+  BOOST_TEST((prod(tensor({3, 5, 7})).dtype() == i64));
+  BOOST_TEST(prod(tensor({true, true})).item<std::int64_t>() == 1);
+  BOOST_TEST(prod(tensor({3037000499, 3037000499})).item<std::int64_t>() == 9223372030926249001);  // beyond 2^53
+  BOOST_TEST((prod(ones({2, 3}, {.dtype = bf16})).dtype() == f32));
+  const Tensor empty = zeros({0, 3}, {.dtype = f64, .requires_grad = true});
+  BOOST_TEST(prod(empty).item() == 1);
+  BOOST_TEST(all_close(prod(empty, {.dim = 0}), {1, 1, 1}, 0));
+  BOOST_TEST(prod(empty, {.dim = 1}).numel() == 0);
+  BOOST_TEST(grad(prod(empty), empty).numel() == 0);
+  const Tensor lone = scalar(5);
+  BOOST_TEST(prod(lone).item() == 5);
+  BOOST_TEST(!prod(lone).is_same(lone));
+  BOOST_TEST(error<std::invalid_argument>([] { (void)prod(ones({2}), {.dim = 1}); }) ==
+             "prod: dim must be in [-1, 0]; got 1");
+}
+
+BOOST_AUTO_TEST_CASE(the_median_is_the_lower_middle_and_nan_wins) {
+  const Tensor x = tensor({3.0, 1.0, 4.0, 2.0}, {.dtype = f64, .requires_grad = true});
+  BOOST_TEST(median(x).item() == 2);
+  BOOST_TEST(all_close(gradient(median(x), x), std::vector<double>{0, 0, 0, 1}, 0));
+  const Tensor rows_of_x = tensor({{5.0, not_a_number, 1.0}, {7.0, 9.0, 8.0}}, {.dtype = f64});
+  const ValuesAndIndices m = median_dim(rows_of_x);
+  BOOST_TEST(all_close(m.values, {not_a_number, 8}, 0));
+  BOOST_TEST(all_close(m.indices, {1, 2}, 0));
+  BOOST_TEST((median_dim(rows_of_x, {.dim = 0, .keepdim = true}).values.shape() == Shape{1, 3}));
+  BOOST_TEST(median(tensor({4, 9, 2, 7})).item<std::int64_t>() == 4);
+  BOOST_TEST(median(scalar(6)).item() == 6);
+  BOOST_TEST(median_dim(zeros({0, 3}), {.dim = 1}).values.numel() == 0);
+  BOOST_TEST(error<std::invalid_argument>([] { (void)median(zeros({0})); }) ==
+             "median: there must be an element to choose; got shape [0]");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)median_dim(zeros({2, 0}));
+             }) == "median_dim: there must be an element to choose; got shape [2, 0]");
+}
+
+BOOST_AUTO_TEST_CASE(norms_of_every_power) {
+  const Tensor x = tensor({2.0, -2.0, 1.0}, {.dtype = f64, .requires_grad = true});
+  BOOST_TEST(norm(x, {.p = 1}).item() == 5);
+  BOOST_TEST(norm(x, {.p = inf}).item() == 2);
+  BOOST_TEST(all_close(gradient(norm(x, {.p = inf}), x), std::vector<double>{0.5, -0.5, 0}, 0));
+  BOOST_TEST(norm(x, {.p = -inf}).item() == 1);
+  BOOST_TEST(norm(x, {.p = 3}).item() == std::cbrt(17), boost::test_tools::tolerance(1e-14));
+  const Tensor holed = tensor({0.0, 3.0, 0.0}, {.dtype = f64, .requires_grad = true});
+  BOOST_TEST(norm(holed, {.p = 0}).item() == 1);
+  for (const double p : {0.0, 0.5, 1.0, 3.0}) {
+    const double slope = p == 0 ? 0 : 1;
+    BOOST_TEST(all_close(gradient(norm(holed, {.p = p}), holed), std::vector<double>{0, slope, 0}, 1e-14));
+    const Tensor zero = zeros({2}, {.dtype = f64, .requires_grad = true});
+    BOOST_TEST(norm(zero, {.p = p}).item() == 0);
+    BOOST_TEST(all_close(gradient(norm(zero, {.p = p}), zero), std::vector<double>{0, 0}, 0));
+  }
+  BOOST_TEST(norm(tensor({3e30F, 4e30F}), {.p = 3}).item() == 4.497941445e30, boost::test_tools::tolerance(1e-6));
+  BOOST_TEST(norm(tensor({inf, 1.0}), {.p = 3}).item() == inf);
+  BOOST_TEST(std::isnan(norm(tensor({not_a_number, 1.0}), {.p = 3}).item()));
+  BOOST_TEST(norm(zeros({0}), {.p = 3}).item() == 0);
+  BOOST_TEST(error<std::invalid_argument>([] { (void)norm(zeros({0}), {.p = inf}); }) ==
+             "norm: with an infinite p there must be an element to choose; got shape [0]");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)norm(ones({2}), {.p = -1}); }) ==
+             "norm: .p must be 0 or more, or infinite; got -1");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -4,6 +4,7 @@
 #include <support/op_table.h>
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <stdexcept>
 
@@ -11,6 +12,7 @@
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/random.h>
+#include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
 
 using namespace tapestry;
@@ -197,6 +199,55 @@ const OpRows rows{
          [](In x) {
            return expand(x[0], {3, -1, 2});
          },
+     .first_order_linear = true},
+    {.op = "movedim",
+     .variant = "",
+     .inputs = one({2, 3, 4}),
+     .f = [](In x) { return movedim(x[0], 0, -1); },
+     .first_order_linear = true},
+    {.op = "unflatten",
+     .variant = "",
+     .inputs = one({2, 6}),
+     .f =
+         [](In x) {
+           return unflatten(x[0], 1, {3, -1});
+         },
+     .first_order_linear = true},
+    {.op = "unbind",
+     .variant = "the second times the first",
+     .inputs = one({2, 3}),
+     .f =
+         [](In x) {
+           const auto rows_of_x = unbind(x[0]);
+           return rows_of_x[1] * rows_of_x[0];
+         }},
+    {.op = "tile",
+     .variant = "",
+     .inputs = one({2, 3}),
+     .f = [](In x) { return tile(x[0], {2}); },
+     .first_order_linear = true},
+    {.op = "roll",
+     .variant = "two dims",
+     .inputs = one({2, 3, 4}),
+     .f =
+         [](In x) {
+           return roll(x[0], {1, -5}, {1, 2});
+         },
+     .first_order_linear = true},
+    {.op = "roll",
+     .variant = "all elements",
+     .inputs = one({2, 3}),
+     .f = [](In x) { return roll(x[0], {2}); },
+     .first_order_linear = true},
+    {.op = "tril",
+     .variant = "diagonal 1",
+     .inputs = one({2, 3, 4}),
+     .f = [](In x) { return tril(x[0], {.diagonal = 1}); },
+     .first_order_linear = true},
+    {.op = "triu",
+     .variant = "diagonal -1",
+     .inputs = one({4, 3}),
+     .f = [](In x) { return triu(x[0], {.diagonal = -1}); },
      .first_order_linear = true},
     {.op = "flip",
      .variant = "two dims",
@@ -543,15 +594,6 @@ BOOST_AUTO_TEST_CASE(pad_of_images_equals_a_naive_loop) {
              }) == "pad2d: the input must be [N, H, W, C]; got [3, 3, 1], reshape one image to [1, H, W, C]");
 }
 
-BOOST_AUTO_TEST_CASE(reflection_does_not_repeat_the_border) {
-  const PadOptions reflect{.mode = PadMode::reflect};
-  BOOST_TEST(all_close(pad(tensor({1, 2, 3}), {{2, 1}}, reflect), {3, 2, 1, 2, 3, 2}, 0));
-  BOOST_TEST(all_close(pad(tensor({1, 2, 3, 4}), {{2, -1}}, reflect), {3, 2, 1, 2, 3}, 0));
-  BOOST_TEST(error<std::invalid_argument>([&] {
-               (void)pad(tensor({1, 2, 3}), {{3, 0}}, reflect);
-             }) == "pad: a reflected width must be below the extent, 3; got (3, 0) in dim 0");
-}
-
 BOOST_AUTO_TEST_CASE(the_gradient_of_pad_is_a_crop_and_that_of_a_crop_zeros) {
   Tensor x = leaf({3});
   BOOST_TEST(weighted_gradient(pad(x, {{1, 1}}, {.value = 4}), x) == (std::vector<double>{1, 2, 3}));
@@ -606,6 +648,94 @@ BOOST_AUTO_TEST_CASE(nothing_is_recorded_for_constants_and_no_grad) {
   const NoGradGuard guard;
   BOOST_TEST(!slice(x, {.begin = 1}).requires_grad());
   BOOST_TEST(!reshape(x, {4}).requires_grad());
+}
+
+// --- movedim, unflatten, unbind, tile, roll, triangles
+
+BOOST_AUTO_TEST_CASE(movedim_keeps_the_order_of_the_others) {
+  const Tensor x = count_up({2, 3, 4, 5});
+  BOOST_TEST((movedim(x, 0, 2).shape() == Shape{3, 4, 2, 5}));
+  BOOST_TEST((movedim(x, -1, 0).shape() == Shape{5, 2, 3, 4}));
+  BOOST_TEST(same_bits(movedim(x, 0, 2), permute(x, {1, 2, 0, 3})));
+  BOOST_TEST(same_bits(movedim(x, {0, 3}, {3, 1}), permute(x, {1, 3, 2, 0})));
+  const Tensor lone = scalar(3);
+  BOOST_TEST(movedim(lone, 0, -1).item() == 3);
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)movedim(x, {0, 1}, {2});
+             }) == "movedim: there must be a destination for each source; got 2 and 1");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)movedim(x, {0, 0}, {1, 2});
+             }) == "movedim: each dim must be named once on either side; got 0 to 2 after another");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)movedim(x, 4, 0); }) == "movedim: dim must be in [-4, 3]; got 4");
+}
+
+BOOST_AUTO_TEST_CASE(unflatten_undoes_flatten) {
+  const Tensor x = count_up({2, 12});
+  BOOST_TEST((unflatten(x, 1, {3, -1}).shape() == Shape{2, 3, 4}));
+  BOOST_TEST((unflatten(x, -1, {2, 2, 3}).shape() == Shape{2, 2, 2, 3}));
+  BOOST_TEST(shares(unflatten(x, 1, {3, 4}), x));
+  BOOST_TEST((unflatten(count_up({0, 2}), 0, {0, 5}).shape() == Shape{0, 5, 2}));
+  const auto refused = [&](const std::vector<Index>& extents) {
+    return error<std::invalid_argument>([&] { (void)unflatten(x, 1, extents); });
+  };
+  BOOST_TEST(refused({3, 5}) == "unflatten: extents must multiply to 12, that of dim 1; got 15");
+  BOOST_TEST(refused({5, -1}) == "unflatten: the extent 12 of dim 1 must divide into the other extents, 5");
+  BOOST_TEST(refused({-1, -1}) == "unflatten: extents must not be negative but for one -1; got -1");
+  BOOST_TEST(refused({0, -1}) == "unflatten: the extent 12 of dim 1 must divide into the other extents, 0");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)unflatten(scalar(1), 0, {1}); }) ==
+             "unflatten: a scalar has no dim to unflatten");
+}
+
+BOOST_AUTO_TEST_CASE(unbind_gives_every_slice) {
+  const std::vector<Tensor> columns = unbind(tensor({{1, 2}, {3, 4}, {5, 6}}), {.dim = 1});
+  BOOST_REQUIRE(columns.size() == 2U);
+  BOOST_TEST(all_close(columns[1], {2, 4, 6}, 0));
+  BOOST_TEST((columns[1].shape() == Shape{3}));
+  BOOST_TEST(unbind(zeros({0, 2})).empty());
+  BOOST_TEST(error<std::invalid_argument>([] { (void)unbind(scalar(1)); }) == "unbind: a scalar has no dim to unbind");
+}
+
+BOOST_AUTO_TEST_CASE(tile_takes_counts_for_the_last_dims) {
+  const Tensor x = tensor({{1, 2}, {3, 4}});
+  BOOST_TEST(all_close(tile(x, {2}), {1, 2, 1, 2, 3, 4, 3, 4}, 0));
+  BOOST_TEST((tile(x, {2, 1, 3}).shape() == Shape{2, 2, 6}));
+  BOOST_TEST(same_bits(tile(x, {3, 2}), repeat(x, {3, 2})));
+}
+
+BOOST_AUTO_TEST_CASE(roll_moves_elements_in_a_circle) {
+  const Tensor x = tensor({{1, 2, 3}, {4, 5, 6}});
+  BOOST_TEST(all_close(roll(x, {1}, {1}), {3, 1, 2, 6, 4, 5}, 0));
+  BOOST_TEST(all_close(roll(x, {-1}, {1}), {2, 3, 1, 5, 6, 4}, 0));
+  BOOST_TEST(all_close(roll(x, {7}, {1}), {3, 1, 2, 6, 4, 5}, 0));
+  BOOST_TEST(all_close(roll(x, {1, 1}, {0, 1}), {6, 4, 5, 3, 1, 2}, 0));
+  BOOST_TEST(all_close(roll(x, {2}), {5, 6, 1, 2, 3, 4}, 0));
+  BOOST_TEST(all_close(roll(x, {std::numeric_limits<Index>::min()}, {1}), {3, 1, 2, 6, 4, 5}, 0));  // -2^63 % 3 = -2
+  BOOST_TEST(roll(zeros({0, 3}), {1}, {0}).numel() == 0);
+  BOOST_TEST(roll(scalar(4), {3}).item() == 4);
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)roll(x, {1, 2});
+             }) == "roll: there must be a shift for each dim, or one shift and no dim; got 2 and 0");
+}
+
+BOOST_AUTO_TEST_CASE(triangles_keep_one_side_of_a_diagonal) {
+  const Tensor x = reshape(arange(1, 13), {3, 4});
+  BOOST_TEST(all_close(tril(x), {1, 0, 0, 0, 5, 6, 0, 0, 9, 10, 11, 0}, 0));
+  BOOST_TEST(all_close(triu(x), {1, 2, 3, 4, 0, 6, 7, 8, 0, 0, 11, 12}, 0));
+  BOOST_TEST(all_close(tril(x, {.diagonal = -1}), {0, 0, 0, 0, 5, 0, 0, 0, 9, 10, 0, 0}, 0));
+  BOOST_TEST(all_close(triu(x, {.diagonal = 2}), {0, 0, 3, 4, 0, 0, 0, 8, 0, 0, 0, 0}, 0));
+  constexpr Index far = std::numeric_limits<Index>::max(), low = std::numeric_limits<Index>::min();
+  for (const Index d : {far, Index{4}}) {
+    BOOST_TEST(same_bits(tril(x, {.diagonal = d}), x));
+    BOOST_TEST(all_close(triu(x, {.diagonal = d}), std::vector<double>(12, 0), 0));
+  }
+  for (const Index d : {low, low + 1, Index{-3}}) {
+    BOOST_TEST(all_close(tril(x, {.diagonal = d}), std::vector<double>(12, 0), 0));
+    BOOST_TEST(same_bits(triu(x, {.diagonal = d}), x));
+  }
+  for (const Dtype dtype : kDtypes) BOOST_TEST(all_close(tril(ones({2, 2}, {.dtype = dtype})), {1, 0, 1, 1}, 0));
+  const Tensor infinite = full({2, 2}, std::numeric_limits<double>::infinity());
+  BOOST_TEST(tril(infinite).data<float>()[1] == 0);  // chosen, not multiplied
+  BOOST_TEST(error<std::invalid_argument>([] { (void)tril(ones({3})); }) == "tril: x must be [..., M, N]; got [3]");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <stdexcept>
 
 #include <tapestry/autograd/backward.h>
@@ -50,6 +51,17 @@ const OpRows rows{
     row("log1p", -0.8, 2, [](const Tensor& x) { return log1p(x); }),
     row("sin", -2, 2, [](const Tensor& x) { return sin(x); }),
     row("cos", -2, 2, [](const Tensor& x) { return cos(x); }),
+    row("log2", 0.2, 3, [](const Tensor& x) { return log2(x); }),
+    row("log10", 0.2, 3, [](const Tensor& x) { return log10(x); }),
+    row("tan", -1.2, 1.2, [](const Tensor& x) { return tan(x); }),
+    row("asin", -0.9, 0.9, [](const Tensor& x) { return asin(x); }),
+    row("acos", -0.9, 0.9, [](const Tensor& x) { return acos(x); }),
+    row("atan", -2, 2, [](const Tensor& x) { return atan(x); }),
+    row("sinh", -2, 2, [](const Tensor& x) { return sinh(x); }),
+    row("cosh", -2, 2, [](const Tensor& x) { return cosh(x); }),
+    row("asinh", -2, 2, [](const Tensor& x) { return asinh(x); }),
+    row("acosh", 1.2, 3, [](const Tensor& x) { return acosh(x); }),
+    row("atanh", -0.9, 0.9, [](const Tensor& x) { return atanh(x); }),
     row("erf", -2, 2, [](const Tensor& x) { return erf(x); }),
     row("tanh", -2, 2, [](const Tensor& x) { return tanh(x); }),
     row("sigmoid", -2, 2, [](const Tensor& x) { return sigmoid(x); }),
@@ -93,6 +105,17 @@ const std::vector<Reference> kReferences{
     {"log1p", [](const Tensor& x) { return log1p(x); }, [](double v) { return std::log1p(v); }, -0.99, 100},
     {"sin", [](const Tensor& x) { return sin(x); }, [](double v) { return std::sin(v); }, -30, 30},
     {"cos", [](const Tensor& x) { return cos(x); }, [](double v) { return std::cos(v); }, -30, 30},
+    {"log2", [](const Tensor& x) { return log2(x); }, [](double v) { return std::log2(v); }, 1e-30, 1e3},
+    {"log10", [](const Tensor& x) { return log10(x); }, [](double v) { return std::log10(v); }, 1e-30, 1e3},
+    {"tan", [](const Tensor& x) { return tan(x); }, [](double v) { return std::tan(v); }, -30, 30},
+    {"asin", [](const Tensor& x) { return asin(x); }, [](double v) { return std::asin(v); }, -1, 1},
+    {"acos", [](const Tensor& x) { return acos(x); }, [](double v) { return std::acos(v); }, -1, 1},
+    {"atan", [](const Tensor& x) { return atan(x); }, [](double v) { return std::atan(v); }, -30, 30},
+    {"sinh", [](const Tensor& x) { return sinh(x); }, [](double v) { return std::sinh(v); }, -80, 80},
+    {"cosh", [](const Tensor& x) { return cosh(x); }, [](double v) { return std::cosh(v); }, -80, 80},
+    {"asinh", [](const Tensor& x) { return asinh(x); }, [](double v) { return std::asinh(v); }, -1e6, 1e6},
+    {"acosh", [](const Tensor& x) { return acosh(x); }, [](double v) { return std::acosh(v); }, 1, 1e6},
+    {"atanh", [](const Tensor& x) { return atanh(x); }, [](double v) { return std::atanh(v); }, -0.999, 0.999},
     {"tanh", [](const Tensor& x) { return tanh(x); }, [](double v) { return std::tanh(v); }, -10, 10},
     {"sigmoid", [](const Tensor& x) { return sigmoid(x); }, [](double v) { return 1 / (1 + std::exp(-v)); }, -80, 80},
     {"erf", [](const Tensor& x) { return erf(x); }, [](double v) { return std::erf(v); }, -4, 4},
@@ -153,6 +176,22 @@ BOOST_AUTO_TEST_CASE(edges_have_the_values_and_gradients_of_the_contract) {
             {0, inf, inf, 0, not_a_number, 1}, {0, inf, inf, 0, not_a_number, 1});
   expect_at("erf", [](const Tensor& x) { return erf(x); }, {-inf, inf, not_a_number}, {-1, 1, not_a_number},
             {0, 0, not_a_number});
+  constexpr double half_pi = std::numbers::pi / 2;
+  expect_at("log2", [](const Tensor& x) { return log2(x); }, {0, 8}, {-inf, 3}, {inf, 1 / (8 * std::numbers::ln2)});
+  expect_at("log10", [](const Tensor& x) { return log10(x); }, {0, 1000}, {-inf, 3},
+            {inf, 1 / (1000 * std::numbers::ln10)});
+  expect_at("asin", [](const Tensor& x) { return asin(x); }, {1, -1, 0, 2}, {half_pi, -half_pi, 0, not_a_number},
+            {inf, inf, 1, not_a_number});
+  expect_at("acos", [](const Tensor& x) { return acos(x); }, {1, -1, 0, -2},
+            {0, std::numbers::pi, half_pi, not_a_number}, {-inf, -inf, -1, not_a_number});
+  expect_at("atan", [](const Tensor& x) { return atan(x); }, {inf, -inf, 1e15, 0}, {half_pi, -half_pi, half_pi, 0},
+            {0, 0, 1e-30, 1});
+  expect_at("asinh", [](const Tensor& x) { return asinh(x); }, {0, 1e30, -inf}, {0, std::log(2e30), -inf},
+            {1, 1e-30, 0});
+  expect_at("acosh", [](const Tensor& x) { return acosh(x); }, {1, 0.5, -3}, {0, not_a_number, not_a_number},
+            {inf, not_a_number, not_a_number});
+  expect_at("atanh", [](const Tensor& x) { return atanh(x); }, {1, -1, 0}, {inf, -inf, 0}, {inf, inf, 1});
+  expect_at("cosh", [](const Tensor& x) { return cosh(x); }, {0, 1000, -1000}, {1, inf, inf}, {0, inf, -inf});
 }
 
 BOOST_AUTO_TEST_CASE(sign_and_rounding_have_gradient_zero_and_round_halves_to_even) {
@@ -160,8 +199,9 @@ BOOST_AUTO_TEST_CASE(sign_and_rounding_have_gradient_zero_and_round_halves_to_ev
   BOOST_TEST(all_close(round(x), {0, 2, 2, 0, -2}, 0));
   BOOST_TEST(all_close(floor(x), {0, 1, 2, -1, -2}, 0));
   BOOST_TEST(all_close(ceil(x), {1, 2, 3, 0, -1}, 0));
+  BOOST_TEST(all_close(trunc(x), {0, 1, 2, 0, -1}, 0));
   BOOST_TEST(all_close(sign(tensor({not_a_number, -0.0, 3.0, -2.0}, {.dtype = f64})), {0, 0, 1, -1}, 0));
-  for (const Tensor& y : {round(x), floor(x), ceil(x), sign(x), floor(x * 2) * 3}) {
+  for (const Tensor& y : {round(x), floor(x), ceil(x), trunc(x), sign(x), floor(x * 2) * 3}) {
     BOOST_TEST(all_close(grad(y, x, {.grad_outputs = {ones_like(x)}}), {0, 0, 0, 0, 0}, 0));
   }
 }

@@ -58,6 +58,10 @@ inline constexpr Index kSumTasks = 32;
 /// every line of memory is used whole.
 inline constexpr Index kSoftmaxColumns = 128;
 
+/// Neighbouring lines that a scan walks together: their last sums, 64 doubles, stay in L1 or registers, and every line
+/// of memory is used whole.
+inline constexpr Index kScanColumns = 64;
+
 /// Elements of batch_norm that are added up in the operand's type before the sum goes on in double: small enough to
 /// stay in the first two cache levels between the pass for the mean and the one for the deviations.
 inline constexpr Index kNormBlock = 8 * 1024;
