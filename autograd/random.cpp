@@ -1,6 +1,8 @@
 #include <tapestry/autograd/random.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <mutex>
 #include <numbers>
 
@@ -86,26 +88,44 @@ void draw(Generator& generator, Index n, const F& fill) {
 }
 
 Dtype float_dtype(const char* op, const RandomOptions& options) {
-  const Dtype dtype = options.dtype.value_or(f32);
-  if (dtype != f32 && dtype != f64) throw_invalid("{}: the dtype must be f32 or f64; got {}", op, dtype);
+  const Dtype dtype = options.dtype.value_or(default_dtype());
+  if (!is_float(dtype)) throw_invalid("{}: the dtype must be f32, f64 or bf16; got {}", op, dtype);
   return dtype;
 }
 
-/// low + (high - low) * u. f32 takes one word per element, f64 two.
+float step_down(float x) { return std::nextafter(x, -std::numeric_limits<float>::infinity()); }
+double step_down(double x) { return std::nextafter(x, -std::numeric_limits<double>::infinity()); }
+BFloat16 step_down(BFloat16 x) {
+  constexpr std::uint16_t sign = 0x8000;
+  if ((x.bits & ~sign) == 0) x.bits = sign | 1;  // of either zero the smallest number below
+  else x.bits = static_cast<std::uint16_t>((x.bits & sign) != 0 ? x.bits + 1 : x.bits - 1);
+  return x;
+}
+
+/// The largest T below `high`.
+template <class T>
+ComputeType<T> largest_below(double high) {
+  const T nearest = detail::converted<T>(high);
+  return static_cast<ComputeType<T>>(detail::converted<double>(nearest) < high ? nearest : step_down(nearest));
+}
+
+/// low + (high - low) * u, which rounds to high now and then, and is put below it. f32 and bf16 take one word per
+/// element, f64 two.
+template <class T>
 void fill_uniform(Tensor& y, double low, double high, Generator& generator) {
-  if (y.dtype() == f32) {
-    float* out = y.mutable_data<float>();
-    const auto base = static_cast<float>(low);
-    const auto width = static_cast<float>(high - low);
-    draw<1>(generator, y.numel(), [=](const std::uint32_t* words, Index at, Index count) {
-      for (Index i = 0; i < count; ++i) out[at + i] = base + width * unit24(words[i]);
-    });
-  } else {
-    double* out = y.mutable_data<double>();
-    draw<2>(generator, y.numel(), [=](const std::uint32_t* words, Index at, Index count) {
-      for (Index i = 0; i < count; ++i) out[at + i] = low + (high - low) * unit53(word64(words, i));
-    });
-  }
+  using C = ComputeType<T>;
+  constexpr Index kWords = sizeof(C) / sizeof(std::uint32_t);
+  T* out = y.mutable_data<T>();
+  const auto base = static_cast<C>(low), width = static_cast<C>(high - low);
+  const C top = std::max(largest_below<T>(high), static_cast<C>(detail::converted<T>(low)));
+  draw<kWords>(generator, y.numel(), [=](const std::uint32_t* words, Index at, Index count) {
+    for (Index i = 0; i < count; ++i) {
+      C u;
+      if constexpr (kWords == 1) u = unit24(words[i]);
+      else u = unit53(word64(words, i));
+      out[at + i] = static_cast<T>(std::min(static_cast<C>(detail::converted<T>(base + width * u)), top));
+    }
+  });
 }
 
 template <class T>
@@ -114,8 +134,8 @@ void fill_normal(Tensor& y, double mean, double std, Generator& generator) {
   draw<2>(generator, y.numel(), [=](const std::uint32_t* words, Index at, Index count) {
     for (Index i = 0; i < count; i += 2) {
       const auto pair = box_muller(unit53(word64(words, i)), unit53(word64(words, i + 1)));
-      out[at + i] = static_cast<T>(mean + std * pair[0]);
-      if (i + 1 < count) out[at + i + 1] = static_cast<T>(mean + std * pair[1]);
+      out[at + i] = detail::converted<T>(mean + std * pair[0]);
+      if (i + 1 < count) out[at + i + 1] = detail::converted<T>(mean + std * pair[1]);
     }
   });
 }
@@ -132,7 +152,10 @@ std::uint64_t Generator::next_u64() {
   return word64(philox(at.seed, at.offset, at.stream).data(), 0);
 }
 
-double Generator::uniform(double low, double high) { return low + (high - low) * unit53(next_u64()); }
+double Generator::uniform(double low, double high) {
+  const double value = low + (high - low) * unit53(next_u64());
+  return value < high ? value : std::max(low, step_down(high));  // where the sum was rounded up
+}
 
 std::int64_t Generator::randint(std::int64_t low, std::int64_t high, Here here) {
   const CallSite site(here);
@@ -158,12 +181,13 @@ Tensor uniform(const Shape& shape, double low, double high, const RandomOptions&
   const CallSite site(here);
   if (!(low <= high)) throw_invalid("uniform: low must be at most high; got {} and {}", low, high);
   Tensor y = empty(shape, float_dtype("uniform", options));
-  fill_uniform(y, low, high, generator_of(options));
+  visit_any_float(y.dtype(), [&]<class T>() { fill_uniform<T>(y, low, high, generator_of(options)); });
   return finish(std::move(y), options);
 }
 
 Tensor rand(const Shape& shape, const RandomOptions& options, Here here) {
   const CallSite site(here);
+  static_cast<void>(float_dtype("rand", options));
   return uniform(shape, 0, 1, options);
 }
 
@@ -171,27 +195,33 @@ Tensor normal(const Shape& shape, double mean, double std, const RandomOptions& 
   const CallSite site(here);
   if (!(std >= 0)) throw_invalid("normal: std must not be negative; got {}", std);
   Tensor y = empty(shape, float_dtype("normal", options));
-  visit_float(y.dtype(), [&]<class T>() { fill_normal<T>(y, mean, std, generator_of(options)); });
+  visit_any_float(y.dtype(), [&]<class T>() { fill_normal<T>(y, mean, std, generator_of(options)); });
   return finish(std::move(y), options);
 }
 
 Tensor randn(const Shape& shape, const RandomOptions& options, Here here) {
   const CallSite site(here);
+  static_cast<void>(float_dtype("randn", options));
   return normal(shape, 0, 1, options);
 }
 
 Tensor randint(Index low, Index high, const Shape& shape, const RandomOptions& options, Here here) {
   const CallSite site(here);
   if (low >= high) throw_invalid("randint: low must be below high; got {} and {}", low, high);
-  Tensor y = empty(shape, options.dtype.value_or(i64));
+  const Dtype dtype = options.dtype.value_or(i64);
+  visit(dtype, [&]<class T>() {
+    if (!detail::holds<T>(low) || !detail::holds<T>(high - 1)) {
+      throw_invalid("randint: the range must be one that {} can hold; got [{}, {})", dtype, low, high);
+    }
+  });
+  Tensor y = empty(shape, dtype);
   const std::uint64_t range = static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
   visit(y.dtype(), [&]<class T>() {
     T* out = y.mutable_data<T>();
     draw<2>(generator_of(options), y.numel(), [=](const std::uint32_t* words, Index at, Index count) {
       for (Index i = 0; i < count; ++i) {
         const auto value = static_cast<Index>(static_cast<std::uint64_t>(low) + below(range, word64(words, i)));
-        if constexpr (std::is_same_v<T, BFloat16>) out[at + i] = BFloat16(static_cast<float>(value));
-        else out[at + i] = static_cast<T>(value);
+        out[at + i] = detail::converted<T>(value);
       }
     });
   });
@@ -203,8 +233,11 @@ Tensor randperm(Index n, const RandomOptions& options, Here here) {
   if (n < 0) throw_invalid("randperm: n must not be negative; got {}", n);
   const Dtype dtype = options.dtype.value_or(i64);
   if (dtype != i64 && dtype != i32) throw_invalid("randperm: the dtype must be i64 or i32; got {}", dtype);
-  const Generator::State at = generator_of(options).advance(static_cast<std::uint64_t>(n));
+  if (dtype == i32 && !detail::holds<std::int32_t>(n)) {
+    throw_invalid("randperm: n must be one that i32 can hold; got {}", n);
+  }
   Tensor y = empty({n}, dtype);
+  const Generator::State at = generator_of(options).advance(static_cast<std::uint64_t>(n));
   const auto shuffle = [&]<class T>(T* out) {
     for (Index i = 0; i < n; ++i) out[i] = static_cast<T>(i);
     for (Index i = n - 1; i > 0; --i) {

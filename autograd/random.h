@@ -47,7 +47,7 @@ class Generator {
 void manual_seed(std::uint64_t seed);
 
 struct RandomOptions {
-  std::optional<Dtype> dtype = {};  ///< f32; i64 for randint and randperm
+  std::optional<Dtype> dtype = {};  ///< default_dtype(), f32; i64 for randint and randperm
   bool requires_grad = false;
   Generator* generator = nullptr;  ///< null: default_generator()
 };

@@ -5,11 +5,13 @@
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/file.h>
+#include <tapestry/autograd/base/number.h>
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/base/version.h>
 #include <tapestry/autograd/base/warning.h>
 #include <tapestry/autograd/checkpoint.h>
 #include <tapestry/autograd/coverage.h>
+#include <tapestry/autograd/default_dtype.h>
 #include <tapestry/autograd/functional.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/gradcheck/foreign.h>

@@ -166,45 +166,41 @@ Tensor empty(const Shape& shape, Dtype dtype, Here here) {
 
 namespace {
 
+/// The number as a T; refuses one that an integer dtype cannot hold.
 template <class T>
-T convert(double value) {
-  if constexpr (std::is_same_v<T, BFloat16>) return BFloat16(static_cast<float>(value));
-  else if constexpr (std::is_same_v<T, bool>) return value != 0;
-  else return static_cast<T>(value);
-}
-
-/// Refuses numbers that an integer dtype cannot hold.
-template <class T>
-void check_fits(const char* op, double value) {
-  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
-    constexpr double low = static_cast<double>(std::numeric_limits<T>::lowest());
-    const double high = std::ldexp(1.0, std::numeric_limits<T>::digits);  // one past the largest
-    if (!(value >= low && value < high && value == std::floor(value))) {
-      throw_invalid("{}: the value must be one that {} can hold; got {}", op, dtype_of<T>, value);
-    }
+T fitting(const char* op, const Number& value) {
+  if (!detail::holds<T>(value)) {
+    throw_invalid("{}: the value must be one that {} can hold; got {}", op, dtype_of<T>, to_string(value));
   }
+  return detail::as<T>(value);
 }
 
-}  // namespace
+Dtype natural_dtype(const Number& value) {
+  if (value.is_boolean()) return boolean;
+  return value.is_integer() ? i64 : default_dtype();
+}
 
-Tensor full(const Shape& shape, double value, const TensorOptions& options, Here here) {
-  const CallSite site(here);
-  Tensor y = empty(shape, options.dtype.value_or(f32));
-  visit(y.dtype(), [&]<class T>() {
-    check_fits<T>("full", value);
-    std::fill_n(y.mutable_data<T>(), y.numel(), convert<T>(value));
-  });
+Tensor finished(Tensor y, const TensorOptions& options) {
   if (options.requires_grad) y.requires_grad(true);
   return y;
 }
 
+}  // namespace
+
+Tensor full(const Shape& shape, Number value, const TensorOptions& options, Here here) {
+  const CallSite site(here);
+  Tensor y = empty(shape, options.dtype.value_or(natural_dtype(value)));
+  visit(y.dtype(), [&]<class T>() { std::fill_n(y.mutable_data<T>(), y.numel(), fitting<T>("full", value)); });
+  return finished(std::move(y), options);
+}
+
 Tensor zeros(const Shape& shape, const TensorOptions& options, Here here) {
   const CallSite site(here);
-  return full(shape, 0, options);
+  return full(shape, 0, {options.dtype.value_or(default_dtype()), options.requires_grad});
 }
 Tensor ones(const Shape& shape, const TensorOptions& options, Here here) {
   const CallSite site(here);
-  return full(shape, 1, options);
+  return full(shape, 1, {options.dtype.value_or(default_dtype()), options.requires_grad});
 }
 Tensor empty_like(const Tensor& x, Here here) {
   const CallSite site(here);
@@ -218,7 +214,7 @@ Tensor ones_like(const Tensor& x, Here here) {
   const CallSite site(here);
   return full(x.shape(), 1, {.dtype = x.dtype()});
 }
-Tensor full_like(const Tensor& x, double value, Here here) {
+Tensor full_like(const Tensor& x, Number value, Here here) {
   const CallSite site(here);
   return full(x.shape(), value, {.dtype = x.dtype()});
 }
@@ -232,35 +228,68 @@ Tensor eye(Index n, const TensorOptions& options, Here here) {
   Tensor y = zeros({n, n}, {.dtype = options.dtype});
   visit(y.dtype(), [&]<class T>() {
     T* out = y.mutable_data<T>();
-    for (Index i = 0; i < n; ++i) out[i * n + i] = convert<T>(1);
+    for (Index i = 0; i < n; ++i) out[i * n + i] = detail::converted<T>(1);
   });
-  if (options.requires_grad) y.requires_grad(true);
-  return y;
+  return finished(std::move(y), options);
 }
 
-Tensor arange(Index end, const TensorOptions& options, Here here) {
-  const CallSite site(here);
-  return detail::arange(0, static_cast<double>(end), 1, {options.dtype.value_or(i64), options.requires_grad}, here);
+Tensor arange(Index end, const TensorOptions& options, Here here) { return detail::arange(0, end, 1, options, here); }
+
+namespace {
+
+/// How many steps lead from begin up to but without end. Integers do not overflow on the way.
+Index steps_between(const Number& begin, const Number& end, const Number& step) {
+  const auto distance = [](std::int64_t from, std::int64_t to) {
+    return static_cast<std::uint64_t>(to) - static_cast<std::uint64_t>(from);
+  };
+  const bool up = step.real() > 0;
+  if (step.real() == 0) throw_invalid("arange: step must not be 0");
+  const bool away = begin.is_integer() && end.is_integer()
+                        ? (up ? end.integer() < begin.integer() : begin.integer() < end.integer())
+                        : (end.real() - begin.real()) * step.real() < 0;
+  if (away) {
+    throw_invalid("arange: step must lead from begin to end; got begin {}, end {}, step {}", to_string(begin),
+                  to_string(end), to_string(step));
+  }
+  bool fits = false;
+  Index n = 0;
+  if (begin.is_integer() && end.is_integer() && step.is_integer()) {
+    const std::uint64_t way = up ? distance(begin.integer(), end.integer()) : distance(end.integer(), begin.integer());
+    const std::uint64_t stride = up ? distance(0, step.integer()) : distance(step.integer(), 0);
+    const std::uint64_t count = way / stride + (way % stride != 0 ? 1 : 0);
+    fits = count <= std::uint64_t{1} << 59;
+    n = static_cast<Index>(count);
+  } else {
+    const double count = std::ceil((end.real() - begin.real()) / step.real());
+    fits = count <= 0x1p59;  // NaN does not
+    n = fits ? static_cast<Index>(count) : 0;
+  }
+  if (!fits) {
+    throw_invalid("arange: there must be at most 2^59 elements; got begin {}, end {}, step {}", to_string(begin),
+                  to_string(end), to_string(step));
+  }
+  return n;
 }
 
-Tensor detail::arange(double begin, double end, double step, const TensorOptions& options, Here here) {
+}  // namespace
+
+Tensor detail::arange(Number begin, Number end, Number step, const TensorOptions& options, Here here) {
   const CallSite site(here);
-  if (step == 0) throw_invalid("arange: step must not be 0");
-  if ((end - begin) * step < 0) {
-    throw_invalid("arange: step must lead from begin to end; got begin {}, end {}, step {}", begin, end, step);
-  }
-  const double length = std::ceil((end - begin) / step);
-  if (!(length <= 0x1p59)) {  // nor for NaN
-    throw_invalid("arange: there must be at most 2^59 elements; got begin {}, end {}, step {}", begin, end, step);
-  }
-  const auto n = static_cast<Index>(length);
-  Tensor y = empty({n}, *options.dtype);
+  const Index n = steps_between(begin, end, step);
+  const bool integers = begin.is_integer() && end.is_integer() && step.is_integer();
+  const auto at = [&](Index i) {
+    if (!integers) return Number(begin.real() + step.real() * static_cast<double>(i));
+    // Between begin and end, whatever the product wraps around to.
+    return Number(
+        static_cast<std::int64_t>(static_cast<std::uint64_t>(begin.integer()) +
+                                  static_cast<std::uint64_t>(step.integer()) * static_cast<std::uint64_t>(i)));
+  };
+  Tensor y = empty({n}, options.dtype.value_or(integers ? i64 : default_dtype()));
   visit(y.dtype(), [&]<class T>() {
     T* out = y.mutable_data<T>();
-    for (Index i = 0; i < n; ++i) out[i] = convert<T>(begin + step * static_cast<double>(i));
+    for (Index i = 0; i < n; ++i) out[i] = fitting<T>("arange", at(i));
   });
-  if (options.requires_grad) y.requires_grad(true);
-  return y;
+  return finished(std::move(y), options);
 }
 
 void detail::check_row_length(Index length, Index expected, Here here) {
@@ -269,39 +298,58 @@ void detail::check_row_length(Index length, Index expected, Here here) {
   throw_invalid("tensor: rows must have equal lengths; got {} and {}", expected, length);
 }
 
-template <class T>
-Tensor tensor(std::span<const T> values, const Shape& shape, const TensorOptions& options, Here here) {
+void detail::throw_beyond_i64(std::uint64_t value, Here here) {
   const CallSite site(here);
+  throw_invalid("tensor: the value must be one that i64 can hold; got {}", value);
+}
+
+namespace {
+
+/// y of values, each a Number or what becomes one.
+template <class T>
+Tensor copied(std::span<const T> values, Dtype natural, const Shape& shape, const TensorOptions& options) {
   if (static_cast<Index>(values.size()) != shape.numel()) {
     throw_invalid("tensor: the number of values must be that of shape {}, {}; got {}", shape, shape.numel(),
                   values.size());
   }
-  constexpr Dtype natural = std::is_same_v<T, bool> ? boolean : std::is_integral_v<T> ? i64 : f32;
   Tensor y = empty(shape, options.dtype.value_or(natural));
   visit(y.dtype(), [&]<class U>() {
     U* out = y.mutable_data<U>();
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      if constexpr (std::is_integral_v<T> && std::is_integral_v<U>) {
-        if (!std::is_same_v<U, bool> && static_cast<T>(static_cast<U>(values[i])) != values[i]) {
-          throw_invalid("tensor: the value must be one that {} can hold; got {}", y.dtype(), values[i]);
-        }
-        out[i] = static_cast<U>(values[i]);
-      } else {
-        check_fits<U>("tensor", static_cast<double>(values[i]));
-        out[i] = convert<U>(static_cast<double>(values[i]));
-      }
+    if constexpr (std::is_same_v<T, U>) {
+      std::copy(values.begin(), values.end(), out);
+    } else {
+      for (std::size_t i = 0; i < values.size(); ++i) out[i] = fitting<U>("tensor", values[i]);
     }
   });
-  if (options.requires_grad) y.requires_grad(true);
-  return y;
+  return finished(std::move(y), options);
 }
 
-template Tensor tensor(std::span<const float>, const Shape&, const TensorOptions&, Here);
-template Tensor tensor(std::span<const double>, const Shape&, const TensorOptions&, Here);
-template Tensor tensor(std::span<const std::int32_t>, const Shape&, const TensorOptions&, Here);
-template Tensor tensor(std::span<const std::int64_t>, const Shape&, const TensorOptions&, Here);
-template Tensor tensor(std::span<const std::uint8_t>, const Shape&, const TensorOptions&, Here);
-template Tensor tensor(std::span<const bool>, const Shape&, const TensorOptions&, Here);
+}  // namespace
+
+template <class T>
+Tensor detail::tensor_of(std::span<const T> values, const Shape& shape, const TensorOptions& options, Here here) {
+  const CallSite site(here);
+  return copied(values, natural_dtype(T{}), shape, options);
+}
+
+Tensor detail::tensor_of_numbers(std::span<const Number> values, const Shape& shape, const TensorOptions& options,
+                                 Here here) {
+  const CallSite site(here);
+  const auto all = [&](bool (Number::*is)() const noexcept) {
+    return !values.empty() && std::all_of(values.begin(), values.end(), [&](const Number& v) { return (v.*is)(); });
+  };
+  const Dtype natural = all(&Number::is_boolean) ? boolean : all(&Number::is_integer) ? i64 : default_dtype();
+  return copied(values, natural, shape, options);
+}
+
+namespace detail {
+template Tensor tensor_of(std::span<const float>, const Shape&, const TensorOptions&, Here);
+template Tensor tensor_of(std::span<const double>, const Shape&, const TensorOptions&, Here);
+template Tensor tensor_of(std::span<const std::int32_t>, const Shape&, const TensorOptions&, Here);
+template Tensor tensor_of(std::span<const std::int64_t>, const Shape&, const TensorOptions&, Here);
+template Tensor tensor_of(std::span<const std::uint8_t>, const Shape&, const TensorOptions&, Here);
+template Tensor tensor_of(std::span<const bool>, const Shape&, const TensorOptions&, Here);
+}  // namespace detail
 
 // --- printing
 

@@ -10,7 +10,9 @@
 #include <tapestry/autograd/base/atomic.h>
 #include <tapestry/autograd/base/call_site.h>
 #include <tapestry/autograd/base/dtype.h>
+#include <tapestry/autograd/base/number.h>
 #include <tapestry/autograd/base/shape.h>
+#include <tapestry/autograd/default_dtype.h>
 #include <tapestry/autograd/memory/ref.h>
 #include <tapestry/autograd/memory/storage.h>
 
@@ -53,6 +55,15 @@ class TensorImpl final : public RefCounted {
   std::byte* data_;
 };
 
+/// A position that remembers the line it was written on: an operator has no place for a default argument.
+struct Position {
+  template <class N>
+  requires std::is_integral_v<N> Position(N index, Here at = {})
+  noexcept : index(static_cast<Index>(index)), here(at) {}
+  Index index;
+  Here here;
+};
+
 }  // namespace detail
 
 /// A handle on an n-dimensional array, contiguous and row-major. Copying a Tensor copies the handle, not the elements;
@@ -91,10 +102,22 @@ class Tensor {
   template <class T>
   std::span<const T> span(Here here = {}) const&& =
       delete;  ///< of a temporary it would outlive the elements: name the tensor
+  /// A copy of the elements, converted to T as `to` converts dtypes: floats to integers towards zero and to the nearest
+  /// that T holds, NaN to 0.
   template <class T>
   [[nodiscard]] std::vector<T> to_vector(Here here = {}) const {
-    return {data<T>(here), data<T>() + numel()};
+    std::vector<T> copy(static_cast<std::size_t>(numel(here)));
+    visit(dtype(), [&]<class E>() {
+      const E* const from = data<E>();
+      for (std::size_t i = 0; i < copy.size(); ++i) copy[i] = detail::converted<T>(from[i]);
+    });
+    return copy;
   }
+
+  /// The slice at one index of the first dimension, without that dimension, as select() gives it (ops/shape_ops.h);
+  /// negative counts from the end. Recorded; shares storage. Throws std::out_of_range, and std::invalid_argument for a
+  /// scalar.
+  [[nodiscard]] Tensor operator[](const detail::Position& at) const;
 
   /// The elements, to be written. Counts as a modification, which every handle on the same storage sees: values saved
   /// for backward then refuse to be used. Throws std::logic_error for a tensor with history, and for a leaf that
@@ -111,10 +134,7 @@ class Tensor {
   template <class T = double>
   [[nodiscard]] T item(Here here = {}) const {
     if (checked("item", here).shape.numel() != 1) throw_not_single(here);
-    return visit(dtype(), [&]<class E>() {
-      if constexpr (std::is_same_v<E, BFloat16>) return static_cast<T>(static_cast<float>(*data<E>()));
-      else return static_cast<T>(*data<E>());
-    });
+    return visit(dtype(), [&]<class E>() { return detail::converted<T>(*data<E>()); });
   }
 
   /// True for a leaf asked to collect its gradient, and for everything computed from one while recording.
@@ -177,74 +197,123 @@ class Tensor {
 // --- making tensors
 
 struct TensorOptions {
-  std::optional<Dtype> dtype = {};  ///< f32 where none is given; i64 for integer values in tensor, full and arange
+  /// Where none is given, default_dtype(), f32; for integer values in tensor, full and arange i64, for bool values
+  /// bool.
+  std::optional<Dtype> dtype = {};
   bool requires_grad = false;
 };
 
 namespace detail {
-[[nodiscard]] Tensor arange(double begin, double end, double step, const TensorOptions& options, Here here);
+[[nodiscard]] Tensor arange(Number begin, Number end, Number step, const TensorOptions& options, Here here);
+[[nodiscard]] Tensor tensor_of_numbers(std::span<const Number> values, const Shape& shape, const TensorOptions& options,
+                                       Here here);
 [[noreturn, gnu::cold]] void throw_undefined(const char* call, const char* argument);
 void check_row_length(Index length, Index expected, Here here);
 }  // namespace detail
 
-[[nodiscard]] Tensor empty(const Shape& shape, Dtype dtype = f32, Here here = {});  ///< uninitialised
+[[nodiscard]] Tensor empty(const Shape& shape, Dtype dtype, Here here = {});  ///< uninitialised
+[[nodiscard]] inline Tensor empty(const Shape& shape, Here here = {}) { return empty(shape, default_dtype(), here); }
 [[nodiscard]] Tensor zeros(const Shape& shape, const TensorOptions& options = {}, Here here = {});
 [[nodiscard]] Tensor ones(const Shape& shape, const TensorOptions& options = {}, Here here = {});
-[[nodiscard]] Tensor full(const Shape& shape, double value, const TensorOptions& options = {}, Here here = {});
+/// i64 for an integer, default_dtype() for a floating-point number. Throws std::invalid_argument for a value that an
+/// integer dtype cannot hold.
+[[nodiscard]] Tensor full(const Shape& shape, Number value, const TensorOptions& options = {}, Here here = {});
 [[nodiscard]] Tensor empty_like(const Tensor& x, Here here = {});
 [[nodiscard]] Tensor zeros_like(const Tensor& x, Here here = {});
 [[nodiscard]] Tensor ones_like(const Tensor& x, Here here = {});
-[[nodiscard]] Tensor full_like(const Tensor& x, double value, Here here = {});
+[[nodiscard]] Tensor full_like(const Tensor& x, Number value, Here here = {});
 
 /// Identity matrix [n, n].
 [[nodiscard]] Tensor eye(Index n, const TensorOptions& options = {}, Here here = {});
 
-/// begin, begin + step, ... up to but without end. i64 when called with integers, f32 with a floating-point number.
-/// Throws std::invalid_argument for step 0 or a step away from end.
+/// begin, begin + step, ... up to but without end. i64 when called with integers, which are exact to the last bit, f32
+/// (default_dtype()) with a floating-point number. Throws std::invalid_argument for step 0, a step away from end, and
+/// elements that an integer dtype cannot hold.
 [[nodiscard]] Tensor arange(Index end, const TensorOptions& options = {}, Here here = {});
 template <class Begin, class End, class Step = int>
 [[nodiscard]] Tensor arange(Begin begin, End end, Step step = 1, const TensorOptions& options = {}, Here here = {}) {
-  constexpr bool integers = std::is_integral_v<Begin> && std::is_integral_v<End> && std::is_integral_v<Step>;
-  return detail::arange(static_cast<double>(begin), static_cast<double>(end), static_cast<double>(step),
-                        {options.dtype.value_or(integers ? i64 : f32), options.requires_grad}, here);
+  return detail::arange(begin, end, step, options, here);
 }
 
-/// A copy of the values. i64 for integers, f32 for floating point, bool for bool, unless options say otherwise. Throws
-/// std::invalid_argument when their number is not that of the shape, or rows differ in length.
+namespace detail {
+/// As what values of type T are handed over: as they are if a Dtype stores them, else as the widest type of their kind.
+template <class T>
+using Passed = std::conditional_t<std::is_same_v<T, float> || std::is_same_v<T, std::int32_t> ||
+                                      std::is_same_v<T, std::uint8_t> || std::is_same_v<T, bool>,
+                                  T, std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t>>;
+/// A copy of the values of one of these types, float, double, std::int32_t, std::int64_t, std::uint8_t or bool.
+template <class T>
+[[nodiscard]] Tensor tensor_of(std::span<const T> values, const Shape& shape, const TensorOptions& options, Here here);
+/// Refuses an integer beyond i64.
+[[noreturn, gnu::cold]] void throw_beyond_i64(std::uint64_t value, Here here);
+}  // namespace detail
+
+/// A copy of the values, of any arithmetic type. i64 for integers, f32 (default_dtype()) for floating point, bool for
+/// bool, unless options say otherwise. A list may mix them: tensor({1, 2.5}) is f32. Throws std::invalid_argument when
+/// their number is not that of the shape, rows differ in length, or the dtype cannot hold a value.
 template <class T>
 [[nodiscard]] Tensor tensor(std::span<const T> values, const Shape& shape, const TensorOptions& options = {},
-                            Here here = {});
+                            Here here = {}) {
+  using Passed = detail::Passed<T>;
+  if constexpr (std::is_same_v<T, Passed>) {
+    return detail::tensor_of(values, shape, options, here);
+  } else {
+    std::vector<Passed> passed;
+    for (const T value : values) {
+      if constexpr (std::is_unsigned_v<T> && sizeof(T) == sizeof(Passed)) {
+        if (static_cast<Passed>(value) < 0) detail::throw_beyond_i64(value, here);
+      }
+      passed.push_back(static_cast<Passed>(value));
+    }
+    return detail::tensor_of(std::span<const Passed>(passed), shape, options, here);
+  }
+}
 template <class T>
 [[nodiscard]] Tensor tensor(const std::vector<T>& values, const Shape& shape, const TensorOptions& options = {},
                             Here here = {}) {
-  return tensor(std::span<const T>(values), shape, options, here);
+  if constexpr (std::is_same_v<T, bool>) {  // vector<bool> has no elements to span
+    const std::vector<std::uint8_t> bytes(values.begin(), values.end());
+    return tensor(std::span<const std::uint8_t>(bytes), shape, {options.dtype.value_or(boolean), options.requires_grad},
+                  here);
+  } else {
+    return tensor(std::span<const T>(values), shape, options, here);
+  }
 }
 template <class T>
 [[nodiscard]] Tensor tensor(std::initializer_list<T> values, const TensorOptions& options = {}, Here here = {}) {
   return tensor(std::span<const T>(values.begin(), values.size()), {static_cast<Index>(values.size())}, options, here);
 }
+[[nodiscard]] inline Tensor tensor(std::initializer_list<Number> values, const TensorOptions& options = {},
+                                   Here here = {}) {
+  return detail::tensor_of_numbers({values.begin(), values.size()}, {static_cast<Index>(values.size())}, options, here);
+}
 template <class T>
 [[nodiscard]] Tensor tensor(std::initializer_list<std::initializer_list<T>> rows, const TensorOptions& options = {},
                             Here here = {}) {
-  using Stored = std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>;  // vector<bool> has no elements to span
-  std::vector<Stored> values;
+  std::vector<T> values;
   const Index columns = rows.size() == 0 ? 0 : static_cast<Index>(rows.begin()->size());
   for (const auto& row : rows) {
     detail::check_row_length(static_cast<Index>(row.size()), columns, here);
     values.insert(values.end(), row.begin(), row.end());
   }
-  const Dtype natural = std::is_same_v<T, bool> ? boolean : std::is_integral_v<T> ? i64 : f32;
-  return tensor(std::span<const Stored>(values), {static_cast<Index>(rows.size()), columns},
-                {options.dtype.value_or(natural), options.requires_grad}, here);
+  const Shape shape{static_cast<Index>(rows.size()), columns};
+  if constexpr (std::is_same_v<T, Number>) return detail::tensor_of_numbers(values, shape, options, here);
+  else return tensor(values, shape, options, here);
+}
+[[nodiscard]] inline Tensor tensor(std::initializer_list<std::initializer_list<Number>> rows,
+                                   const TensorOptions& options = {}, Here here = {}) {
+  return tensor<Number>(rows, options, here);
 }
 [[nodiscard]] Tensor scalar(double value, const TensorOptions& options = {}, Here here = {});  ///< shape []
 
-extern template Tensor tensor(std::span<const float>, const Shape&, const TensorOptions&, Here);
-extern template Tensor tensor(std::span<const double>, const Shape&, const TensorOptions&, Here);
-extern template Tensor tensor(std::span<const std::int32_t>, const Shape&, const TensorOptions&, Here);
-extern template Tensor tensor(std::span<const std::int64_t>, const Shape&, const TensorOptions&, Here);
-extern template Tensor tensor(std::span<const std::uint8_t>, const Shape&, const TensorOptions&, Here);
-extern template Tensor tensor(std::span<const bool>, const Shape&, const TensorOptions&, Here);
+namespace detail {
+extern template Tensor tensor_of(std::span<const float>, const Shape&, const TensorOptions&, Here);
+extern template Tensor tensor_of(std::span<const double>, const Shape&, const TensorOptions&, Here);
+extern template Tensor tensor_of(std::span<const std::int32_t>, const Shape&, const TensorOptions&, Here);
+extern template Tensor tensor_of(std::span<const std::int64_t>, const Shape&, const TensorOptions&, Here);
+extern template Tensor tensor_of(std::span<const std::uint8_t>, const Shape&, const TensorOptions&, Here);
+extern template Tensor tensor_of(std::span<const bool>, const Shape&, const TensorOptions&, Here);
+}  // namespace detail
 
 /// The elements in the form of nested lists, long ones shortened in the middle, then shape and dtype.
 std::ostream& operator<<(std::ostream& out, const Tensor& x);

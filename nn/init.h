@@ -6,8 +6,9 @@ namespace tapestry {
 class Generator;
 }
 
-/// Initial values for parameters. All return new tensors, f32 unless .dtype says f64, and draw from .generator or,
-/// without one, from default_generator(). What depends on fans counts the connections of one output or input element:
+/// Initial values for parameters. All return new tensors, of default_dtype() unless .dtype says otherwise, and draw
+/// from .generator or, without one, from default_generator(). What depends on fans counts the connections of one output
+/// or input element:
 ///
 ///     linear weight [out, in]             fan in = in             fan out = out
 ///     conv weight   [K, R, S, C/groups]   fan in = R S C/groups   fan out = K R S
@@ -29,13 +30,13 @@ enum class Nonlinearity { linear, sigmoid, tanh, relu, leaky_relu, selu };
 [[nodiscard]] double gain(Nonlinearity nonlinearity, double slope = 0.01);
 
 struct InitOptions {
-  Dtype dtype = f32;
+  Dtype dtype = default_dtype();
   Generator* generator = nullptr;
 };
 
-[[nodiscard]] Tensor zeros(const Shape& shape, Dtype dtype = f32, Here here = {});
-[[nodiscard]] Tensor ones(const Shape& shape, Dtype dtype = f32, Here here = {});
-[[nodiscard]] Tensor constant(const Shape& shape, double value, Dtype dtype = f32, Here here = {});
+[[nodiscard]] Tensor zeros(const Shape& shape, Dtype dtype = default_dtype(), Here here = {});
+[[nodiscard]] Tensor ones(const Shape& shape, Dtype dtype = default_dtype(), Here here = {});
+[[nodiscard]] Tensor constant(const Shape& shape, double value, Dtype dtype = default_dtype(), Here here = {});
 [[nodiscard]] Tensor uniform(const Shape& shape, double low, double high, const InitOptions& options = {},
                              Here here = {});
 [[nodiscard]] Tensor normal(const Shape& shape, double mean, double std, const InitOptions& options = {},
@@ -46,7 +47,7 @@ struct TruncNormalOptions {
   double std = 1;
   double low = -2;  ///< absolute bounds, not multiples of std
   double high = 2;
-  Dtype dtype = f32;
+  Dtype dtype = default_dtype();
   Generator* generator = nullptr;
 };
 /// A normal distribution cut off at [low, high], by inversion of its distribution function. Throws
@@ -55,7 +56,7 @@ struct TruncNormalOptions {
 
 struct XavierOptions {
   double gain = 1;
-  Dtype dtype = f32;
+  Dtype dtype = default_dtype();
   Generator* generator = nullptr;
 };
 /// Deviation gain sqrt(2 / (fan in + fan out)) (Glorot and Bengio, 2010).
@@ -66,7 +67,7 @@ struct KaimingOptions {
   double slope = 0;  ///< of leaky_relu
   Fan mode = Fan::in;
   Nonlinearity nonlinearity = Nonlinearity::leaky_relu;
-  Dtype dtype = f32;
+  Dtype dtype = default_dtype();
   Generator* generator = nullptr;
 };
 /// Deviation gain / sqrt(fan) (He et al., 2015).
@@ -78,7 +79,7 @@ struct KaimingOptions {
 
 struct OrthogonalOptions {
   double gain = 1;
-  Dtype dtype = f32;
+  Dtype dtype = default_dtype();
   Generator* generator = nullptr;
 };
 /// As a matrix w [first extent, rest]: w w^T = gain^2 I, or w^T w = gain^2 I if it is taller than wide; uniformly
@@ -87,7 +88,7 @@ struct OrthogonalOptions {
 
 struct DiracOptions {
   Index groups = 1;
-  Dtype dtype = f32;
+  Dtype dtype = default_dtype();
 };
 /// A convolution that passes channels on: 1 at the kernel's centre (R / 2, S / 2) between filter and channel i for the
 /// first min(K / groups, C / groups) filters of each group, else 0. shape [K, R, S, C / groups]; throws
@@ -95,6 +96,6 @@ struct DiracOptions {
 [[nodiscard]] Tensor dirac(const Shape& shape, const DiracOptions& options = {}, Here here = {});
 
 /// 1 on the diagonal of a matrix, else 0. Throws std::invalid_argument unless shape has two dimensions.
-[[nodiscard]] Tensor eye(const Shape& shape, Dtype dtype = f32, Here here = {});
+[[nodiscard]] Tensor eye(const Shape& shape, Dtype dtype = default_dtype(), Here here = {});
 
 }  // namespace tapestry::nn::init

@@ -31,7 +31,7 @@ Tensor compute(const char* op, Binary kernel, const Operand& a, const Operand& b
 class Kept {
  public:
   explicit Kept(const Operand& operand, bool wanted)
-      : tensor_(operand.is_tensor() && wanted ? saved(operand.tensor()) : Saved()), number_(operand.number()) {}
+      : tensor_(operand.is_tensor() && wanted ? saved(operand.tensor()) : Saved()), number_(operand.exact_number()) {}
   [[nodiscard]] Operand operator()() const {
     const Tensor& x = tensor_();
     return x.defined() ? Operand(x) : Operand(number_);
@@ -39,7 +39,7 @@ class Kept {
 
  private:
   Saved tensor_;
-  double number_;
+  Number number_;
 };
 
 bool wants_gradient(const Operand& operand) { return detail::has_node(tensor_or_none(operand)); }
@@ -60,7 +60,7 @@ Tensor share(const Tensor& chosen, const Operand& a, const Operand& b) {
 template <class Wrong>
 std::string first_wrong(const Operand& b, const Wrong& wrong) {
   if (!b.is_tensor()) {
-    return wrong(scalar(b.number(), {.dtype = f64})).template item<bool>() ? format_message("{}", b.number()) : "";
+    return wrong(scalar(b.number(), {.dtype = f64})).template item<bool>() ? to_string(b.exact_number()) : "";
   }
   return no_grad([&] {
     const Tensor bad = reshape(wrong(b.tensor()), {-1});
@@ -112,7 +112,7 @@ Tensor slope_in_base(const Operand& base, const Tensor& exponent) {
 
 /// d/d(exponent) of base^exponent, 0 where the base is 0 and the exponent is not negative.
 Tensor slope_in_exponent(const Operand& base, const Tensor& exponent) {
-  const Tensor b = base.is_tensor() ? base.tensor() : full({}, base.number(), {.dtype = exponent.dtype()});
+  const Tensor b = base.is_tensor() ? base.tensor() : full({}, base.exact_number(), {.dtype = exponent.dtype()});
   const Tensor flat = no_grad([&] { return logical_and(eq(b + 0 * exponent, 0), ge(exponent + 0 * b, 0)); });
   return where(flat, 0.0, pow(b, exponent) * log(where(flat, 1.0, b)));
 }

@@ -148,7 +148,7 @@ Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
                     [&](const Tensor& t) { return where(mask, 0.0, t); }));
 }
 
-Tensor masked_fill(const Tensor& x, const Tensor& mask, double value, Here here) {
+Tensor masked_fill(const Tensor& x, const Tensor& mask, Number value, Here here) {
   const CallSite site(here);
   if (mask.dtype() != boolean) throw_invalid("masked_fill: the mask must be bool; got {}", mask.dtype());
   if (broadcast_shape("masked_fill", x.shape(), mask.shape()) != x.shape()) {

@@ -52,6 +52,6 @@ struct IscloseOptions {
 [[nodiscard]] Tensor where(const Tensor& condition, const Operand& a, const Operand& b);
 
 /// x with `value` where mask is true; the gradient is 0 there. mask is bool and broadcasts to x's shape.
-[[nodiscard]] Tensor masked_fill(const Tensor& x, const Tensor& mask, double value, Here here = {});
+[[nodiscard]] Tensor masked_fill(const Tensor& x, const Tensor& mask, Number value, Here here = {});
 
 }  // namespace tapestry

@@ -151,7 +151,7 @@ Tensor scatter(const Tensor& x, const Tensor& index, const Operand& src, const G
     from = src.tensor();
   } else {
     visit(x.dtype(), [&]<class T>() { static_cast<void>(number_as<T>("scatter", src)); });
-    from = full(index.shape(), src.number(), {.dtype = x.dtype()});
+    from = full(index.shape(), src.exact_number(), {.dtype = x.dtype()});
   }
   if (at.numel() == 0) return clone(x);
   return overwritten(x, writers(extents, at, x.shape()), reshape(from, {-1}));
@@ -215,7 +215,7 @@ Tensor index_put(const Tensor& x, const std::vector<Tensor>& indices, const Tens
   Tensor row = zeros(places, {.dtype = i64});  // in x as [rows, elements of a row]
   for (Index d = 0; d < named; ++d) {
     const Tensor at = checked("index_put", indices[static_cast<std::size_t>(d)], x.shape()[d]);
-    row = row * static_cast<double>(x.shape()[d]) + at;
+    row = row * x.shape()[d] + at;
   }
   const Index rows = x.shape().numel(0, named), length = x.shape().numel(named, x.dim()), n = places.numel();
   Shape wanted = places;
@@ -244,7 +244,7 @@ Tensor nonzero(const Tensor& x, Here here) {
   Tensor rest = positions_of(x.dtype() == boolean ? x : ne(x, 0));
   std::vector<Tensor> places(static_cast<std::size_t>(x.dim()));
   for (Index d = x.dim() - 1; d >= 0; --d) {
-    const auto extent = static_cast<double>(std::max<Index>(x.shape()[d], 1));
+    const Index extent = std::max<Index>(x.shape()[d], 1);
     places[static_cast<std::size_t>(d)] = remainder(rest, extent);
     rest = floor_divide(rest, extent);
   }

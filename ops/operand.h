@@ -14,17 +14,19 @@ class Operand {
   Operand(const Tensor& x, Here at = {}) noexcept : here(at), tensor_(&x) {}
   template <class N>
   requires std::is_arithmetic_v<N> Operand(N value, Here at = {})
-  noexcept : here(at), number_(static_cast<double>(value)) {}
+  noexcept : here(at), number_(value) {}
+  Operand(Number value, Here at = {}) noexcept : here(at), number_(value) {}
 
   [[nodiscard]] bool is_tensor() const noexcept { return tensor_ != nullptr; }
   [[nodiscard]] const Tensor& tensor() const noexcept { return *tensor_; }
-  [[nodiscard]] double number() const noexcept { return number_; }
+  [[nodiscard]] double number() const noexcept { return number_.real(); }
+  [[nodiscard]] const Number& exact_number() const noexcept { return number_; }  ///< an integer with all its bits
 
   Here here;
 
  private:
   const Tensor* tensor_ = nullptr;
-  double number_ = 0;
+  Number number_ = 0;
 };
 
 }  // namespace tapestry

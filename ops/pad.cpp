@@ -16,7 +16,7 @@ namespace {
 using Widths = std::vector<std::pair<Index, Index>>;
 
 /// pad with a constant, checked: crops where widths are negative, then adds. Its transpose is itself, widths negated.
-Tensor pad_constant(const Tensor& x, const Widths& widths, double value) {
+Tensor pad_constant(const Tensor& x, const Widths& widths, Number value) {
   std::vector<Index> kept(x.shape().begin(), x.shape().end()), extents;
   Extents before{}, after{};
   const Extents strides = strides_of(x.shape());

@@ -10,7 +10,7 @@ namespace tapestry {
 
 struct PadOptions {
   PadMode mode = PadMode::constant;
-  double value = 0;  ///< of constant mode
+  Number value = 0;  ///< of constant mode
 };
 /// Elements added before and after each of the first dimensions, {{before, after}, ...}; negative ones crop. Of every
 /// dtype. With a constant, the transpose of slice; reflect mirrors without repeating the border, and reaches one
@@ -23,7 +23,7 @@ struct PadOptions {
 struct Pad2dOptions {
   Index top = 0, bottom = 0, left = 0, right = 0;
   PadMode mode = PadMode::constant;
-  double value = 0;
+  Number value = 0;
 };
 /// pad for the rows and columns of images x [N, H, W, C].
 [[nodiscard]] Tensor pad2d(const Tensor& x, const Pad2dOptions& options, Here here = {});

@@ -313,7 +313,7 @@ ValuesAndIndices median_dim(const Tensor& given, const DimOptions& options, Here
   }
   const Sorted sorted = sort(x, {.dim = d});
   const Tensor at = no_grad([&] {
-    const Tensor middle = full(x.shape().with(d, 1), static_cast<double>((n - 1) / 2), {.dtype = i64});
+    const Tensor middle = full(x.shape().with(d, 1), (n - 1) / 2, {.dtype = i64});
     if (!is_float(x.dtype())) return middle;
     const Tensor nans = sum(isnan(x), {.dim = d, .keepdim = true});  // they stand last: the first of them
     return where(gt(nans, 0), n - nans, middle);

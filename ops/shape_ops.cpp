@@ -296,6 +296,8 @@ Tensor select(const Tensor& x, const SelectOptions& options, Here here) {
   return reshape(slice(x, {.dim = d, .begin = at, .end = at + 1}), x.shape().without(d));
 }
 
+Tensor Tensor::operator[](const detail::Position& at) const { return select(*this, {.index = at.index}, at.here); }
+
 Tensor narrow(const Tensor& x, const NarrowOptions& options, Here here) {
   const CallSite site(here);
   if (x.dim() == 0) throw_invalid("narrow: a scalar has no dim to narrow");

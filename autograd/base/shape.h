@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <tapestry/autograd/base/call_site.h>
 
@@ -21,6 +22,8 @@ class Shape {
   Shape() = default;
   Shape(std::initializer_list<Index> extents, Here here = {})
       : Shape(std::span<const Index>(extents.begin(), extents.size()), here) {}
+
+  Shape(const std::vector<Index>& extents, Here here = {}) : Shape(std::span<const Index>(extents), here) {}
 
   /// Throws std::invalid_argument for more than kMaxRank extents, a negative one, or an element count over 2^59.
   explicit Shape(std::span<const Index> extents, Here here = {});

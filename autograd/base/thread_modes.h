@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include <tapestry/autograd/base/dtype.h>
+
 namespace tapestry::detail {
 
 class Keeper;
@@ -10,6 +12,7 @@ class Keeper;
 /// of a parallel loop run with what holds where the loop was called, on whichever thread.
 struct ThreadModes {
   bool grad_enabled = true;           ///< grad_mode.h
+  Dtype default_dtype = f32;          ///< default_dtype.h
   bool inference_mode = false;        ///< grad_mode.h
   bool autocast_enabled = false;      ///< ops/autocast.h
   std::int8_t matmul_precision = -1;  ///< ops/precision.h; -1: what holds for all threads

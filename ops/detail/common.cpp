@@ -62,24 +62,15 @@ Tensor widened(const Tensor& x) { return x.dtype() == bf16 ? to(x, f32) : x; }
 
 template <class T>
 T number_as(const char* op, const Operand& operand) {
-  const double value = operand.number();
+  const Number& number = operand.exact_number();
   if constexpr (std::is_same_v<T, bool>) {
-    if (value != 0 && value != 1)
-      throw_invalid("{}: beside a bool tensor the number must be 0 or 1; got {}", op, value);
-    return value != 0;
-  } else if constexpr (std::is_integral_v<T>) {
-    const double end = std::ldexp(1.0, std::numeric_limits<T>::digits);  // one past the largest
-    if (!(value == std::floor(value) && value >= static_cast<double>(std::numeric_limits<T>::lowest()) &&
-          value < end)) {
-      throw_invalid("{}: beside a tensor of {} the number must be one that it can hold; got {}", op, dtype_of<T>,
-                    value);
-    }
-    return static_cast<T>(value);
-  } else if constexpr (std::is_same_v<T, BFloat16>) {
-    return BFloat16(static_cast<float>(value));
-  } else {
-    return static_cast<T>(value);
+    if (number.real() != 0 && number.real() != 1)
+      throw_invalid("{}: beside a bool tensor the number must be 0 or 1; got {}", op, to_string(number));
+  } else if (!detail::holds<T>(number)) {
+    throw_invalid("{}: beside a tensor of {} the number must be one that it can hold; got {}", op, dtype_of<T>,
+                  to_string(number));
   }
+  return detail::as<T>(number);
 }
 
 template float number_as<float>(const char*, const Operand&);

@@ -172,6 +172,25 @@ BOOST_AUTO_TEST_CASE(uniform_numbers_lie_below_one_with_the_right_moments) {
   BOOST_TEST(*std::max_element(v.begin(), v.end()) <= -1);
 }
 
+BOOST_AUTO_TEST_CASE(uniform_numbers_stay_below_their_upper_bound_in_every_dtype) {
+  Generator g(11);
+  for (const auto& [low, high] : {std::pair(1000.0, 1001.0), std::pair(-1.0, -0.999), std::pair(0.0, 1.0),
+                                  std::pair(-3.0, 0.0), std::pair(1e30, 1.0000001e30)}) {
+    for (const Dtype dtype : {f32, f64, bf16}) {
+      const std::vector<double> v = values(uniform({200'000}, low, high, {.dtype = dtype, .generator = &g}));
+      BOOST_TEST(*std::max_element(v.begin(), v.end()) < high, low << " to " << high << " in " << dtype);
+    }
+  }
+  BOOST_TEST(uniform({1}, 2, 2, {.generator = &g}).item() == 2);
+  const std::vector<double> narrow = values(rand({200'000}, {.dtype = bf16, .generator = &g}));
+  BOOST_TEST(std::abs(mean_of(narrow) - 0.5) < 0.004);
+  const std::vector<double> normal_ones = values(randn({200'000}, {.dtype = bf16, .generator = &g}));
+  BOOST_TEST(std::abs(variance_of(normal_ones) - 1) < 0.02);
+  double largest = 0;
+  for (int i = 0; i < 1000; ++i) largest = std::max(largest, g.uniform(1, std::nextafter(1.0, 2.0)));
+  BOOST_TEST(largest == 1);
+}
+
 BOOST_AUTO_TEST_CASE(normal_numbers_are_finite_with_the_right_moments) {
   Generator g(5);
   const std::vector<double> v = values(normal({200'000}, 2, 3, {.generator = &g}));
@@ -229,7 +248,13 @@ BOOST_AUTO_TEST_CASE(options_that_cannot_be_are_refused_before_anything_is_drawn
   BOOST_TEST(error<std::invalid_argument>([&] { (void)normal({2}, 0, -1, {.generator = &g}); }) ==
              "normal: std must not be negative; got -1");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)rand({2}, {.dtype = i64, .generator = &g}); }) ==
-             "uniform: the dtype must be f32 or f64; got i64");
+             "rand: the dtype must be f32, f64 or bf16; got i64");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)randn({2}, {.dtype = u8, .generator = &g}); }) ==
+             "randn: the dtype must be f32, f64 or bf16; got u8");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)randint(0, 257, {2}, {.dtype = u8, .generator = &g}); }) ==
+             "randint: the range must be one that u8 can hold; got [0, 257)");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)randint(-1, 2, {2}, {.dtype = u8, .generator = &g}); }) ==
+             "randint: the range must be one that u8 can hold; got [-1, 2)");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)randperm(-1, {.generator = &g}); }) ==
              "randperm: n must not be negative; got -1");
   BOOST_TEST(g.state().offset == 0U);

@@ -6,8 +6,12 @@
 
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/grad_mode.h>
+#include <tapestry/autograd/random.h>
 #include <tapestry/ops/binary.h>
+#include <tapestry/ops/compare.h>
+#include <tapestry/ops/index.h>
 #include <tapestry/ops/shape_ops.h>
 
 BOOST_AUTO_TEST_SUITE(tensor_test)
@@ -25,6 +29,128 @@ BOOST_AUTO_TEST_CASE(values_choose_the_dtype_unless_options_say_otherwise) {
   BOOST_TEST(zeros({2}).dtype() == f32);
   BOOST_TEST(arange(3).dtype() == i64);
   BOOST_TEST(arange(0, 1, 0.5).dtype() == f32);
+  BOOST_TEST(full({1}, 3).dtype() == i64);
+  BOOST_TEST(full({1}, 3.0).dtype() == f32);
+  BOOST_TEST(full({1}, true).dtype() == boolean);
+}
+
+BOOST_AUTO_TEST_CASE(lists_may_mix_numbers_and_hold_any_arithmetic_type) {
+  BOOST_TEST(values(tensor({1, 2.5})) == (std::vector<double>{1, 2.5}));
+  BOOST_TEST(tensor({1, 2.5}).dtype() == f32);
+  BOOST_TEST(tensor({1, 2U}).dtype() == i64);
+  BOOST_TEST(tensor({true, 2}).dtype() == i64);
+  BOOST_TEST((tensor({{1, 2.5}, {3, 4}}).shape() == Shape{2, 2}));
+  BOOST_TEST(values(tensor({{1, 2.5}, {3, 4}}, {.dtype = f64})) == (std::vector<double>{1, 2.5, 3, 4}));
+  BOOST_TEST(values(tensor({1U, 2U})) == (std::vector<double>{1, 2}));
+  BOOST_TEST(values(tensor({1LL, -2LL})) == (std::vector<double>{1, -2}));
+  BOOST_TEST(tensor({std::size_t{7}}).dtype() == i64);
+  BOOST_TEST(tensor({short{1}, short{2}}).dtype() == i64);
+  BOOST_TEST(tensor({1.5L}).dtype() == f32);
+  BOOST_TEST(values(tensor(std::vector<unsigned>{3, 4}, {2})) == (std::vector<double>{3, 4}));
+  const Tensor flags = tensor(std::vector<bool>{true, false, true}, {3});
+  BOOST_TEST(flags.dtype() == boolean);
+  BOOST_TEST(values(flags) == (std::vector<double>{1, 0, 1}));
+  BOOST_TEST(error<std::invalid_argument>([] { (void)tensor({~0ULL}); }) ==
+             "tensor: the value must be one that i64 can hold; got 18446744073709551615");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)tensor({1.5, 2.5}, {.dtype = i64});
+             }) == "tensor: the value must be one that i64 can hold; got 1.5");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)tensor({{1, 2.5}, {3}});
+             }) == "tensor: rows must have equal lengths; got 2 and 1");
+}
+
+BOOST_AUTO_TEST_CASE(integers_keep_all_their_bits) {
+  constexpr std::int64_t odd = (std::int64_t{1} << 53) + 1, most = std::numeric_limits<std::int64_t>::max(),
+                         least = std::numeric_limits<std::int64_t>::min();
+  const auto only = [](const Tensor& x) { return x.item<std::int64_t>(); };
+  BOOST_TEST(only(full({1}, odd)) == odd);
+  BOOST_TEST(only(full({1}, most, {.dtype = i64})) == most);
+  BOOST_TEST(only(full_like(tensor({odd}), odd)) == odd);
+  BOOST_TEST(only(tensor({odd})) == odd);
+  const Tensor steps = arange(odd, odd + 3);
+  BOOST_TEST((steps.to_vector<std::int64_t>() == std::vector<std::int64_t>{odd, odd + 1, odd + 2}));
+  BOOST_TEST((arange(least, most, most).to_vector<std::int64_t>() == std::vector<std::int64_t>{least, -1, most - 1}));
+  BOOST_TEST((arange(most, least, least).to_vector<std::int64_t>() == std::vector<std::int64_t>{most, -1}));
+  BOOST_TEST(only(tensor({odd}) + 1) == odd + 1);
+  BOOST_TEST(only(tensor({odd}) - odd) == 0);
+  BOOST_TEST(only(tensor({std::int64_t{1}}) * odd) == odd);
+  BOOST_TEST(only(where(tensor({true}), odd, tensor({0}))) == odd);
+  BOOST_TEST(only(masked_fill(tensor({0}), tensor({true}), odd)) == odd);
+  BOOST_TEST(pad(tensor({0}), {{0, 1}}, {.value = odd}).to_vector<std::int64_t>()[1] == odd);
+  BOOST_TEST(only(scatter(tensor({0}), tensor({0}), odd)) == odd);
+  BOOST_TEST(only(gt(tensor({odd}), odd - 1)) == 1);
+  BOOST_TEST(only(gt(tensor({odd}), odd)) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(an_arange_that_its_dtype_cannot_hold_is_refused) {
+  const auto text = [](const auto& f) { return error<std::invalid_argument>(f); };
+  BOOST_TEST(text([] { (void)arange(250, 260, 1, {.dtype = u8}); }) ==
+             "arange: the value must be one that u8 can hold; got 256");
+  BOOST_TEST(text([] { (void)arange(0, 1, .5, {.dtype = i64}); }) ==
+             "arange: the value must be one that i64 can hold; got 0.5");
+  BOOST_TEST(text([] { (void)arange(Index{1} << 62); }) ==
+             "arange: there must be at most 2^59 elements; got begin 0, end 4611686018427387904, step 1");
+  BOOST_TEST(values(arange(254, 256, 1, {.dtype = u8})) == (std::vector<double>{254, 255}));
+  BOOST_TEST(values(arange(3, 0, -1, {.dtype = bf16})) == (std::vector<double>{3, 2, 1}));
+}
+
+BOOST_AUTO_TEST_CASE(a_vector_is_a_shape) {
+  const std::vector<Index> extents{2, 3};
+  BOOST_TEST((zeros(extents).shape() == Shape{2, 3}));
+  BOOST_TEST((reshape(arange(6), extents).shape() == Shape{2, 3}));
+  BOOST_TEST((randn(extents).shape() == Shape{2, 3}));
+  BOOST_TEST((broadcast_to(ones({3}), extents).shape() == Shape{2, 3}));
+}
+
+BOOST_AUTO_TEST_CASE(an_index_gives_a_slice_that_is_recorded) {
+  const Tensor x = tensor({{1, 2}, {3, 4}}, {.dtype = f64, .requires_grad = true});
+  BOOST_TEST(values(x[1]) == (std::vector<double>{3, 4}));
+  BOOST_TEST(values(x[-1]) == (std::vector<double>{3, 4}));
+  BOOST_TEST(x[1][0].item() == 3);
+  BOOST_TEST(values(grad(x[1][0] * x[0][1], x)) == (std::vector<double>{0, 3, 2, 0}));
+  BOOST_TEST(error<std::out_of_range>([&] { (void)x[2]; }) ==
+             "select: the index must be in [-2, 2); got 2 for dim 0 of [2, 2]");
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)x[0][0][0]; }) == "select: a scalar has no dim to select from");
+}
+
+BOOST_AUTO_TEST_CASE(elements_are_converted_as_they_are_copied) {
+  const Tensor x = tensor({1.75, -1.75, 300.0, NAN}, {.dtype = f64});
+  BOOST_TEST((x.to_vector<int>() == std::vector<int>{1, -1, 300, 0}));
+  BOOST_TEST((x.to_vector<std::uint8_t>() == std::vector<std::uint8_t>{1, 0, 255, 0}));
+  BOOST_TEST((x.to_vector<bool>() == std::vector<bool>{true, true, true, true}));
+  BOOST_TEST((x.to_vector<float>()[2] == 300.0F));
+  BOOST_TEST((tensor({1, 2}).to_vector<double>() == std::vector<double>{1, 2}));
+  BOOST_TEST((tensor({1, 2}, {.dtype = bf16}).to_vector<std::size_t>() == std::vector<std::size_t>{1, 2}));
+  BOOST_TEST(scalar(1e300, {.dtype = f64}).item<int>() == std::numeric_limits<int>::max());
+  BOOST_TEST(scalar(-INFINITY).item<std::int64_t>() == std::numeric_limits<std::int64_t>::min());
+}
+
+BOOST_AUTO_TEST_CASE(a_default_dtype_holds_for_a_scope_and_in_its_loops) {
+  {
+    const DefaultDtype scope(f64);
+    BOOST_TEST(zeros({1}).dtype() == f64);
+    BOOST_TEST(empty({1}).dtype() == f64);
+    BOOST_TEST(tensor({1.5F}).dtype() == f64);
+    BOOST_TEST(tensor({1, 2.5}).dtype() == f64);
+    BOOST_TEST(full({1}, 1.0).dtype() == f64);
+    BOOST_TEST(full({1}, 1).dtype() == i64);
+    BOOST_TEST(arange(0, 1, .5).dtype() == f64);
+    BOOST_TEST(randn({1}).dtype() == f64);
+    BOOST_TEST(scalar(1).dtype() == f64);
+    BOOST_TEST(eye(2).dtype() == f64);
+    std::vector<Dtype> seen(4);
+    parallel_for(4, 1, [&](Index begin, Index) { seen[static_cast<std::size_t>(begin)] = zeros({1}).dtype(); });
+    for (const Dtype dtype : seen) BOOST_TEST(dtype == f64);
+    {
+      const DefaultDtype inner(bf16);
+      BOOST_TEST(ones({1}).dtype() == bf16);
+    }
+    BOOST_TEST(ones({1}).dtype() == f64);
+  }
+  BOOST_TEST(zeros({1}).dtype() == f32);
+  BOOST_TEST(error<std::invalid_argument>([] { const DefaultDtype scope(i64); }) ==
+             "default_dtype: the dtype must be f32, f64 or bf16; got i64");
 }
 
 BOOST_AUTO_TEST_CASE(rows_make_a_matrix) {
@@ -96,7 +222,7 @@ BOOST_AUTO_TEST_CASE(sizes_and_items_are_checked) {
              "item: the tensor must have one element; got shape [2, 3]");
   BOOST_TEST(error<std::invalid_argument>([&] { (void)x.data<double>(); }) ==
              "data: the element type must be that of the tensor, f32; got f64");
-  BOOST_TEST(full({1, 1}, 4).item<int>() == 4);
+  BOOST_TEST(full({1, 1}, 4.0).item<int>() == 4);
 }
 
 BOOST_AUTO_TEST_CASE(writing_is_seen_through_every_handle_and_counted) {

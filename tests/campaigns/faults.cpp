@@ -83,7 +83,7 @@ std::vector<Scenario> scenarios(const std::string& folder) {
   const Tensor labels = tensor({1, 4}, {.dtype = i64}), scale = ones({3}), rows = rand({300, 20});
   const auto leaf = [](const Tensor& x) { return clone(x).detach().requires_grad(true); };
   std::vector<Scenario> all{
-      op("a tensor and its clone", [=] { return clone(full({1000}, 3)); }),
+      op("a tensor and its clone", [=] { return clone(full({1000}, 3.0)); }),
       op("tensors of all sizes",
          [=] {
            Tensor y = ones({1});

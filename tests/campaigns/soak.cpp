@@ -144,7 +144,7 @@ constexpr Index kHandedOver = 20'000;  // tensors in a round
 void produce_and_consume() {
   Channel channel;
   std::thread producer([&] {
-    for (Index i = 0; i < kHandedOver; ++i) channel.put(full({1 + i % 200}, 1));
+    for (Index i = 0; i < kHandedOver; ++i) channel.put(full({1 + i % 200}, 1.0));
   });
   for (Index i = 0; i < kHandedOver; ++i) {
     if (channel.take().data<float>()[0] != 1) throw std::logic_error("another tensor came out");

@@ -196,7 +196,7 @@ std::int64_t hand_over() {
     while (passed < kTensors) {
       std::vector<Tensor> mine;
       if (t == 0) {
-        for (int i = 0; i < 50; ++i) mine.push_back(full({i % 30}, t));
+        for (int i = 0; i < 50; ++i) mine.push_back(full({i % 30}, static_cast<float>(t)));
       } else {
         const std::scoped_lock lock(mutex);
         std::swap(mine, boxes[static_cast<std::size_t>(t)]);

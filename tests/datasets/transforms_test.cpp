@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(composed_transforms_run_in_order_and_draw_independently) {
   const auto add = [](double v) {
     return [v](const Tensor& x, const SampleKey&) { return full(x.shape(), x.item() * 10 + v); };
   };
-  BOOST_TEST(Compose({add(1), add(2), add(3)})(full({1, 1, 1}, 0)).item() == 123);
+  BOOST_TEST(Compose({add(1), add(2), add(3)})(full({1, 1, 1}, 0.0)).item() == 123);
   const Tensor image = counting_image(1, 2, 1);
   const Compose once{RandomHorizontalFlip{}};
   const Compose twice{RandomHorizontalFlip{}, RandomHorizontalFlip{}};

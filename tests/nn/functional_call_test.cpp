@@ -30,8 +30,8 @@ namespace {
 class Mixed : public nn::Module {
  public:
   Mixed()
-      : scale_{param("scale", full({4}, 2))},
-        shift_{buffer("shift", full({4}, 1))},
+      : scale_{param("scale", full({4}, 2.0))},
+        shift_{buffer("shift", full({4}, 1.0))},
         first_{child("first", nn::Linear{4, 4})},
         more_{child("more", nn::Sequential{nn::Linear{4, 4}, [](const Tensor& x) { return tanh(x); }})} {
     list_.push_back(child("listed", nn::Linear{4, 4}));
@@ -132,10 +132,10 @@ BOOST_AUTO_TEST_CASE(other_tensors_take_the_parameters_places_and_the_model_stay
   BOOST_TEST(same_bits(nn::functional_call(model, scaled(model, 2), x), twin(x)));
   BOOST_TEST((all_values(model) == before));  // running statistics too
   // By key: those that are not named are the model's own.
-  const std::vector<nn::NamedTensor> one{{"scale", full({4}, 7)}};
+  const std::vector<nn::NamedTensor> one{{"scale", full({4}, 7.0)}};
   const Mixed other = nn::clone(model);
   Tensor scale = other.parameters()[0];
-  scale.set_data(full({4}, 7));
+  scale.set_data(full({4}, 7.0));
   BOOST_TEST(same_bits(nn::functional_call(model, one, x), other(x)));
 }
 

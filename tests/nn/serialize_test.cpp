@@ -112,7 +112,7 @@ BOOST_AUTO_TEST_CASE(k14_all_missing_unexpected_and_misshapen_tensors_are_listed
   state["3.weight"] = zeros({5, 17});
   state["0.weight"] = zeros({4, 3, 3, 2}, {.dtype = f64});
   state["fc.weight"] = zeros({1});
-  state["1.weight"] = full({4}, 9);
+  state["1.weight"] = full({4}, 9.0);
   const auto path = folder / "model";
   nn::save_tensors(state, path);
   BOOST_TEST(error<FileError>([&] { nn::load(model, path); }) ==

@@ -56,7 +56,7 @@ BOOST_AUTO_TEST_CASE(views_on_either_side_of_a_sum_keep_gradients_apart_in_any_o
     for (const View& second : kViews) {
       for (int order = 0; order < 8; ++order) {
         for (const bool create_graph : {false, true}) {
-          Tensor a = full({6, 1}, 2, {.requires_grad = true}), b = full({6, 1}, 3, {.requires_grad = true});
+          Tensor a = full({6, 1}, 2.0, {.requires_grad = true}), b = full({6, 1}, 3.0, {.requires_grad = true});
           const Tensor c = a * 1, d = b * 1;
           // 2 (c + d) + 5 c + 11 d, the terms recorded and sent back in all orders
           const auto shared = [&] {

@@ -212,7 +212,7 @@ BOOST_AUTO_TEST_CASE(same_keeps_the_size_and_puts_odd_padding_at_the_bottom_and_
 }
 
 BOOST_AUTO_TEST_CASE(padding_may_exceed_the_kernel) {
-  const Tensor x = full({1, 1, 1, 1}, 5), w = ones({1, 1, 1, 1});
+  const Tensor x = full({1, 1, 1, 1}, 5.0), w = ones({1, 1, 1, 1});
   BOOST_TEST(all_close(conv2d(x, w, {}, {.padding = 1}), {0, 0, 0, 0, 5, 0, 0, 0, 0}, 0));
   check({{2, 3, 3, 2}, {3, 1, 1, 2}, {.padding = 1}}, 1, {2, 5, 5, 3}, f32);
   check({{1, 3, 4, 2}, {3, 2, 2, 2}, {.stride = 2, .padding = 4}}, 4, {1, 5, 6, 3}, f32);

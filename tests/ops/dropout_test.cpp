@@ -64,7 +64,7 @@ BOOST_AUTO_TEST_SUITE(dropout_test)
 
 BOOST_AUTO_TEST_CASE(kept_values_are_scaled_and_the_rest_is_zero) {
   Generator generator(3);
-  const Tensor y = dropout(full({100000}, 3), {.p = 0.25, .generator = &generator});
+  const Tensor y = dropout(full({100000}, 3.0), {.p = 0.25, .generator = &generator});
   Index kept = 0;
   for (const float v : y.span<float>()) {
     if (v != 0) {
@@ -144,7 +144,7 @@ BOOST_AUTO_TEST_CASE(without_training_or_with_p_0_x_itself_comes_back_and_nothin
 }
 
 BOOST_AUTO_TEST_CASE(with_p_1_everything_is_zero_and_so_is_the_gradient) {
-  Tensor x = full({5}, 2, {.requires_grad = true});
+  Tensor x = full({5}, 2.0, {.requires_grad = true});
   const Tensor y = dropout(x, {.p = 1});
   BOOST_TEST(all_close(y, {0, 0, 0, 0, 0}, 0));
   BOOST_TEST(all_close(grad(sum(y), x), {0, 0, 0, 0, 0}, 0));

@@ -48,7 +48,7 @@ std::vector<Call> calls_to_refuse() {
   std::vector<Call> calls;
   add(calls, "empty", [](Index n) { return empty({n, 16}, f64); });
   add(calls, "empty, square", [](Index n) { return empty({n, n}); });
-  add(calls, "full", [](Index n) { return full({4, n}, 1); });
+  add(calls, "full", [](Index n) { return full({4, n}, 1.0); });
   add(calls, "eye", [](Index n) { return eye(n); });
   add(calls, "arange", [](Index n) { return arange(n, {.dtype = f64}); });
   add(calls, "arange by halves", [](Index n) { return arange(0.0, static_cast<double>(n), 0.5); });
@@ -153,7 +153,7 @@ BOOST_AUTO_TEST_CASE(steps_beyond_the_end_lead_to_one_element) {
   const Tensor x = arange(6, {.dtype = f32});
   for (const Index n : kHostile) {
     BOOST_TEST(same_bits(slice(x, {.begin = 2, .step = n}), slice(x, {.begin = 2, .end = 3})));
-    BOOST_TEST(same_bits(conv2d(image, weight, {}, {.stride = n}), full({1, 1, 1, 3}, 8)));
+    BOOST_TEST(same_bits(conv2d(image, weight, {}, {.stride = n}), full({1, 1, 1, 3}, 8.0)));
     BOOST_TEST(same_bits(max_pool2d(image, {.kernel = 2, .stride = n}), ones({1, 1, 1, 2})));
     BOOST_TEST(same_bits(max_pool2d(image, {.kernel = 2, .stride = n, .ceil_mode = true}), ones({1, 1, 1, 2})));
     BOOST_TEST(same_bits(avg_pool2d(image, {.kernel = 2, .stride = n}), ones({1, 1, 1, 2})));

@@ -329,7 +329,7 @@ BOOST_AUTO_TEST_CASE(output_extents_of_max_pooling_are_pytorchs) {
 }
 
 BOOST_AUTO_TEST_CASE(max_pooling_pads_with_minus_infinity) {
-  const Tensor y = max_pool2d(full({1, 2, 2, 1}, -5), {.kernel = 2, .padding = 1});
+  const Tensor y = max_pool2d(full({1, 2, 2, 1}, -5.0), {.kernel = 2, .padding = 1});
   BOOST_TEST(all_close(y, {-5, -5, -5, -5}, 0));
 }
 

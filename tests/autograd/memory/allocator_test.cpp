@@ -60,7 +60,7 @@ BOOST_AUTO_TEST_CASE(large_blocks_are_cut_up_and_joined_again) {
   for (int round = 0; round < 2; ++round) {
     {
       std::vector<Tensor> parts;
-      for (int i = 0; i < 4; ++i) parts.push_back(full({4 * kMiB - 2048}, i));
+      for (int i = 0; i < 4; ++i) parts.push_back(full({4 * kMiB - 2048}, static_cast<float>(i)));
       parts.erase(parts.begin() + 1);  // freed in an order of their own
       for (const Tensor& part : parts) BOOST_TEST(part.data<float>()[0] == part.data<float>()[part.numel() - 1]);
     }
@@ -72,7 +72,7 @@ BOOST_AUTO_TEST_CASE(large_blocks_are_cut_up_and_joined_again) {
 BOOST_AUTO_TEST_CASE(emptied_addresses_are_used_again) {
   if (!kCache) return;
   for (int round = 0; round < 3; ++round) {
-    const Tensor x = full({2 * kMiB}, round);
+    const Tensor x = full({2 * kMiB}, static_cast<float>(round));
     BOOST_TEST(x.data<float>()[2 * kMiB - 1] == round);
     const Tensor y = clone(x);
     empty_cache();
@@ -106,7 +106,7 @@ BOOST_AUTO_TEST_CASE(empty_cache_gives_everything_back) {
 BOOST_AUTO_TEST_CASE(beyond_the_limit_is_a_clear_error_and_nothing_is_lost) {
   const Unlimited restore;
   empty_cache();
-  const Tensor kept = full({1000}, 2);
+  const Tensor kept = full({1000}, 2.0);
   const std::int64_t live = memory_stats().live_bytes;
   set_memory_limit(live + 2 * kMiB);
   BOOST_CHECK_EXCEPTION(static_cast<void>(empty({kMiB})), OutOfMemory, [&](const OutOfMemory& error) {
