@@ -58,8 +58,8 @@ class TensorImpl final : public RefCounted {
 /// A position that remembers the line it was written on: an operator has no place for a default argument.
 struct Position {
   template <class N>
-  requires std::is_integral_v<N> Position(N index, Here at = {})
-  noexcept : index(static_cast<Index>(index)), here(at) {}
+  requires std::is_integral_v<N> Position(N place, Here at = {})
+  noexcept : index(static_cast<Index>(place)), here(at) {}
   Index index;
   Here here;
 };

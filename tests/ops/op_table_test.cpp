@@ -397,6 +397,27 @@ BOOST_AUTO_TEST_CASE(ops_without_a_row_have_read_their_inputs_when_they_return) 
   BOOST_TEST((called == kWithoutRow), "these are the ops that have no row");
 }
 
+BOOST_AUTO_TEST_CASE(a_refusal_names_the_op_that_was_called) {
+  // What rows put around their op, and what may be the one to refuse.
+  const std::set<std::string> around{"mul", "add", "sub", "div", "sum"};
+  for_each_row([&](const OpSpec& spec) {
+    for (const Dtype dtype : {bf16, i64, u8, boolean}) {
+      const auto call = [&] { static_cast<void>(no_grad([&] { return spec.f(converted(samples(spec), dtype)); })); };
+      std::string text;
+      try {
+        call();
+      } catch (const std::invalid_argument& e) {
+        text = e.what();
+      } catch (const std::out_of_range& e) {
+        text = e.what();
+      }
+      const std::string named = text.substr(0, text.find(':'));
+      BOOST_TEST((text.empty() || named == spec.op || around.contains(named)), label(spec)
+                                                                                   << ", " << dtype << ": " << text);
+    }
+  });
+}
+
 BOOST_AUTO_TEST_CASE(every_number_of_threads_gives_the_same_bits) {
   const int outer = num_threads();
   std::map<std::string, std::vector<Result>> runs;
