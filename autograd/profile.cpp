@@ -26,21 +26,21 @@ double batch_of(const Tensor& x) { return x.dim() > 2 ? static_cast<double>(x.sh
 
 double extent(const Tensor& x, Index d) { return static_cast<double>(x.shape()[d < 0 ? d + x.dim() : d]); }
 
-/// Work of an op that computed y from these; see Profile::Event::flops.
-double flops_of(std::string_view op, const Tensor& y, std::span<const Tensor* const> inputs) {
+/// Products that an op added up when it computed y from these; 0 for what is neither convolution nor matrix product.
+double products_of(std::string_view op, const Tensor& y, std::span<const Tensor* const> inputs) {
   const bool two = inputs.size() >= 2 && inputs[0]->defined() && inputs[1]->defined() && y.numel() > 0;
-  if (!two) return elements(y);
+  if (!two) return 0;
   const Tensor &a = *inputs[0], &b = *inputs[1];
-  if (op == "conv2d") return 2 * elements(y) * elements(b) / std::max(1., extent(b, 0));
-  if (op == "conv2d_input_grad") return 2 * elements(a) * elements(b) / std::max(1., extent(b, 0));
-  if (op == "conv2d_weight_grad") return 2 * elements(b) * elements(y) / std::max(1., extent(b, -1));
-  if (op == "linear") return 2 * elements(y) * extent(b, -1);
+  if (op == "conv2d") return elements(y) * elements(b) / std::max(1., extent(b, 0));
+  if (op == "conv2d_input_grad") return elements(a) * elements(b) / std::max(1., extent(b, 0));
+  if (op == "conv2d_weight_grad") return elements(b) * elements(y) / std::max(1., extent(b, -1));
+  if (op == "linear") return elements(y) * extent(b, -1);
   if (op == "matmul") {
     // |a| |b| |y| = batches of each, times (M N K)^2
     const double batch = batch_of(y);
-    return 2 * batch * std::sqrt(elements(a) * elements(b) * elements(y) / (batch_of(a) * batch_of(b) * batch));
+    return batch * std::sqrt(elements(a) * elements(b) * elements(y) / (batch_of(a) * batch_of(b) * batch));
   }
-  return elements(y);
+  return 0;
 }
 
 std::string escaped(std::string_view text) {
@@ -103,7 +103,9 @@ class Profile::Impl {
       }
       Open& now = impl_.open.back();
       now.inner_bytes += bytes + bytes_of(y);
-      now.event.flops += flops_of(op, y, inputs);
+      const double macs = products_of(op, y, inputs);
+      now.event.macs += macs;
+      now.event.flops += macs > 0 ? 2 * macs : elements(y);
       if (now.is_call) now.event.shape = y.shape();
     }
     void playing(const Node& node, const Tensor& dy) override {

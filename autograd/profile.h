@@ -54,6 +54,7 @@ class Profile {
     std::int64_t nanoseconds = 0;  ///< how long it took
     double flops =
         0;  ///< 2 for each product added up in convolutions and matrix products, 1 per element of other results
+    double macs = 0;   ///< products added up, in convolutions and matrix products alone
     double bytes = 0;  ///< of operands and results: what has to be moved at least
   };
 

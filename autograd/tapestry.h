@@ -55,6 +55,7 @@
 #include <tapestry/nn/train/checkpoint.h>
 #include <tapestry/nn/train/contact_sheet.h>
 #include <tapestry/nn/train/curves.h>
+#include <tapestry/nn/train/flops.h>
 #include <tapestry/nn/train/interrupt.h>
 #include <tapestry/nn/train/log.h>
 #include <tapestry/nn/train/metrics.h>

@@ -12,14 +12,27 @@ struct Choice {
 
 constexpr Choice kZoo[] = {
     {"mlp", [](Index classes) { return AnyModule(Mlp(classes)); }},
+    {"lecture_mini", [](Index classes) { return AnyModule(LectureMini(classes)); }},
     {"lecture_cnn", [](Index classes) { return AnyModule(LectureCnn(classes)); }},
     {"lecture_cnn_bn", [](Index classes) { return AnyModule(LectureCnnBn(classes)); }},
+    {"lecture_vgg", [](Index classes) { return AnyModule(LectureVgg({.classes = classes})); }},
+    {"lecture_vgg_bn", [](Index classes) { return AnyModule(LectureVgg({.classes = classes, .norm = true})); }},
+    {"lenet5", [](Index classes) { return AnyModule(LeNet5({.classes = classes})); }},
+    {"vgg11_bn",
+     [](Index classes) { return AnyModule(Vgg({.configuration = VggConfiguration::A, .classes = classes})); }},
+    {"vgg16_bn", [](Index classes) { return AnyModule(Vgg({.classes = classes})); }},
     {"resnet20", [](Index classes) { return AnyModule(resnet_cifar(20, classes)); }},
     {"resnet32", [](Index classes) { return AnyModule(resnet_cifar(32, classes)); }},
     {"resnet44", [](Index classes) { return AnyModule(resnet_cifar(44, classes)); }},
     {"resnet56", [](Index classes) { return AnyModule(resnet_cifar(56, classes)); }},
+    {"resnet20_a", [](Index classes) { return AnyModule(resnet_cifar(20, classes, Shortcut::padded)); }},
+    {"resnet56_a", [](Index classes) { return AnyModule(resnet_cifar(56, classes, Shortcut::padded)); }},
     {"resnet18", [](Index classes) { return AnyModule(resnet18(classes)); }},
-    {"vgg16_bn", [](Index classes) { return AnyModule(Vgg16Bn(classes)); }},
+    {"resnet9", [](Index classes) { return AnyModule(ResNet9(classes)); }},
+    {"wrn_16_4", [](Index classes) { return AnyModule(WideResNet({.depth = 16, .width = 4, .classes = classes})); }},
+    {"wrn_28_10", [](Index classes) { return AnyModule(WideResNet({.classes = classes})); }},
+    {"mobilenet_v2", [](Index classes) { return AnyModule(MobileNetV2({.classes = classes})); }},
+    {"mobilenet_v2_x0_5", [](Index classes) { return AnyModule(MobileNetV2({.width = 0.5, .classes = classes})); }},
 };
 
 }  // namespace

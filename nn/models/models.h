@@ -5,9 +5,13 @@
 #include <vector>
 
 #include <tapestry/nn/models/lecture.h>
+#include <tapestry/nn/models/lenet.h>
 #include <tapestry/nn/models/mlp.h>
+#include <tapestry/nn/models/mobilenet.h>
 #include <tapestry/nn/models/resnet.h>
+#include <tapestry/nn/models/resnet9.h>
 #include <tapestry/nn/models/vgg.h>
+#include <tapestry/nn/models/wide_resnet.h>
 #include <tapestry/nn/sequential.h>
 
 namespace tapestry::nn::models {

@@ -1,8 +1,13 @@
 #include <tapestry/nn/models/vgg.h>
 
+#include <vector>
+
+#include <tapestry/nn/activation.h>
 #include <tapestry/nn/conv.h>
+#include <tapestry/nn/dropout.h>
 #include <tapestry/nn/identity.h>
 #include <tapestry/nn/init.h>
+#include <tapestry/nn/linear.h>
 #include <tapestry/nn/norm.h>
 #include <tapestry/nn/pool.h>
 #include <tapestry/ops/shape_ops.h>
@@ -11,13 +16,17 @@ namespace tapestry::nn::models {
 namespace {
 
 constexpr Index kPool = 0;
-constexpr Index kConfigurationD[] = {64,    64,  kPool, 128, 128,   kPool, 256, 256, 256,
-                                     kPool, 512, 512,   512, kPool, 512,   512, 512, kPool};
 
-Sequential features() {
+std::vector<Index> layers_of(VggConfiguration configuration) {
+  if (configuration == VggConfiguration::A)
+    return {64, kPool, 128, kPool, 256, 256, kPool, 512, 512, kPool, 512, 512, kPool};
+  return {64, 64, kPool, 128, 128, kPool, 256, 256, 256, kPool, 512, 512, 512, kPool, 512, 512, 512, kPool};
+}
+
+Sequential features(VggConfiguration configuration) {
   Sequential layers;
   Index in = 3;
-  for (const Index out : kConfigurationD) {
+  for (const Index out : layers_of(configuration)) {
     if (out == kPool) {
       layers.append(MaxPool2d{2});
       continue;
@@ -36,17 +45,28 @@ Sequential features() {
   return layers;
 }
 
-}  // namespace
-
-Vgg16Bn::Vgg16Bn(Index classes)
-    : features_{child("features", features())}, classifier_{child("classifier", Linear{512, classes})} {
-  Tensor weight = classifier_.weight();
+Linear last_layer(Index classes) {
+  const Linear layer{512, classes};
+  Tensor weight = layer.weight(), bias = layer.bias();
   weight.set_data(init::normal(weight.shape(), 0, 0.01));
-  Tensor bias = classifier_.bias();
   bias.set_data(init::zeros({classes}));
+  return layer;
 }
 
-Tensor Vgg16Bn::operator()(Tensor x, Here here) const {
+AnyModule classifier(const VggOptions& options) {
+  if (!options.hidden) return AnyModule(last_layer(options.classes));
+  // In the order of the network that the keys come from, whose dropouts stand behind each RELU.
+  return AnyModule(Sequential{Linear{512, 512}, ReLU{}, Dropout{0.5}, Linear{512, 512}, ReLU{}, Dropout{0.5},
+                              last_layer(options.classes)});
+}
+
+}  // namespace
+
+Vgg::Vgg(const VggOptions& options)
+    : features_{child("features", features(options.configuration))},
+      classifier_{child("classifier", classifier(options))} {}
+
+Tensor Vgg::operator()(Tensor x, Here here) const {
   const LayerScope scope(*this, here);
   x = scope.input(x);
   constexpr std::size_t kSegments = 6;  // the first two, of full size, with one convolution or two each

@@ -107,6 +107,7 @@ BOOST_AUTO_TEST_CASE(a_clone_computes_what_the_model_computes) {
   const Mixed copy = nn::clone(model);
   BOOST_TEST(same_bits(copy(x), model(x)));
   for (const std::string& name : nn::models::names()) {
+    if (name == "wrn_28_10") continue;  // wrn_16_4 once more, longer
     nn::AnyModule of_zoo = nn::models::make(name, 10);
     of_zoo.eval();
     const nn::AnyModule twin = nn::clone(of_zoo);

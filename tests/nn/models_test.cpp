@@ -58,10 +58,27 @@ std::string resnet_listing(const std::vector<int>& widths, int blocks, int class
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(parameter_counts_follow_from_the_definitions) {
-  const std::tuple<const char*, Index, Index> table[] = {
-      {"mlp", 4'206'602, 4'298'852},  {"lecture_cnn", 620'362, 643'492},    {"lecture_cnn_bn", 620'586, 643'716},
-      {"resnet20", 272'474, 278'324}, {"resnet32", 466'906, 472'756},       {"resnet44", 661'338, 667'188},
-      {"resnet56", 855'770, 861'620}, {"resnet18", 11'173'962, 11'220'132}, {"vgg16_bn", 14'728'266, 14'774'436}};
+  const std::tuple<const char*, Index, Index> table[] = {{"mlp", 4'206'602, 4'298'852},
+                                                         {"lecture_mini", 31'066, 307'636},
+                                                         {"lecture_cnn", 620'362, 643'492},
+                                                         {"lecture_cnn_bn", 620'586, 643'716},
+                                                         {"lecture_vgg", 814'122, 837'252},
+                                                         {"lecture_vgg_bn", 814'570, 837'700},
+                                                         {"lenet5", 62'006, 69'656},
+                                                         {"vgg11_bn", 9'231'114, 9'277'284},
+                                                         {"vgg16_bn", 14'728'266, 14'774'436},
+                                                         {"resnet20", 272'474, 278'324},
+                                                         {"resnet32", 466'906, 472'756},
+                                                         {"resnet44", 661'338, 667'188},
+                                                         {"resnet56", 855'770, 861'620},
+                                                         {"resnet20_a", 269'722, 275'572},
+                                                         {"resnet56_a", 853'018, 858'868},
+                                                         {"resnet18", 11'173'962, 11'220'132},
+                                                         {"resnet9", 6'573'120, 6'619'200},
+                                                         {"wrn_16_4", 2'748'890, 2'772'020},
+                                                         {"wrn_28_10", 36'479'194, 36'536'884},
+                                                         {"mobilenet_v2", 2'236'682, 2'351'972},
+                                                         {"mobilenet_v2_x0_5", 700'490, 815'780}};
   std::vector<std::string> names;
   for (const auto& [name, ten, hundred] : table) {
     names.emplace_back(name);
@@ -69,13 +86,66 @@ BOOST_AUTO_TEST_CASE(parameter_counts_follow_from_the_definitions) {
     BOOST_TEST(nn::models::make(name, 100).count_parameters() == hundred, name);
   }
   BOOST_TEST(nn::models::names() == names, boost::test_tools::per_element());
+  using nn::models::Vgg, nn::models::VggConfiguration;
+  for (const auto& [configuration, ten, hundred] : {std::tuple(VggConfiguration::A, 9'756'426, 9'802'596),
+                                                    std::tuple(VggConfiguration::D, 15'253'578, 15'299'748)}) {
+    BOOST_TEST(Vgg({.configuration = configuration, .classes = 10, .hidden = true}).count_parameters() == ten);
+    BOOST_TEST(Vgg({.configuration = configuration, .classes = 100, .hidden = true}).count_parameters() == hundred);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(keys_are_those_of_the_implementations_they_come_from) {
+  const auto has = [](const char* model, std::initializer_list<const char*> keys) {
+    std::vector<std::string> names;
+    for (const auto& x : nn::models::make(model, 10).named_parameters()) names.push_back(x.name);
+    for (const char* key : keys) BOOST_TEST((std::find(names.begin(), names.end(), key) != names.end()), key);
+  };
+  has("mobilenet_v2", {"features.0.0.weight", "features.0.1.bias", "features.1.conv.0.0.weight",
+                       "features.1.conv.1.weight", "features.1.conv.2.weight", "features.2.conv.1.0.weight",
+                       "features.17.conv.3.bias", "features.18.0.weight", "classifier.1.weight"});
+  has("wrn_16_4", {"conv1.weight", "block1.layer.0.bn1.weight", "block2.layer.0.convShortcut.weight",
+                   "block3.layer.1.conv2.weight", "bn1.weight", "fc.bias"});
+  has("resnet9", {"prep.0.weight", "layer1.1.weight", "res1.0.0.weight", "res3.1.1.bias", "linear.weight"});
+  has("lenet5", {"conv1.weight", "fc3.bias"});
+  has("lecture_vgg_bn", {"features.0.weight", "features.1.weight", "fc1.weight", "fc2.bias"});
+  has("vgg11_bn", {"features.0.weight", "features.1.bias", "classifier.bias"});
+}
+
+BOOST_AUTO_TEST_CASE(a_padded_shortcut_takes_every_second_pixel_between_zeros) {
+  const nn::models::BasicBlock block(2, 5, 2, nn::models::Shortcut::padded);
+  const std::vector<Tensor> p = block.parameters();
+  BOOST_TEST(p.size() == 6U);
+  const Tensor x = randn({1, 4, 4, 2});
+  const auto norm = [&](const Tensor& y, std::size_t first) {
+    return batch_norm(y, p[first], p[first + 1], {}, {}, {.training = true});
+  };
+  const Tensor inner = relu(norm(conv2d(x, p[0], {}, {.stride = 2, .padding = 1}), 1));
+  Tensor shortcut = zeros({1, 2, 2, 5});
+  for (Index i = 0; i < 2; ++i) {
+    for (Index j = 0; j < 2; ++j) {
+      for (Index c = 0; c < 2; ++c)
+        shortcut.mutable_data<float>()[(i * 2 + j) * 5 + 1 + c] = x.data<float>()[(2 * i * 4 + 2 * j) * 2 + c];
+    }
+  }
+  BOOST_TEST(same_bits(block(x), relu(norm(conv2d(inner, p[3], {}, {.padding = 1}), 4) + shortcut)));
+}
+
+BOOST_AUTO_TEST_CASE(sizes_that_a_model_does_not_come_in_are_refused) {
+  BOOST_TEST(error<std::invalid_argument>([] { (void)nn::models::WideResNet({.depth = 20}); }) ==
+             "WideResNet: .depth must be 6 n + 4; got 20");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)nn::models::WideResNet({.depth = 16, .width = 0}); }) ==
+             "WideResNet: .width must be at least 1; got 0");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)nn::models::MobileNetV2({.width = 0}); }) ==
+             "MobileNetV2: .width must be positive; got 0");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)nn::models::LeNet5({.size = 13}); }) ==
+             "LeNet5: .size must be at least 14; got 13");
 }
 
 BOOST_AUTO_TEST_CASE(an_unknown_model_lists_the_choices) {
   BOOST_TEST(error<std::invalid_argument>([] { (void)nn::models::make("resnet19", 10); }) ==
-             "models::make: the model must be one of mlp, lecture_cnn, "
-             "lecture_cnn_bn, resnet20, resnet32, resnet44, "
-             "resnet56, resnet18, vgg16_bn; got 'resnet19'");
+             "models::make: the model must be one of mlp, lecture_mini, lecture_cnn, lecture_cnn_bn, lecture_vgg, "
+             "lecture_vgg_bn, lenet5, vgg11_bn, vgg16_bn, resnet20, resnet32, resnet44, resnet56, resnet20_a, "
+             "resnet56_a, resnet18, resnet9, wrn_16_4, wrn_28_10, mobilenet_v2, mobilenet_v2_x0_5; got 'resnet19'");
   BOOST_TEST(error<std::invalid_argument>([] { (void)nn::models::make("resnet20", 0); }) ==
              "models::make: classes must be at least 1; got 0");
   BOOST_TEST(error<std::invalid_argument>([] { (void)nn::models::resnet_cifar(21, 10); }) ==
