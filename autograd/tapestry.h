@@ -61,6 +61,7 @@
 #include <tapestry/nn/train/metrics.h>
 #include <tapestry/nn/train/progress.h>
 #include <tapestry/ops/activation.h>
+#include <tapestry/ops/attention.h>
 #include <tapestry/ops/autocast.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
@@ -68,8 +69,10 @@
 #include <tapestry/ops/conv2d.h>
 #include <tapestry/ops/cross_entropy.h>
 #include <tapestry/ops/dropout.h>
+#include <tapestry/ops/einsum.h>
 #include <tapestry/ops/index.h>
 #include <tapestry/ops/instruction_set.h>
+#include <tapestry/ops/linalg.h>
 #include <tapestry/ops/loss.h>
 #include <tapestry/ops/matmul.h>
 #include <tapestry/ops/norm.h>

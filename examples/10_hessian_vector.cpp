@@ -42,15 +42,13 @@ Tensor network(const Tensor& theta, const Tensor& x) {
   return linear(tanh(linear(x, w1, b1)), w2, b2);
 }
 
-double dot(const Tensor& a, const Tensor& b) { return sum(a * b).item(); }
-
 /// The eigenvalue of largest magnitude of a symmetric map, applied `steps` times.
 double largest_eigenvalue(const std::function<Tensor(const Tensor&)>& apply, Tensor v, int steps) {
   double value = 0;
   for (int i = 0; i < steps; ++i) {
-    v = v / std::sqrt(dot(v, v));
+    v = v / std::sqrt(dot(v, v).item());
     const Tensor applied = apply(v);
-    value = dot(v, applied);
+    value = dot(v, applied).item();
     v = applied;
   }
   return value;
