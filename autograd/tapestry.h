@@ -66,7 +66,9 @@
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/compare.h>
+#include <tapestry/ops/conv1d.h>
 #include <tapestry/ops/conv2d.h>
+#include <tapestry/ops/conv_transpose2d.h>
 #include <tapestry/ops/cross_entropy.h>
 #include <tapestry/ops/dropout.h>
 #include <tapestry/ops/einsum.h>
@@ -85,4 +87,5 @@
 #include <tapestry/ops/shape_ops.h>
 #include <tapestry/ops/softmax.h>
 #include <tapestry/ops/unary.h>
+#include <tapestry/ops/unfold.h>
 #include <tapestry/ops/vmap.h>

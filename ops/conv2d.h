@@ -27,6 +27,12 @@ struct Conv2dOptions {
 [[nodiscard]] Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& b = {}, const Conv2dOptions& options = {},
                             Here here = {});
 
+/// The same without a bias: conv2d(x, w, {.padding = 1}). (A template, so that conv2d(x, w, {}) is the one above.)
+template <class = void>
+[[nodiscard]] Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dOptions& options, Here here = {}) {
+  return conv2d(x, w, Tensor(), options, here);
+}
+
 /// The gradient of conv2d with respect to its input: dx [input_shape] for dy [N, Ho, Wo, K] and w [K, R, S, C /
 /// groups]. Pixels that no window touches get 0. Keeps dy and w. Throws like conv2d, and when dy is not what conv2d
 /// would give.

@@ -40,4 +40,13 @@ struct Padding2 {
   constexpr Padding2(Padding mode) noexcept : is_same(mode == Padding::same) {}
 };
 
+/// Padding2 of a sequence: zeros at each end, or Padding::valid or Padding::same.
+struct Padding1 {
+  Index size = 0;
+  bool is_same = false;
+  constexpr Padding1(int both) noexcept : size(both) {}
+  constexpr Padding1(Index both) noexcept : size(both) {}
+  constexpr Padding1(Padding mode) noexcept : is_same(mode == Padding::same) {}
+};
+
 }  // namespace tapestry

@@ -211,6 +211,24 @@ BOOST_AUTO_TEST_CASE(same_keeps_the_size_and_puts_odd_padding_at_the_bottom_and_
              }) == "conv2d: Padding::same needs stride 1; got {1, 2}");
 }
 
+BOOST_AUTO_TEST_CASE(options_may_stand_where_a_bias_would) {
+  Generator g(12);
+  const Tensor x = randn({1, 5, 5, 2}, {.generator = &g}), w = randn({3, 3, 3, 2}, {.generator = &g});
+  const Conv2dOptions padded{.padding = 1};
+  BOOST_TEST(same_bits(conv2d(x, w, {.padding = 1}), conv2d(x, w, {}, {.padding = 1})));
+  BOOST_TEST(same_bits(conv2d(x, w, padded), conv2d(x, w, {}, padded)));
+  BOOST_TEST(same_bits(conv2d(x, w, {}), conv2d(x, w)));
+  BOOST_TEST(same_bits(conv2d(x, w, zeros({3}), padded), conv2d(x, w, padded)));
+  const int line = __LINE__ + 1;
+  const auto refused = [&] { (void)conv2d(x, w, {.stride = 0}); };
+  try {
+    refused();
+    BOOST_ERROR("nothing was thrown");
+  } catch (const std::invalid_argument& e) {
+    BOOST_TEST(std::string(e.what()).find("conv2d_test.cpp:" + std::to_string(line)) != std::string::npos, e.what());
+  }
+}
+
 BOOST_AUTO_TEST_CASE(padding_may_exceed_the_kernel) {
   const Tensor x = full({1, 1, 1, 1}, 5.0), w = ones({1, 1, 1, 1});
   BOOST_TEST(all_close(conv2d(x, w, {}, {.padding = 1}), {0, 0, 0, 0, 5, 0, 0, 0, 0}, 0));
