@@ -74,6 +74,7 @@
 #include <tapestry/ops/einsum.h>
 #include <tapestry/ops/index.h>
 #include <tapestry/ops/instruction_set.h>
+#include <tapestry/ops/interpolate.h>
 #include <tapestry/ops/linalg.h>
 #include <tapestry/ops/loss.h>
 #include <tapestry/ops/matmul.h>
