@@ -78,8 +78,10 @@
 #include <tapestry/ops/linalg.h>
 #include <tapestry/ops/loss.h>
 #include <tapestry/ops/matmul.h>
+#include <tapestry/ops/maxout.h>
 #include <tapestry/ops/norm.h>
 #include <tapestry/ops/pad.h>
+#include <tapestry/ops/pool1d.h>
 #include <tapestry/ops/pool2d.h>
 #include <tapestry/ops/precision.h>
 #include <tapestry/ops/reduce.h>

@@ -1,6 +1,7 @@
 #include <tapestry/ops/pool2d.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -9,8 +10,16 @@
 #include <tapestry/autograd/base/extent.h>
 #include <tapestry/autograd/memory/scratch.h>
 #include <tapestry/autograd/record.h>
+#include <tapestry/ops/binary.h>
+#include <tapestry/ops/cast.h>
+#include <tapestry/ops/compare.h>
 #include <tapestry/ops/detail/common.h>
+#include <tapestry/ops/index.h>
+#include <tapestry/ops/kernels/find.h>
 #include <tapestry/ops/kernels/pool2d.h>
+#include <tapestry/ops/kernels/unpool2d.h>
+#include <tapestry/ops/shape_ops.h>
+#include <tapestry/ops/unary.h>
 
 namespace tapestry {
 namespace {
@@ -212,11 +221,15 @@ Tensor max_scatter(const Tensor& dy, const Tensor& tap, const SharedPlan& plan) 
                     [&](const Tensor& t) { return max_scatter(t, tap, plan); }));
 }
 
-Tensor max_over(const char* op, const Tensor& x, Plan windows) {
-  const auto plan = std::make_shared<const Plan>(std::move(windows));
+/// Maxima, and the numbers of their taps where somebody wants them.
+struct MaxPooled {
+  Tensor values, taps;
+};
+
+MaxPooled max_over(const char* op, const Tensor& x, const SharedPlan& plan, bool taps_wanted) {
   Tensor y = empty(plan->output, x.dtype());
   Tensor tap;
-  if (is_grad_enabled() && x.requires_grad())
+  if (taps_wanted || (is_grad_enabled() && x.requires_grad()))
     tap = empty(y.shape(), plan->kernel.h * plan->kernel.w <= kByteTaps ? u8 : i32);
   visit_any_float(x.dtype(), [&]<class T>() {
     visit_taps(tap.defined() ? tap.dtype() : u8, [&]<class Tap>() {
@@ -224,10 +237,19 @@ Tensor max_over(const char* op, const Tensor& x, Plan windows) {
                                   tap.defined() ? tap.mutable_data<Tap>() : nullptr);
     });
   });
-  return record(op, std::move(y),
-                wrt(
-                    x, [tap = saved(tap), plan](const Tensor& dy) { return max_scatter(dy, tap(), plan); },
-                    [&](const Tensor& t) { return max_gather(t, tap, plan); }));
+  y = record(op, std::move(y),
+             wrt(
+                 x, [tap = saved(tap), plan](const Tensor& dy) { return max_scatter(dy, tap(), plan); },
+                 [&](const Tensor& t) { return max_gather(t, tap, plan); }));
+  return {y, tap};
+}
+
+Tensor max_over(const char* op, const Tensor& x, Plan windows) {
+  return max_over(op, x, std::make_shared<const Plan>(std::move(windows)), false).values;
+}
+
+Plan plan_max(const char* op, const Shape& x, const MaxPool2dOptions& o) {
+  return plan_windows(op, x, {o.kernel, o.stride.value_or(o.kernel), o.padding, o.dilation, o.ceil_mode});
 }
 
 // --- average
@@ -264,15 +286,89 @@ void count_cells(Windows& axis, Index size, Index kernel, Index stride, Index pa
   }
 }
 
+/// The image that a pooling to [., Ho, Wo, .] came from.
+Pair2 unpooled_size(const Shape& x, const MaxUnpool2dOptions& o) {
+  constexpr const char* op = "max_unpool2d";
+  const Pair2 stride = o.stride.value_or(o.kernel);
+  check_option(op, "kernel", o.kernel, 1);
+  check_option(op, "stride", stride, 1);
+  check_option(op, "padding", o.padding, 0);
+  const auto extent = [](Index pooled, Index kernel, Index step, Index padding) {
+    const Index span = checked_sum(op, checked_product(op, pooled - 1, step), kernel);
+    return checked_sum(op, span, -checked_product(op, 2, padding));
+  };
+  const Pair2 usual{extent(x[1], o.kernel.h, stride.h, o.padding.h), extent(x[2], o.kernel.w, stride.w, o.padding.w)};
+  const Pair2 size = o.output_size.value_or(usual);
+  if (size.h < 1 || size.w < 1) {
+    throw_invalid("{}: the output must have a pixel; it would be {{{}, {}}}", op, size.h, size.w);
+  }
+  const auto is_near = [](Index asked, Index by_formula, Index step) {
+    return asked > by_formula - step && asked < by_formula + step;
+  };
+  if (!is_near(size.h, usual.h, stride.h) || !is_near(size.w, usual.w, stride.w)) {
+    throw_invalid("{}: output_size must be less than a stride from {{{}, {}}}; got {{{}, {}}}", op, usual.h, usual.w,
+                  size.h, size.w);
+  }
+  return size;
+}
+
 }  // namespace
 
 Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options, Here here) {
   const CallSite site(here);
   check_input("max_pool2d", x);
-  return max_over("max_pool2d", x,
-                  plan_windows("max_pool2d", x.shape(),
-                               {options.kernel, options.stride.value_or(options.kernel), options.padding,
-                                options.dilation, options.ceil_mode}));
+  return max_over("max_pool2d", x, plan_max("max_pool2d", x.shape(), options));
+}
+
+PooledWithIndices max_pool2d_with_indices(const Tensor& x, const MaxPool2dOptions& options, Here here) {
+  constexpr const char* op = "max_pool2d_with_indices";
+  const CallSite site(here);
+  check_input(op, x);
+  const auto plan = std::make_shared<const Plan>(plan_max(op, x.shape(), options));
+  const MaxPooled pooled = max_over("max_pool2d", x, plan, true);
+  Tensor indices = empty(plan->output, i64);
+  visit_taps(pooled.taps.dtype(), [&]<class Tap>() {
+    kernels::pooled_places(plan->shape(), pooled.taps.data<Tap>(), indices.mutable_data<std::int64_t>());
+  });
+  return {pooled.values, indices};
+}
+
+Tensor max_unpool2d(const Tensor& x, const Tensor& indices, const MaxUnpool2dOptions& options, Here here) {
+  constexpr const char* op = "max_unpool2d";
+  const CallSite site(here);
+  check_any_float(op, x);
+  check_defined(op, "indices", indices);
+  check_image(op, x.shape());
+  if (indices.dtype() != i64 && indices.dtype() != i32) {
+    throw_invalid("{}: the indices must be i64 or i32; got {}", op, indices.dtype());
+  }
+  check_shape(op, "the indices", indices, x.shape());
+  const Shape& s = x.shape();
+  const Pair2 size = unpooled_size(s, options);
+  const Index pixels = checked_product(op, size.h, size.w);
+  const Shape lines{s[0], pixels, s[3]};
+  const Tensor at = no_grad([&] { return to(indices, i64); });
+  const auto* const places = at.data<std::int64_t>();
+  const Index wrong = kernels::first_outside(places, at.numel(), std::int64_t{0}, pixels - 1);
+  if (wrong < at.numel()) {
+    throw_out_of_range("{}: an index must be in [0, {}); got {} at position {}", op, pixels, places[wrong], wrong);
+  }
+  const Shape image{s[0], size.h, size.w, s[3]};
+  if (x.numel() == 0) return zeros(image, {.dtype = x.dtype()});
+  // Which element of x stands where in y: what several were given to has the last of them, and only once.
+  Tensor source = empty(lines, i64), is_set = empty(lines, boolean);
+  kernels::unpooled_sources(s[0], s[1] * s[2], pixels, s[3], places, source.mutable_data<std::int64_t>(),
+                            is_set.mutable_data<bool>());
+  const Tensor moved = gather(reshape(x, Shape{s[0], s[1] * s[2], s[3]}), source, {.dim = 1});
+  return reshape(where(is_set, moved, 0.0), image);
+}
+
+Tensor global_max_pool2d(const Tensor& x, Here here) {
+  constexpr const char* op = "global_max_pool2d";
+  const CallSite site(here);
+  Plan plan = plan_bins(op, x, 1);
+  check_taps(op, plan.kernel);
+  return max_over(op, x, std::move(plan));
 }
 
 Tensor adaptive_max_pool2d(const Tensor& x, const Pair2& output, Here here) {
@@ -295,6 +391,23 @@ Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options, Here here) {
     count_cells(plan.columns, x.shape()[2], kernel.w, stride.w, padding.w, options.count_include_pad);
   }
   return avg_over("avg_pool2d", x, std::make_shared<const Plan>(std::move(plan)));
+}
+
+Tensor lp_pool2d(const Tensor& x, const LpPool2dOptions& options, Here here) {
+  constexpr const char* op = "lp_pool2d";
+  const CallSite site(here);
+  check_input(op, x);
+  const double p = options.norm_type;
+  if (!(p >= 1 && std::isfinite(p))) throw_invalid("{}: norm_type must be at least 1 and finite; got {}", op, p);
+  const Pair2 stride = options.stride.value_or(options.kernel);
+  static_cast<void>(plan_windows(op, x.shape(), {options.kernel, stride, 0, 1, options.ceil_mode}));
+  const Tensor sums =
+      avg_pool2d(p == 1 ? x : pow(x, p),
+                 {.kernel = options.kernel, .stride = stride, .ceil_mode = options.ceil_mode, .divisor_override = 1});
+  if (p == 1) return sums;
+  // Where the root has no slope, a constant takes the place of the sum.
+  const Tensor is_zero = eq(detail::without_history(sums), 0);
+  return where(is_zero, 0.0, pow(where(is_zero, 1.0, sums), 1 / p));
 }
 
 Tensor adaptive_avg_pool2d(const Tensor& x, const Pair2& output, Here here) {

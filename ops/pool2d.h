@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <optional>
 
 #include <tapestry/autograd/tensor.h>
@@ -28,6 +29,41 @@ struct MaxPool2dOptions {
 /// per output element, four for a kernel of more than 256 taps.
 [[nodiscard]] Tensor max_pool2d(const Tensor& x, const MaxPool2dOptions& options = {}, Here here = {});
 
+/// max_pool2d(x, 2): a square kernel, and all else as by default. (A template, so that max_pool2d(x, {}) is the one
+/// above.)
+template <std::integral Side>
+[[nodiscard]] Tensor max_pool2d(const Tensor& x, Side kernel, Here here = {}) {
+  return max_pool2d(x, MaxPool2dOptions{.kernel = static_cast<Index>(kernel)}, here);
+}
+
+/// Maxima and where they stand.
+struct PooledWithIndices {
+  Tensor values;   ///< those of max_pool2d
+  Tensor indices;  ///< i64, of the same shape: row * W + column of the maximum in x; -1 for a window without a pixel
+};
+/// max_pool2d together with the places of the maxima, as max_unpool2d takes them. The values are differentiable, as
+/// those of max_pool2d.
+[[nodiscard]] PooledWithIndices max_pool2d_with_indices(const Tensor& x, const MaxPool2dOptions& options = {},
+                                                        Here here = {});
+
+struct MaxUnpool2dOptions {
+  Pair2 kernel = 2;           ///< that of the pooling to be undone, as are the next two
+  OptionalPair2 stride = {};  ///< the kernel when absent
+  Pair2 padding = 0;
+  OptionalPair2 output_size = {};  ///< less than a stride away from (Ho - 1) stride - 2 padding + kernel, the default
+};
+
+/// Puts every element back where its maximum stood: x [N, Ho, Wo, C], indices of the same shape -> y [N, H, W, C], 0
+/// where no maximum stood. Of several elements for one place the last one in row-major order is put there, and gets the
+/// gradient. Keeps which element stands where, nine bytes per element of y. f32, f64 or bf16. Throws
+/// std::invalid_argument for options outside their range and indices of another shape or dtype than i64 or i32, and
+/// std::out_of_range for an index outside [0, H W).
+[[nodiscard]] Tensor max_unpool2d(const Tensor& x, const Tensor& indices, const MaxUnpool2dOptions& options = {},
+                                  Here here = {});
+
+/// The largest of all pixels: [N, H, W, C] -> [N, 1, 1, C]. Ties, NaN and what is kept as for max_pool2d.
+[[nodiscard]] Tensor global_max_pool2d(const Tensor& x, Here here = {});
+
 /// Maxima of bins that share the input evenly: bin i of O along H is [floor(i H / O), ceil((i + 1) H / O)).
 /// y [N, output.h, output.w, C]. Ties, NaN and what is kept as for max_pool2d.
 [[nodiscard]] Tensor adaptive_max_pool2d(const Tensor& x, const Pair2& output, Here here = {});
@@ -43,6 +79,26 @@ struct AvgPool2dOptions {
 
 /// The average of every window. Keeps nothing.
 [[nodiscard]] Tensor avg_pool2d(const Tensor& x, const AvgPool2dOptions& options = {}, Here here = {});
+
+/// avg_pool2d(x, 2): a square kernel, and all else as by default. (A template, so that avg_pool2d(x, {}) is the one
+/// above.)
+template <std::integral Side>
+[[nodiscard]] Tensor avg_pool2d(const Tensor& x, Side kernel, Here here = {}) {
+  return avg_pool2d(x, AvgPool2dOptions{.kernel = static_cast<Index>(kernel)}, here);
+}
+
+struct LpPool2dOptions {
+  double norm_type = 2;  ///< the power p, at least 1
+  Pair2 kernel = 2;
+  OptionalPair2 stride = {};  ///< the kernel when absent
+  bool ceil_mode = false;
+};
+
+/// s^(1/p) of every window, s being the sum of x^p over its pixels: for p = 1 the sum, for an even p the p-norm. Where
+/// s is 0 the gradient is 0; where it is negative, which an odd p allows, y is NaN but for p = 1. (A window that
+/// .ceil_mode cuts short counts the pixels that it has; PyTorch scales their mean up to a whole window.) Composed of
+/// other ops. Throws std::invalid_argument also for a p below 1 or infinite.
+[[nodiscard]] Tensor lp_pool2d(const Tensor& x, const LpPool2dOptions& options = {}, Here here = {});
 
 /// Averages of the bins of adaptive_max_pool2d. y [N, output.h, output.w, C]. Keeps nothing.
 [[nodiscard]] Tensor adaptive_avg_pool2d(const Tensor& x, const Pair2& output, Here here = {});

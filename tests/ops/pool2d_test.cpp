@@ -13,6 +13,7 @@
 #include <tapestry/autograd/memory/allocator.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/tape.h>
+#include <tapestry/ops/binary.h>
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/shape_ops.h>
 
@@ -122,6 +123,25 @@ std::function<std::vector<Tensor>(Generator&)> distinct(const Shape& shape) {
 }
 
 const OpRows rows{
+    {.op = "global_max_pool2d",
+     .variant = "",
+     .inputs = distinct({2, 3, 4, 3}),
+     .f = [](In x) { return global_max_pool2d(x[0]); },
+     .first_order_linear = true},
+    {.op = "lp_pool2d",
+     .variant = "p 2",
+     .inputs =
+         [](Generator& g) {
+           return std::vector<Tensor>{sample(g, {1, 4, 5, 2}, 0.5, 1.5)};
+         },
+     .f = [](In x) { return lp_pool2d(x[0]); }},
+    {.op = "lp_pool2d",
+     .variant = "p 3, overlapping, ceil_mode",
+     .inputs =
+         [](Generator& g) {
+           return std::vector<Tensor>{sample(g, {1, 4, 5, 2}, 0.5, 1.5)};
+         },
+     .f = [](In x) { return lp_pool2d(x[0], {.norm_type = 3, .kernel = 3, .stride = 2, .ceil_mode = true}); }},
     {.op = "max_pool2d",
      .variant = "2 x 2",
      .inputs = distinct({2, 4, 5, 3}),
@@ -470,6 +490,64 @@ BOOST_AUTO_TEST_CASE(pooling_refuses_bad_calls_with_exact_texts) {
   BOOST_TEST(error<std::invalid_argument>([] {
                (void)global_avg_pool2d(zeros({1, 4, 0, 1}));
              }) == "global_avg_pool2d: the input must have a pixel; got [1, 4, 0, 1]");
+}
+
+BOOST_AUTO_TEST_CASE(a_number_is_the_kernel_and_braces_are_the_options) {
+  Generator g(7);
+  const Tensor x = randn({1, 7, 7, 2}, {.generator = &g});
+  const Index three = 3;
+  BOOST_TEST(same_bits(max_pool2d(x, 2), max_pool2d(x)));
+  BOOST_TEST(same_bits(max_pool2d(x, three), max_pool2d(x, {.kernel = 3})));
+  BOOST_TEST(same_bits(max_pool2d(x, {}), max_pool2d(x)));
+  BOOST_TEST(same_bits(max_pool2d(x, {2, 1}), max_pool2d(x, {.kernel = 2, .stride = 1})));
+  BOOST_TEST(same_bits(avg_pool2d(x, 2), avg_pool2d(x)));
+  BOOST_TEST(same_bits(avg_pool2d(x, three), avg_pool2d(x, {.kernel = 3})));
+  BOOST_TEST(same_bits(avg_pool2d(x, {}), avg_pool2d(x)));
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)max_pool2d(x, 0); }) ==
+             "max_pool2d: kernel must be at least 1; got {0, 0}");
+}
+
+BOOST_AUTO_TEST_CASE(global_max_pool2d_is_the_largest_pixel_and_a_tie_goes_to_the_first) {
+  const Tensor x = tensor(std::vector<double>{1, 8, 5, 2, 5, 8, 0, 3}, {1, 2, 2, 2}, {.dtype = f64});
+  const Expected seen = observe([](const Tensor& t) { return global_max_pool2d(t); }, x);
+  BOOST_TEST(global_max_pool2d(x).shape() == (Shape{1, 1, 1, 2}));
+  BOOST_TEST(all_close(seen.y, {5, 8}, 0));
+  BOOST_TEST(all_close(seen.dx, {0, 2, 1, 0, 0, 0, 0, 0}, 0));
+  BOOST_TEST(std::isnan(global_max_pool2d(image({1, kNan, 2, 3}, 2, 2)).item()));
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)global_max_pool2d(zeros({1, 4, 0, 1}));
+             }) == "global_max_pool2d: the input must have a pixel; got [1, 4, 0, 1]");
+}
+
+BOOST_AUTO_TEST_CASE(lp_pool2d_is_the_root_of_a_sum_of_powers) {
+  const Tensor x = image({3, -4, 1, 2, 0, 0, -2, -2}, 2, 4);
+  BOOST_TEST(all_close(lp_pool2d(x), {5, std::sqrt(13.0)}, 1e-15));
+  BOOST_TEST(all_close(lp_pool2d(x, {.norm_type = 1}), {-1, -1}, 0));
+  BOOST_TEST(all_close(lp_pool2d(x, {.norm_type = 4, .kernel = {1, 2}}),
+                       {std::pow(337, 0.25), std::pow(17, 0.25), 0, std::pow(32, 0.25)}, 1e-15));
+  BOOST_TEST(all_close(lp_pool2d(x, {.norm_type = 3}), {kNan, kNan}, 0));  // of -37 and -7
+  // A window that is cut short has the pixels that it has.
+  BOOST_TEST(all_close(lp_pool2d(image({3, 4, 5}, 1, 3), {.kernel = {1, 2}, .ceil_mode = true}), {5, 5}, 1e-15));
+}
+
+BOOST_AUTO_TEST_CASE(where_the_sum_of_lp_pool2d_is_0_so_is_the_gradient) {
+  const Tensor x = image({0, 0, 3, 4}, 1, 4);
+  const auto pooled = [](const Tensor& t) { return lp_pool2d(t, {.kernel = {1, 2}}); };
+  BOOST_TEST(all_close(pooled(x), {0, 5}, 1e-15));
+  BOOST_TEST(all_close(gradient(pooled, x.detach()), {0, 0, 0.6, 0.8}, 1e-15));
+}
+
+BOOST_AUTO_TEST_CASE(lp_pool2d_refuses_powers_and_windows_that_cannot_be) {
+  const Tensor x = zeros({1, 4, 4, 1});
+  const auto text = [&](const LpPool2dOptions& options) {
+    return error<std::invalid_argument>([&] { (void)lp_pool2d(x, options); });
+  };
+  BOOST_TEST(text({.norm_type = 0.5}) == "lp_pool2d: norm_type must be at least 1 and finite; got 0.5");
+  BOOST_TEST(text({.norm_type = kInf}) == "lp_pool2d: norm_type must be at least 1 and finite; got inf");
+  BOOST_TEST(text({.norm_type = kNan}) == "lp_pool2d: norm_type must be at least 1 and finite; got nan");
+  BOOST_TEST(text({.kernel = {5, 2}}) ==
+             "lp_pool2d: the kernel must fit into the padded input; it spans {5, 2}, the input {4, 4}");
+  BOOST_TEST(text({.stride = 0}) == "lp_pool2d: stride must be at least 1; got {0, 0}");
 }
 
 BOOST_AUTO_TEST_CASE(after_an_error_nothing_has_changed) {
