@@ -44,8 +44,10 @@
 #include <tapestry/nn/models/models.h>
 #include <tapestry/nn/module.h>
 #include <tapestry/nn/norm.h>
+#include <tapestry/nn/optim/adagrad.h>
 #include <tapestry/nn/optim/adamw.h>
 #include <tapestry/nn/optim/clip.h>
+#include <tapestry/nn/optim/rmsprop.h>
 #include <tapestry/nn/optim/schedules.h>
 #include <tapestry/nn/optim/sgd.h>
 #include <tapestry/nn/per_sample.h>

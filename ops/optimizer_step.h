@@ -36,6 +36,51 @@ struct AdamStepOptions {
 void adam_step(Tensor& parameter, const Tensor& gradient, Tensor& m, Tensor& v, Tensor& max_v, Index step,
                const AdamStepOptions& options);
 
+struct RmspropStepOptions {
+  double lr = 1e-2;
+  double alpha = 0.99;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  double momentum = 0;
+  bool maximize = false;
+};
+
+/// g += weight_decay p; v = alpha v + (1 - alpha) g^2; with `mean` defined (the centered form) mean = alpha mean + (1 -
+/// alpha) g, and v - mean^2, at least 0, stands for v below; u = g / (sqrt(v) + eps); with `buffer` defined
+/// u = buffer = momentum buffer + u; p -= lr u.
+void rmsprop_step(Tensor& parameter, const Tensor& gradient, Tensor& square, Tensor& mean, Tensor& buffer,
+                  const RmspropStepOptions& options);
+
+struct AdagradStepOptions {
+  double lr = 1e-2;
+  double lr_decay = 0;
+  double weight_decay = 0;
+  double eps = 1e-10;
+  bool maximize = false;
+};
+
+/// g += weight_decay p; sum += g^2; p -= lr / (1 + (step - 1) lr_decay) g / (sqrt(sum) + eps).
+void adagrad_step(Tensor& parameter, const Tensor& gradient, Tensor& sum, Index step,
+                  const AdagradStepOptions& options);
+
+/// With b = momentum buffer + g: g + momentum b with `nesterov`, else b. The buffer stays as it is.
+[[nodiscard]] Tensor momentum_direction(const Tensor& gradient, const Tensor& buffer, double momentum, bool nesterov);
+
+/// x = factor x + weight y.
+void scale_and_add_in_place(Tensor& x, double factor, const Tensor& y, double weight);
+
+/// x += weight (y - x): x where weight is 0, y where it is 1, and both where they are equal.
+void lerp_in_place(Tensor& x, const Tensor& y, double weight);
+
+/// x = y, bit for bit; any dtype.
+void copy_in_place(Tensor& x, const Tensor& y);
+
+/// The elements of x and y change places; any dtype.
+void swap_in_place(Tensor& x, Tensor& y);
+
+/// The sum of the products of elements, added up in double.
+[[nodiscard]] double sum_of_products(const Tensor& x, const Tensor& y);
+
 // What is done to gradients before a step; f32 or f64, in place, and nothing is recorded.
 
 /// The sum of the squares of all elements, added up in double.
@@ -43,6 +88,10 @@ void adam_step(Tensor& parameter, const Tensor& gradient, Tensor& m, Tensor& v, 
 
 /// Multiplies every element by factor.
 void scale_in_place(Tensor& x, double factor);
+
+/// Each row of the gradient (all elements at one index of the first dimension; a tensor of less than two dimensions is
+/// one row) that is longer than most = factor max(|the parameter's row|, eps) becomes as long as that.
+void clip_rows_to_parameter(Tensor& gradient, const Tensor& parameter, double factor, double eps);
 
 /// Moves every element outside [-limit, limit] to its nearer end; NaN stays. limit >= 0.
 void clamp_in_place(Tensor& x, double limit);

@@ -24,6 +24,12 @@ void Optimizer::zero_grad(Here here) const {
   }
 }
 
+Parameters Optimizer::parameters(std::size_t group) const {
+  std::vector<NamedTensor> list;
+  for (const Entry& entry : entries_.at(group)) list.push_back({entry.name, entry.parameter});
+  return list;
+}
+
 void Optimizer::set_lr(double lr, std::size_t group, Here here) {
   const CallSite site(here);
   detail::check_not_negative("set_lr", "lr", lr);
@@ -74,17 +80,16 @@ void Optimizer::make_missing_slots() {
   std::vector<std::pair<Entry*, std::vector<Tensor>>> made;
   for (std::size_t g = 0; g < entries_.size(); ++g) {
     for (Entry& entry : entries_[g]) {
-      if (!entry.slots.empty() || !entry.parameter.grad().defined()) continue;
       const std::size_t count = slot_names(g).size();
-      if (count == 0) continue;
-      std::vector<Tensor> slots;
-      for (std::size_t s = 0; s < count; ++s) slots.push_back(zeros_like(entry.parameter));
+      if (entry.slots.size() >= count || !entry.parameter.grad().defined()) continue;
+      std::vector<Tensor> slots = entry.slots;  // a momentum that a schedule has set later adds one to those in use
+      while (slots.size() < count) slots.push_back(zeros_like(entry.parameter));
       made.emplace_back(&entry, std::move(slots));
     }
   }
   for (auto& [entry, slots] : made) {
+    entry->fresh = entry->slots.empty();
     entry->slots = std::move(slots);
-    entry->fresh = true;
   }
 }
 

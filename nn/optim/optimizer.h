@@ -44,6 +44,8 @@ class Optimizer {
   void zero_grad(Here here = {}) const;
 
   [[nodiscard]] std::size_t groups() const noexcept { return initial_lr_.size(); }
+  /// What a group was given, under the names that key its state.
+  [[nodiscard]] Parameters parameters(std::size_t group = 0) const;
   [[nodiscard]] virtual double lr(std::size_t group = 0) const = 0;
   /// Throws std::invalid_argument for a negative value or NaN.
   void set_lr(double lr, std::size_t group = 0, Here here = {});
@@ -59,11 +61,11 @@ class Optimizer {
 
   /// What step() remembers: "conv1.weight.momentum_buffer" and the like. Copies; parameters that had no gradient yet
   /// have none. With the parameters restored too, training goes on bit for bit.
-  [[nodiscard]] std::map<std::string, Tensor> state(Here here = {}) const;
+  [[nodiscard]] virtual std::map<std::string, Tensor> state(Here here = {}) const;
   /// Throws std::invalid_argument listing all that is missing, unexpected or misshapen; nothing has changed then.
-  void load_state(const std::map<std::string, Tensor>& state, Here here = {});
+  virtual void load_state(const std::map<std::string, Tensor>& state, Here here = {});
   /// What load_state() would object to, a line each, "\n  missing: conv1.weight.momentum_buffer"; empty for nothing.
-  [[nodiscard]] std::string state_differences(const std::map<std::string, Tensor>& state) const;
+  [[nodiscard]] virtual std::string state_differences(const std::map<std::string, Tensor>& state) const;
 
  protected:
   /// One parameter and what is remembered about it: a list of tensors under the names that slot_names() gives.
@@ -81,6 +83,7 @@ class Optimizer {
   /// the result of an op, no f32 or f64, or there already, and for a name that is taken.
   std::size_t add_entries(const char* optimizer, const Parameters& parameters, double lr);
   [[nodiscard]] std::vector<Entry>& entries(std::size_t group) { return entries_.at(group); }
+  [[nodiscard]] const std::vector<Entry>& entries(std::size_t group) const { return entries_.at(group); }
 
   virtual void assign_lr(double lr, std::size_t group) = 0;
   /// Names of the tensors kept per parameter in this group, in the order of Entry::slots.

@@ -24,6 +24,45 @@ struct AdamStep {
 template <class T>
 void adam_step(const AdamStep<T>& step, T* parameter, const T* gradient, T* m, T* v, T* max_v, Index n);
 
+template <class T>
+struct RmspropStep {
+  T lr, alpha, one_minus_alpha, eps, momentum, weight_decay, sign;
+};
+
+/// mean: average gradients, for the centered form, or null. buffer: or null.
+template <class T>
+void rmsprop_step(const RmspropStep<T>& step, T* parameter, const T* gradient, T* square, T* mean, T* buffer, Index n);
+
+template <class T>
+struct AdagradStep {
+  T rate, eps, weight_decay, sign;
+};
+
+/// rate: lr / (1 + (t - 1) lr_decay).
+template <class T>
+void adagrad_step(const AdagradStep<T>& step, T* parameter, const T* gradient, T* sum, Index n);
+
+/// With b = momentum buffer + g: u = nesterov ? g + momentum b : b. The buffer stays.
+template <class T>
+void momentum_direction(T momentum, bool nesterov, const T* gradient, const T* buffer, T* direction, Index n);
+
+/// x[i] = factor x[i] + weight y[i].
+template <class T>
+void scale_and_add_in_place(T* x, T factor, const T* y, T weight, Index n);
+
+/// x[i] += weight (y[i] - x[i]).
+template <class T>
+void lerp_in_place(T* x, const T* y, T weight, Index n);
+
+/// Multiplies each row of the gradient that is longer than most = factor max(length of the parameter's row, eps) by
+/// most / its length. Lengths are formed in double.
+template <class T>
+void clip_rows_to_parameter(T* gradient, const T* parameter, Index rows, Index columns, double factor, double eps);
+
+/// The sum of x[i] y[i], in double.
+template <class T>
+[[nodiscard]] double sum_of_products(const T* x, const T* y, Index n);
+
 /// The sum of x[i]^2, in double.
 template <class T>
 [[nodiscard]] double sum_of_squares(const T* x, Index n);

@@ -133,6 +133,16 @@ void run_rows(Index rows, Index n, bool end) {
                          .weight_decay = 1,
                          .sign = 1},
                         y.data(), x.data(), m.data(), v.data(), nullptr, rows * n);
+  auto b = zeros<T>(rows * n, end);
+  kernels::rmsprop_step<T>(
+      {.lr = 1, .alpha = 1, .one_minus_alpha = 1, .eps = 1, .momentum = 1, .weight_decay = 1, .sign = 1}, y.data(),
+      x.data(), m.data(), v.data(), b.data(), rows * n);
+  kernels::adagrad_step<T>({.rate = 1, .eps = 1, .weight_decay = 1, .sign = 1}, y.data(), x.data(), m.data(), rows * n);
+  kernels::momentum_direction<T>(1, true, x.data(), m.data(), v.data(), rows * n);
+  kernels::scale_and_add_in_place<T>(y.data(), 2, x.data(), 2, rows * n);
+  kernels::lerp_in_place<T>(y.data(), x.data(), T{2}, rows * n);
+  kernels::clip_rows_to_parameter<T>(y.data(), x.data(), rows, n, 0.5, 1e-3);
+  (void)kernels::sum_of_products<T>(y.data(), x.data(), rows * n);
 }
 
 template <class T>
