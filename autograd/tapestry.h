@@ -47,6 +47,7 @@
 #include <tapestry/nn/optim/adagrad.h>
 #include <tapestry/nn/optim/adamw.h>
 #include <tapestry/nn/optim/clip.h>
+#include <tapestry/nn/optim/lbfgs.h>
 #include <tapestry/nn/optim/muon.h>
 #include <tapestry/nn/optim/rmsprop.h>
 #include <tapestry/nn/optim/schedules.h>
