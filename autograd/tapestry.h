@@ -32,10 +32,12 @@
 #include <tapestry/datasets/patterns.h>
 #include <tapestry/datasets/transforms.h>
 #include <tapestry/nn/activation.h>
+#include <tapestry/nn/containers.h>
 #include <tapestry/nn/conv.h>
 #include <tapestry/nn/copy_scope.h>
 #include <tapestry/nn/coverage.h>
 #include <tapestry/nn/dropout.h>
+#include <tapestry/nn/embedding.h>
 #include <tapestry/nn/flatten.h>
 #include <tapestry/nn/functional_call.h>
 #include <tapestry/nn/identity.h>
@@ -52,8 +54,10 @@
 #include <tapestry/nn/optim/rmsprop.h>
 #include <tapestry/nn/optim/schedules.h>
 #include <tapestry/nn/optim/sgd.h>
+#include <tapestry/nn/pad.h>
 #include <tapestry/nn/per_sample.h>
 #include <tapestry/nn/pool.h>
+#include <tapestry/nn/residual.h>
 #include <tapestry/nn/sequential.h>
 #include <tapestry/nn/serialize.h>
 #include <tapestry/nn/train/checkpoint.h>

@@ -15,4 +15,25 @@ class Dropout : public Module {
   double p_;
 };
 
+/// dropout2d, which drops whole channels of single images, x [N, H, W, C]; otherwise as Dropout.
+class Dropout2d : public Module {
+ public:
+  explicit Dropout2d(double p = 0.5, Here here = {});
+  [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
+
+ private:
+  double p_;
+};
+
+/// drop_path, which drops whole samples, x [N, ...]: at the end of a residual branch, stochastic depth. Otherwise as
+/// Dropout.
+class DropPath : public Module {
+ public:
+  explicit DropPath(double p = 0.5, Here here = {});
+  [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
+
+ private:
+  double p_;
+};
+
 }  // namespace tapestry::nn

@@ -55,6 +55,87 @@ class BatchNorm2d : public Module {
   Tensor running_mean_, running_var_, num_batches_tracked_;
 };
 
+/// While one lives, batch normalisation layers called on this thread in training mode count all batches alike, whatever
+/// their momentum: running statistics are averages since num_batches_tracked was 0. See optim::update_bn.
+class CumulativeStatistics {
+ public:
+  CumulativeStatistics() noexcept;
+  ~CumulativeStatistics();
+  CumulativeStatistics(const CumulativeStatistics&) = delete;
+  CumulativeStatistics& operator=(const CumulativeStatistics&) = delete;
+
+  [[nodiscard]] static bool is_active() noexcept;
+
+ private:
+  bool outer_;
+};
+
+/// batch_norm of x [N, C] or [N, L, C] over all but the channels; otherwise as BatchNorm2d, with the same parameters
+/// and buffers.
+class BatchNorm1d : public Module {
+ public:
+  using Options = BatchNorm2d::Options;
+
+  explicit BatchNorm1d(Index channels, Here here = {}) : BatchNorm1d(channels, Options{}, here) {}
+  BatchNorm1d(Index channels, const Options& options, Here here = {});
+  [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
+
+  [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }
+  [[nodiscard]] const Tensor& bias() const noexcept { return bias_; }
+  [[nodiscard]] const Tensor& running_mean() const noexcept { return running_mean_; }
+  [[nodiscard]] const Tensor& running_var() const noexcept { return running_var_; }
+
+ private:
+  Index channels_;
+  Options options_;
+  Tensor weight_, bias_;
+  Tensor running_mean_, running_var_, num_batches_tracked_;
+};
+
+/// group_norm of x [N, ..., channels]; weight and bias [channels] begin with 1 and 0. Throws std::invalid_argument
+/// unless groups divides channels, and for an input with another number of channels.
+class GroupNorm : public Module {
+ public:
+  struct Options {
+    double eps = 1e-5;
+    bool affine = true;  ///< weight and bias
+  };
+
+  GroupNorm(Index groups, Index channels, Here here = {}) : GroupNorm(groups, channels, Options{}, here) {}
+  GroupNorm(Index groups, Index channels, const Options& options, Here here = {});
+  [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
+
+  [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }
+  [[nodiscard]] const Tensor& bias() const noexcept { return bias_; }
+
+ private:
+  Index groups_, channels_;
+  double eps_;
+  Tensor weight_, bias_;
+};
+
+/// rms_norm over the last dimensions, normalized_shape; weight of that shape begins with 1.
+class RMSNorm : public Module {
+ public:
+  struct Options {
+    std::optional<double> eps = {};  ///< nullopt: the machine epsilon of the input's dtype
+    bool affine = true;              ///< weight
+  };
+
+  explicit RMSNorm(const Shape& normalized_shape, Here here = {}) : RMSNorm(normalized_shape, Options{}, here) {}
+  explicit RMSNorm(Index features, Here here = {}) : RMSNorm(Shape{features}, Options{}, here) {}
+  RMSNorm(const Shape& normalized_shape, const Options& options, Here here = {});
+  RMSNorm(Index features, const Options& options, Here here = {}) : RMSNorm(Shape{features}, options, here) {}
+  [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
+
+  [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }
+
+ private:
+  Shape normalized_shape_;
+  std::optional<double> eps_;
+  Tensor weight_;
+};
+
 /// layer_norm over the last dimensions, normalized_shape; weight and bias of that shape begin with 1 and 0.
 class LayerNorm : public Module {
  public:

@@ -41,6 +41,17 @@ Tensor AdaptiveAvgPool2d::operator()(const Tensor& x, Here here) const {
   return scope.output(adaptive_avg_pool2d(scope.input(x), output_));
 }
 
+AdaptiveMaxPool2d::AdaptiveMaxPool2d(Pair2 output, Here here) : output_(output) {
+  const CallSite site(here);
+  detail::check_positive("AdaptiveMaxPool2d", "output", std::min(output.h, output.w));
+  describe("AdaptiveMaxPool2d to " + detail::text(output));
+}
+
+Tensor AdaptiveMaxPool2d::operator()(const Tensor& x, Here here) const {
+  const LayerScope scope(*this, here);
+  return scope.output(adaptive_max_pool2d(scope.input(x), output_));
+}
+
 GlobalAvgPool2d::GlobalAvgPool2d() { describe("GlobalAvgPool2d"); }
 
 Tensor GlobalAvgPool2d::operator()(const Tensor& x, Here here) const {

@@ -36,6 +36,16 @@ class AdaptiveAvgPool2d : public Module {
   Pair2 output_;
 };
 
+/// Maxima, to an image of this size: a number or {h, w}.
+class AdaptiveMaxPool2d : public Module {
+ public:
+  explicit AdaptiveMaxPool2d(Pair2 output, Here here = {});
+  [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
+
+ private:
+  Pair2 output_;
+};
+
 /// To one pixel: [N, 1, 1, C].
 class GlobalAvgPool2d : public Module {
  public:
