@@ -50,8 +50,10 @@
 #include <tapestry/nn/optim/adamw.h>
 #include <tapestry/nn/optim/clip.h>
 #include <tapestry/nn/optim/lbfgs.h>
+#include <tapestry/nn/optim/lookahead.h>
 #include <tapestry/nn/optim/muon.h>
 #include <tapestry/nn/optim/rmsprop.h>
+#include <tapestry/nn/optim/sam.h>
 #include <tapestry/nn/optim/schedules.h>
 #include <tapestry/nn/optim/sgd.h>
 #include <tapestry/nn/pad.h>
