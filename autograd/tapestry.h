@@ -48,6 +48,7 @@
 #include <tapestry/nn/norm.h>
 #include <tapestry/nn/optim/adagrad.h>
 #include <tapestry/nn/optim/adamw.h>
+#include <tapestry/nn/optim/averaging.h>
 #include <tapestry/nn/optim/clip.h>
 #include <tapestry/nn/optim/lbfgs.h>
 #include <tapestry/nn/optim/lookahead.h>
