@@ -57,6 +57,7 @@
 #include <tapestry/nn/optim/sam.h>
 #include <tapestry/nn/optim/schedules.h>
 #include <tapestry/nn/optim/sgd.h>
+#include <tapestry/nn/optim/split.h>
 #include <tapestry/nn/pad.h>
 #include <tapestry/nn/per_sample.h>
 #include <tapestry/nn/pool.h>

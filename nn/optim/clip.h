@@ -22,4 +22,21 @@ double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm, co
 /// limit.
 void clip_grad_value(const std::vector<Tensor>& parameters, double limit, Here here = {});
 
+struct ClipGradAdaptiveOptions {
+  double clip_factor = 0.01;
+  double eps = 1e-3;  ///< the least length that a parameter counts with, so that zeros can become something else
+};
+
+/// Adaptive gradient clipping (Brock et al., 2021): no gradient may be long beside what it changes. Each unit of a
+/// parameter, all that lies at one index of its first dimension (a filter, a row of a linear layer's weight; a vector
+/// is one unit), is taken by itself:
+///
+///     g *= min(1, clip_factor max(|p|, eps) / |g|)
+///
+/// Lengths are formed in f64. Parameters without a gradient are passed over; so should be, by the caller, the last
+/// layer. Throws std::invalid_argument for a negative option and std::runtime_error for gradients that are not finite;
+/// nothing has changed then.
+void clip_grad_adaptive(const std::vector<Tensor>& parameters, const ClipGradAdaptiveOptions& options = {},
+                        Here here = {});
+
 }  // namespace tapestry::nn::optim

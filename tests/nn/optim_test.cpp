@@ -6,11 +6,17 @@
 #include <tapestry/autograd/base/parallel.h>
 #include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/random.h>
+#include <tapestry/nn/activation.h>
+#include <tapestry/nn/functional_call.h>
 #include <tapestry/nn/linear.h>
 #include <tapestry/nn/optim/adamw.h>
 #include <tapestry/nn/optim/clip.h>
 #include <tapestry/nn/optim/sgd.h>
+#include <tapestry/nn/optim/split.h>
+#include <tapestry/nn/sequential.h>
 #include <tapestry/ops/binary.h>
+#include <tapestry/ops/cross_entropy.h>
+#include <tapestry/ops/shape_ops.h>
 
 using namespace tapestry;
 using namespace tapestry::test;
@@ -284,6 +290,77 @@ BOOST_AUTO_TEST_CASE(clip_grad_value_clamps) {
   BOOST_TEST(values(a.grad()) == (Doubles{-1, .5, 1}), boost::test_tools::per_element());
   BOOST_TEST(error<std::invalid_argument>([&] { optim::clip_grad_value({a}, -1); }) ==
              "clip_grad_value: limit must be at least 0; got -1");
+}
+
+// A filter is long beside its weights or it is not; each has a row of its own.
+BOOST_AUTO_TEST_CASE(clip_grad_adaptive_shortens_the_rows_that_are_too_long_for_their_weights) {
+  const Tensor w = tensor({{3.0, 4.0}, {0.0, 0.0}, {30.0, 40.0}}, {.dtype = f64, .requires_grad = true});
+  const Tensor b = tensor({6.0, 8.0}, {.dtype = f64, .requires_grad = true}), none = leaf({2});
+  w.set_grad(tensor({{6.0, 8.0}, {1.0, 0.0}, {0.3, 0.4}}, {.dtype = f64}));
+  b.set_grad(tensor({1.0, 0.0}, {.dtype = f64}));
+  optim::clip_grad_adaptive({w, b, none}, {.clip_factor = .1, .eps = .01});
+  BOOST_TEST(all_close(w.grad(), Doubles{.3, .4, .001, 0, .3, .4}, 1e-14));
+  BOOST_TEST(values(b.grad()) == (Doubles{1, 0}), boost::test_tools::per_element());
+
+  const Tensor filters = ones({2, 3, 3, 2}, {.requires_grad = true});  // each of length sqrt(18)
+  filters.set_grad(full({2, 3, 3, 2}, 5));
+  optim::clip_grad_adaptive({filters});
+  BOOST_TEST(all_close(filters.grad(), Doubles(36, .01), 1e-6));
+
+  w.set_grad(full({3, 2}, std::numeric_limits<double>::quiet_NaN(), {.dtype = f64}));
+  filters.set_grad(full({2, 3, 3, 2}, 5));
+  BOOST_TEST(error<std::runtime_error>([&] {
+               optim::clip_grad_adaptive({filters, w});
+             }) == "clip_grad_adaptive: the norm of all gradients must be finite; got nan");
+  BOOST_TEST(filters.grad().to_vector<float>()[0] == 5);
+  BOOST_TEST(error<std::invalid_argument>([&] { optim::clip_grad_adaptive({w}, {.clip_factor = -1}); }) ==
+             "clip_grad_adaptive: clip_factor must be at least 0; got -1");
+  BOOST_TEST(error<std::invalid_argument>([&] { optim::clip_grad_adaptive({w}, {.eps = -1}); }) ==
+             "clip_grad_adaptive: eps must be at least 0; got -1");
+}
+
+// --- groups and batches
+
+BOOST_AUTO_TEST_CASE(parameters_are_split_by_what_they_are) {
+  const nn::Linear model{3, 2};
+  const auto [weights, others] = optim::split_parameters(model.named_parameters(), optim::is_weight);
+  BOOST_TEST(weights.size() == 1U);
+  BOOST_TEST(weights[0].name == "weight");
+  BOOST_TEST(others[0].name == "bias");
+  optim::SGD sgd({{weights, {.lr = 1, .weight_decay = 1}}, {others, {.lr = 1}}});
+  const Doubles bias = values(model.bias());
+  for (const Tensor& p : model.parameters()) p.set_grad(zeros(p.shape()));
+  sgd.step();
+  BOOST_TEST(values(model.weight()) == Doubles(6, 0), boost::test_tools::per_element());
+  BOOST_TEST(values(model.bias()) == bias, boost::test_tools::per_element());
+  BOOST_TEST(sgd.parameters(1).list()[0].name == "bias");
+  const auto by_name = optim::split_parameters(model.named_parameters(),
+                                               [](const nn::NamedTensor& x) { return x.name.ends_with("bias"); });
+  BOOST_TEST(by_name.chosen.size() == 1U);
+}
+
+// The loss of each part is a mean: divided by the number of parts, their gradients add up to that of the whole batch.
+BOOST_AUTO_TEST_CASE(gradients_of_parts_of_a_batch_add_up_to_those_of_the_batch) {
+  manual_seed(2);
+  const nn::Sequential whole{nn::Linear{4, 8}, nn::ReLU{}, nn::Linear{8, 3}}, parts = nn::clone(whole);
+  const Tensor x = randn({12, 4}), labels = randint(0, 3, {12});
+  optim::SGD sgd_whole(whole.parameters(), {.lr = .1, .momentum = .9}),
+      sgd_parts(parts.parameters(), {.lr = .1, .momentum = .9});
+  for (int step = 0; step < 3; ++step) {
+    sgd_whole.zero_grad();
+    cross_entropy(whole(x), labels).backward();
+    sgd_whole.step();
+
+    sgd_parts.zero_grad();
+    for (Index k = 0; k < 4; ++k) {
+      const SliceOptions part{.begin = 3 * k, .end = 3 * (k + 1)};
+      (cross_entropy(parts(slice(x, part)), slice(labels, part)) / 4).backward();
+    }
+    sgd_parts.step();
+    for (std::size_t i = 0; i < whole.parameters().size(); ++i) {
+      BOOST_TEST(all_close(parts.parameters()[i], whole.parameters()[i], 1e-5, 1e-6));
+    }
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()
