@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include <tapestry/autograd/base/check.h>
@@ -26,7 +27,13 @@ double linear_factor(Index t, double start, double end, Index total) {
 
 }  // namespace
 
-Schedule::Schedule(Optimizer& optimizer, Curve curve, Here here) : optimizer_(&optimizer), curve_(std::move(curve)) {
+Schedule::Schedule(Optimizer& optimizer, Curve curve, Here here)
+    : Schedule(optimizer,
+               CurveOfGroup([curve = std::move(curve)](Index t, double l, std::size_t) { return curve(t, l); }), here) {
+}
+
+Schedule::Schedule(Optimizer& optimizer, CurveOfGroup curve, Here here)
+    : optimizer_(&optimizer), curve_(std::move(curve)) {
   const CallSite site(here);
   Schedule::apply();
 }
@@ -45,13 +52,34 @@ void Schedule::set_t(Index t, Here here) {
 
 void Schedule::apply() {
   std::vector<double> rates;
-  for (std::size_t g = 0; g < optimizer_->groups(); ++g) rates.push_back(curve_(t_, optimizer_->initial_lr(g)));
+  for (std::size_t g = 0; g < optimizer_->groups(); ++g) rates.push_back(curve_(t_, optimizer_->initial_lr(g), g));
   for (std::size_t g = 0; g < rates.size(); ++g) optimizer_->set_lr(rates[g], g);
 }
 
 LambdaLR::LambdaLR(Optimizer& optimizer, Callable<double(Index)> f, Here here)
     : Schedule(
           optimizer, [f = std::move(f)](Index t, double l) { return l * f(t); }, here) {}
+
+namespace {
+
+/// What a group has of a list with one for each.
+template <class T>
+std::vector<T> one_per_group(const char* schedule, const Optimizer& optimizer, std::vector<T> of_groups, Here here) {
+  const CallSite site(here);
+  if (of_groups.size() != optimizer.groups()) {
+    throw_invalid("{}: there must be one for each of the optimizer's {} groups; got {}", schedule, optimizer.groups(),
+                  of_groups.size());
+  }
+  return of_groups;
+}
+
+}  // namespace
+
+LambdaLR::LambdaLR(Optimizer& optimizer, std::vector<Callable<double(Index)>> of_groups, Here here)
+    : Schedule(optimizer,
+               CurveOfGroup([fs = one_per_group("LambdaLR", optimizer, std::move(of_groups), here)](
+                                Index t, double l, std::size_t group) { return l * fs.at(group)(t); }),
+               here) {}
 
 StepLR::StepLR(Optimizer& optimizer, const StepLROptions& options, Here here)
     : Schedule(
@@ -158,14 +186,43 @@ SequentialLR::SequentialLR(Optimizer& optimizer, std::vector<Schedule> schedules
                            Here here)
     : Schedule(
           optimizer,
-          [schedules = std::move(schedules), milestones = std::move(milestones)](Index t, double l) {
+          CurveOfGroup([schedules = std::move(schedules), milestones = std::move(milestones)](Index t, double l,
+                                                                                              std::size_t group) {
             if (schedules.size() != milestones.size() + 1 || !std::is_sorted(milestones.begin(), milestones.end())) {
               throw_invalid("SequentialLR: there must be one milestone less than schedules, in order; got {} and {}",
                             milestones.size(), schedules.size());
             }
             const auto passed = std::upper_bound(milestones.begin(), milestones.end(), t) - milestones.begin();
             const Index begin = passed == 0 ? 0 : milestones[static_cast<std::size_t>(passed - 1)];
-            return schedules[static_cast<std::size_t>(passed)].lr_at(t - begin, l);
+            return schedules[static_cast<std::size_t>(passed)].lr_at(t - begin, l, group);
+          }),
+          here) {}
+
+ChainedScheduler::ChainedScheduler(Optimizer& optimizer, std::vector<Schedule> schedules, Here here)
+    : Schedule(optimizer, CurveOfGroup([schedules = std::move(schedules)](Index t, double l, std::size_t group) {
+                 if (schedules.empty())
+                   throw_invalid("ChainedScheduler: there must be at least one schedule; got none");
+                 for (const Schedule& schedule : schedules) l = schedule.lr_at(t, l, group);
+                 return l;
+               }),
+               here) {}
+
+GroupLR::GroupLR(Optimizer& optimizer, std::vector<Schedule> of_groups, Here here)
+    : Schedule(
+          optimizer,
+          CurveOfGroup([of_groups = one_per_group("GroupLR", optimizer, std::move(of_groups), here)](
+                           Index t, double l, std::size_t group) { return of_groups.at(group).lr_at(t, l, group); }),
+          here) {}
+
+SWALR::SWALR(Optimizer& optimizer, const SWALROptions& options, Here here)
+    : Schedule(
+          optimizer,
+          [options](Index t, double l) {
+            if (!(options.swa_lr >= 0)) throw_invalid("SWALR: swa_lr must be at least 0; got {}", options.swa_lr);
+            check_at_least_one("SWALR", "anneal_epochs", options.anneal_epochs);
+            const double part = as_double(std::min(t, options.anneal_epochs)) / as_double(options.anneal_epochs);
+            if (options.anneal_strategy == Anneal::cos) return cosine(l, options.swa_lr, part);
+            return l + (options.swa_lr - l) * part;
           },
           here) {}
 
@@ -243,6 +300,57 @@ void OneCycleLR::apply() {
   if (!options_.cycle_momentum) return;
   const double momentum = one_cycle(options_, t()).second;
   for (std::size_t g = 0; g < optimizer().groups(); ++g) optimizer().set_momentum(momentum, g);
+}
+
+// --- on a plateau
+
+ReduceLROnPlateau::ReduceLROnPlateau(Optimizer& optimizer, const ReduceLROnPlateauOptions& options, Here here)
+    : optimizer_(&optimizer), options_(options) {
+  const CallSite site(here);
+  if (!(options.factor >= 0 && options.factor < 1)) {
+    throw_invalid("ReduceLROnPlateau: factor must be in [0, 1); got {}", options.factor);
+  }
+  const auto check = [](const char* what, double value) {
+    if (!(value >= 0)) throw_invalid("ReduceLROnPlateau: {} must be at least 0; got {}", what, value);
+  };
+  check("patience", as_double(options.patience));
+  check("threshold", options.threshold);
+  check("cooldown", as_double(options.cooldown));
+  check("min_lr", options.min_lr);
+  check("eps", options.eps);
+  const double worst = std::numeric_limits<double>::infinity();
+  memory_.best = options.mode == PlateauMode::min ? worst : -worst;
+}
+
+bool ReduceLROnPlateau::is_better(double metric) const {
+  const bool small = options_.mode == PlateauMode::min;
+  const double best = memory_.best, margin = small ? -options_.threshold : options_.threshold;
+  // An infinite best one is none yet; times a threshold of 1 it would be NaN.
+  const double bar = std::isinf(best)                                ? best
+                     : options_.threshold_mode == ThresholdMode::rel ? best * (1 + margin)
+                                                                     : best + margin;
+  return small ? metric < bar : metric > bar;
+}
+
+void ReduceLROnPlateau::step(double metric, Here here) {
+  const CallSite site(here);
+  if (is_better(metric)) {
+    memory_.best = metric;
+    memory_.num_bad_epochs = 0;
+  } else {
+    ++memory_.num_bad_epochs;
+  }
+  if (memory_.cooldown_counter > 0) {
+    --memory_.cooldown_counter;
+    memory_.num_bad_epochs = 0;
+  }
+  if (memory_.num_bad_epochs <= options_.patience) return;
+  for (std::size_t g = 0; g < optimizer_->groups(); ++g) {
+    const double before = optimizer_->lr(g), after = std::max(before * options_.factor, options_.min_lr);
+    if (before - after > options_.eps) optimizer_->set_lr(after, g);
+  }
+  memory_.cooldown_counter = options_.cooldown;
+  memory_.num_bad_epochs = 0;
 }
 
 }  // namespace tapestry::nn::optim

@@ -30,25 +30,28 @@ class Schedule {
   void set_t(Index t, Here here = {});
 
   /// The rate at t for a group that was given l.
-  [[nodiscard]] double lr_at(Index t, double l) const { return curve_(t, l); }
+  [[nodiscard]] double lr_at(Index t, double l, std::size_t group = 0) const { return curve_(t, l, group); }
 
  protected:
   using Curve = Callable<double(Index t, double l)>;
+  using CurveOfGroup = Callable<double(Index t, double l, std::size_t group)>;
   Schedule(Optimizer& optimizer, Curve curve, Here here = {});
+  Schedule(Optimizer& optimizer, CurveOfGroup curve, Here here = {});
 
   [[nodiscard]] Optimizer& optimizer() const noexcept { return *optimizer_; }
   virtual void apply();
 
  private:
   Optimizer* optimizer_;
-  Curve curve_;
+  CurveOfGroup curve_;
   Index t_ = 0;
 };
 
-/// l f(t).
+/// l f(t); with a list, each group has the f at its place: there must be as many.
 class LambdaLR : public Schedule {
  public:
   LambdaLR(Optimizer& optimizer, Callable<double(Index t)> f, Here here = {});
+  LambdaLR(Optimizer& optimizer, std::vector<Callable<double(Index t)>> of_groups, Here here = {});
 };
 
 struct StepLROptions {
@@ -159,7 +162,34 @@ class SequentialLR : public Schedule {
   SequentialLR(Optimizer& optimizer, std::vector<Schedule> schedules, std::vector<Index> milestones, Here here = {});
 };
 
+/// Schedules at once: each takes the rate that those before it give for the rate that the group was given, so that
+/// factors multiply. Works with the schedules that SequentialLR works with, one at least:
+/// `ChainedScheduler(sgd, {ConstantLR(sgd, {.factor = 0.1, .total_iters = 2}), ExponentialLR(sgd, {.gamma = 0.9})})`.
+class ChainedScheduler : public Schedule {
+ public:
+  ChainedScheduler(Optimizer& optimizer, std::vector<Schedule> schedules, Here here = {});
+};
+
+/// A schedule of its own for each group, as many as there are groups: `GroupLR(sgd, {StepLR(sgd, {.step_size = 30}),
+/// LinearLR(sgd)})`. Works with the schedules that SequentialLR works with.
+class GroupLR : public Schedule {
+ public:
+  GroupLR(Optimizer& optimizer, std::vector<Schedule> of_groups, Here here = {});
+};
+
 enum class Anneal { cos, linear };
+
+struct SWALROptions {
+  double swa_lr = 0;  ///< where the rates of all groups arrive
+  Index anneal_epochs = 10;
+  Anneal anneal_strategy = Anneal::cos;
+};
+/// From l to swa_lr in anneal_epochs steps, and swa_lr from then on: for stochastic weight averaging, behind another
+/// schedule in a SequentialLR.
+class SWALR : public Schedule {
+ public:
+  SWALR(Optimizer& optimizer, const SWALROptions& options, Here here = {});
+};
 
 struct OneCycleLROptions {
   double max_lr = 0;  ///< of all groups, whatever they were given
@@ -184,6 +214,57 @@ class OneCycleLR : public Schedule {
 
  private:
   OneCycleLROptions options_;
+};
+
+enum class PlateauMode { min, max };
+enum class ThresholdMode { rel, abs };
+
+struct ReduceLROnPlateauOptions {
+  PlateauMode mode = PlateauMode::min;  ///< whether small or large metrics are good
+  double factor = 0.1;
+  Index patience = 10;                                ///< so many bad metrics in a row are put up with
+  double threshold = 1e-4;                            ///< by which a metric must beat the best one
+  ThresholdMode threshold_mode = ThresholdMode::rel;  ///< a part of the best one, or an amount
+  Index cooldown = 0;                                 ///< metrics after a reduction that do not count as bad
+  double min_lr = 0;
+  double eps = 1e-8;  ///< a smaller change of the rate is left
+};
+
+/// Multiplies the rates of all groups by factor when a metric has ceased to improve. step(metric) does, in this order:
+///
+///     better than best      best = metric, bad = 0; else bad += 1
+///     cooling down          one metric less to go, bad = 0
+///     bad > patience        lr = max(lr factor, min_lr) where that changes it by more than eps; the cooldown begins,
+///                           bad = 0
+///
+/// Better: a < best (1 - threshold) or a < best - threshold, mirrored for PlateauMode::max. The first number is better
+/// than none; NaN is never better. It is no closed form, so no Schedule: it changes the rates that are there, and its
+/// memory goes into a checkpoint as numbers:
+///
+///     checkpoint.add("best", plateau.memory().best).add("bad", plateau.memory().num_bad_epochs) ...
+///
+/// Throws std::invalid_argument for a factor outside [0, 1) or a negative option. The optimizer must outlive it.
+class ReduceLROnPlateau {
+ public:
+  explicit ReduceLROnPlateau(Optimizer& optimizer, const ReduceLROnPlateauOptions& options = {}, Here here = {});
+
+  void step(double metric, Here here = {});
+
+  struct Memory {
+    double best = 0;  ///< infinite before the first number
+    Index num_bad_epochs = 0;
+    Index cooldown_counter = 0;
+    friend bool operator==(const Memory&, const Memory&) = default;
+  };
+  [[nodiscard]] const Memory& memory() const noexcept { return memory_; }
+  [[nodiscard]] Memory& memory() noexcept { return memory_; }
+
+ private:
+  [[nodiscard]] bool is_better(double metric) const;
+
+  Optimizer* optimizer_;
+  ReduceLROnPlateauOptions options_;
+  Memory memory_;
 };
 
 }  // namespace tapestry::nn::optim

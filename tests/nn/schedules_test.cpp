@@ -1,5 +1,7 @@
 #include <support/expect.h>
 
+#include <limits>
+
 #include <tapestry/nn/optim/adamw.h>
 #include <tapestry/nn/optim/schedules.h>
 #include <tapestry/nn/optim/sgd.h>
@@ -119,6 +121,140 @@ BOOST_AUTO_TEST_CASE(one_cycle_moves_rate_and_momentum_as_pytorch_does) {
   BOOST_TEST(adam.momentum() == .95);
 }
 
+// As PyTorch documents it for rate 1: 0.1, 0.09, 0.81, 0.729, 0.6561.
+BOOST_AUTO_TEST_CASE(chained_schedules_multiply) {
+  SGD sgd(one_parameter(), {.lr = 1});
+  ChainedScheduler schedule(sgd,
+                            {ConstantLR(sgd, {.factor = .1, .total_iters = 2}), ExponentialLR(sgd, {.gamma = .9})});
+  Doubles out{sgd.lr()};
+  for (int i = 0; i < 4; ++i) {
+    schedule.step();
+    out.push_back(sgd.lr());
+  }
+  BOOST_TEST(all_close(out, {.1, .09, .81, .729, .6561}, 1e-12));
+  BOOST_TEST(error<std::invalid_argument>([&] { ChainedScheduler(sgd, {}); }) ==
+             "ChainedScheduler: there must be at least one schedule; got none");
+}
+
+BOOST_AUTO_TEST_CASE(each_group_may_have_a_schedule_of_its_own) {
+  const Tensor a = zeros({1}, {.requires_grad = true}), b = zeros({1}, {.requires_grad = true});
+  SGD sgd({{.parameters = {a}, .options = {.lr = 1}}, {.parameters = {b}, .options = {.lr = .5}}});
+  GroupLR schedule(sgd, {StepLR(sgd, {.step_size = 2}), ConstantLR(sgd, {.factor = .5, .total_iters = 1})});
+  BOOST_TEST(sgd.lr(0) == 1);
+  BOOST_TEST(sgd.lr(1) == .25);
+  schedule.set_t(2);
+  BOOST_TEST(std::abs(sgd.lr(0) - .1) < 1e-15);
+  BOOST_TEST(sgd.lr(1) == .5);
+  BOOST_TEST(schedule.lr_at(0, 8, 1) == 4);
+
+  const std::vector<Callable<double(Index)>> factors{[](Index t) { return 1.0 / static_cast<double>(1 + t); },
+                                                     [](Index) { return 2.0; }};
+  LambdaLR lambdas(sgd, factors);
+  lambdas.step();
+  BOOST_TEST(sgd.lr(0) == .5);
+  BOOST_TEST(sgd.lr(1) == 1);
+
+  // Within others, a group keeps its own.
+  SequentialLR after(sgd, {ConstantLR(sgd, {.factor = 1}), ChainedScheduler(sgd, {GroupLR(schedule)})}, {1});
+  after.set_t(3);
+  BOOST_TEST(std::abs(sgd.lr(0) - .1) < 1e-15);
+  BOOST_TEST(sgd.lr(1) == .5);
+
+  BOOST_TEST(error<std::invalid_argument>([&] { GroupLR(sgd, {StepLR(sgd, {})}); }) ==
+             "GroupLR: there must be one for each of the optimizer's 2 groups; got 1");
+  BOOST_TEST(error<std::invalid_argument>([&] { LambdaLR(sgd, std::vector<Callable<double(Index)>>{}); }) ==
+             "LambdaLR: there must be one for each of the optimizer's 2 groups; got 0");
+}
+
+BOOST_AUTO_TEST_CASE(swalr_goes_to_its_rate_and_stays) {
+  BOOST_TEST(all_close(rates<SWALR>(6, SWALROptions{.swa_lr = .2, .anneal_epochs = 4}),
+                       {1, .2 + .8 * (1 + std::sqrt(.5)) / 2, .6, .2 + .8 * (1 - std::sqrt(.5)) / 2, .2, .2}, 1e-12));
+  BOOST_TEST(
+      all_close(rates<SWALR>(6, SWALROptions{.swa_lr = 5, .anneal_epochs = 4, .anneal_strategy = Anneal::linear}),
+                {1, 2, 3, 4, 5, 5}, 1e-12));
+}
+
+// --- on a plateau
+
+namespace {
+
+/// The rates before each step with these metrics, from 1.
+Doubles plateau(const ReduceLROnPlateauOptions& options, const Doubles& metrics) {
+  SGD sgd(one_parameter(), {.lr = 1});
+  ReduceLROnPlateau schedule(sgd, options);
+  Doubles out;
+  for (const double metric : metrics) {
+    out.push_back(sgd.lr());
+    schedule.step(metric);
+  }
+  return out;
+}
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+}  // namespace
+
+// Oracle: PyTorch 1.13.
+BOOST_AUTO_TEST_CASE(rates_fall_on_a_plateau_as_pytorchs_do) {
+  BOOST_TEST(
+      all_close(plateau({.patience = 1}, {1, .9, .9, .9, .9, .9, .9, .9}), {1, 1, 1, 1, .1, .1, .01, .01}, 1e-12));
+  BOOST_TEST(all_close(plateau({.patience = 1, .cooldown = 2}, Doubles(8, 1)), {1, 1, 1, .1, .1, .1, .1, .01}, 1e-12));
+  BOOST_TEST(all_close(plateau({.patience = 0}, {nan, nan, 1, 1}), {1, .1, .01, .01}, 1e-12));
+}
+
+BOOST_AUTO_TEST_CASE(better_is_what_mode_and_threshold_say) {
+  // A step of 0.01 % of 100 is not enough, a little more is.
+  BOOST_TEST(plateau({.patience = 0}, {100, 99.99, 0}).back() == .1);
+  BOOST_TEST(plateau({.patience = 0}, {100, 99.98, 0}).back() == 1);
+  BOOST_TEST(plateau({.mode = PlateauMode::max, .patience = 0}, {100, 100.01, 0}).back() == .1);
+  BOOST_TEST(plateau({.mode = PlateauMode::max, .patience = 0}, {100, 100.02, 0}).back() == 1);
+  const ReduceLROnPlateauOptions by_one{.patience = 0, .threshold = 1, .threshold_mode = ThresholdMode::abs};
+  BOOST_TEST(plateau(by_one, {5, 4, 0}).back() == .1);
+  BOOST_TEST(plateau(by_one, {5, 3.5, 0}).back() == 1);
+  // Rates do not fall below the least, nor by less than eps.
+  BOOST_TEST(all_close(plateau({.patience = 0, .min_lr = .02}, Doubles(5, 1)), {1, 1, .1, .02, .02}, 1e-12));
+  BOOST_TEST(plateau({.patience = 0, .eps = .95}, Doubles(4, 1)).back() == 1);
+}
+
+BOOST_AUTO_TEST_CASE(what_a_plateau_remembers_goes_on_in_another_one) {
+  SGD sgd(one_parameter(), {.lr = 1}), other(one_parameter(), {.lr = 1});
+  const ReduceLROnPlateauOptions options{.patience = 2, .cooldown = 1};
+  ReduceLROnPlateau straight(sgd, options), first(other, options);
+  const Doubles metrics{3, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1};
+  for (std::size_t i = 0; i < 4; ++i) {
+    straight.step(metrics[i]);
+    first.step(metrics[i]);
+  }
+  ReduceLROnPlateau second(other, options);
+  second.memory() = first.memory();
+  for (std::size_t i = 4; i < metrics.size(); ++i) {
+    straight.step(metrics[i]);
+    second.step(metrics[i]);
+    BOOST_TEST(other.lr() == sgd.lr());
+  }
+  BOOST_TEST((second.memory() == straight.memory()));
+  BOOST_TEST(sgd.lr() < 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_plateau_lowers_every_group_and_refuses_senseless_options) {
+  const Tensor a = zeros({1}, {.requires_grad = true}), b = zeros({1}, {.requires_grad = true});
+  SGD sgd({{.parameters = {a}, .options = {.lr = 1}}, {.parameters = {b}, .options = {.lr = .5}}});
+  ReduceLROnPlateau schedule(sgd, {.factor = .5, .patience = 0});
+  schedule.step(1);
+  schedule.step(1);
+  BOOST_TEST(sgd.lr(0) == .5);
+  BOOST_TEST(sgd.lr(1) == .25);
+  const auto refused = [&](const ReduceLROnPlateauOptions& o) {
+    return error<std::invalid_argument>([&] { ReduceLROnPlateau(sgd, o); });
+  };
+  BOOST_TEST(refused({.factor = 1}) == "ReduceLROnPlateau: factor must be in [0, 1); got 1");
+  BOOST_TEST(refused({.patience = -1}) == "ReduceLROnPlateau: patience must be at least 0; got -1");
+  BOOST_TEST(refused({.threshold = nan}) == "ReduceLROnPlateau: threshold must be at least 0; got nan");
+  BOOST_TEST(refused({.cooldown = -1}) == "ReduceLROnPlateau: cooldown must be at least 0; got -1");
+  BOOST_TEST(refused({.min_lr = -1}) == "ReduceLROnPlateau: min_lr must be at least 0; got -1");
+  BOOST_TEST(refused({.eps = -1}) == "ReduceLROnPlateau: eps must be at least 0; got -1");
+}
+
 BOOST_AUTO_TEST_CASE(senseless_options_are_refused_when_the_schedule_is_made) {
   SGD sgd(one_parameter(), {.lr = 1});
   using Invalid = std::invalid_argument;
@@ -138,6 +274,9 @@ BOOST_AUTO_TEST_CASE(senseless_options_are_refused_when_the_schedule_is_made) {
              "OneCycleLR: total_steps must be at least 1; got 0");
   BOOST_TEST(error<Invalid>([&] { OneCycleLR(sgd, {.total_steps = 5}); }) ==
              "OneCycleLR: max_lr must be above 0; got 0");
+  BOOST_TEST(error<Invalid>([&] { SWALR(sgd, {.swa_lr = -1}); }) == "SWALR: swa_lr must be at least 0; got -1");
+  BOOST_TEST(error<Invalid>([&] { SWALR(sgd, {.anneal_epochs = 0}); }) ==
+             "SWALR: anneal_epochs must be at least 1; got 0");
   BOOST_TEST(sgd.lr() == 1);
 }
 
