@@ -32,6 +32,7 @@
 #include <tapestry/datasets/patterns.h>
 #include <tapestry/datasets/transforms.h>
 #include <tapestry/nn/activation.h>
+#include <tapestry/nn/attention.h>
 #include <tapestry/nn/containers.h>
 #include <tapestry/nn/conv.h>
 #include <tapestry/nn/copy_scope.h>
@@ -61,6 +62,7 @@
 #include <tapestry/nn/pad.h>
 #include <tapestry/nn/per_sample.h>
 #include <tapestry/nn/pool.h>
+#include <tapestry/nn/recurrent.h>
 #include <tapestry/nn/residual.h>
 #include <tapestry/nn/sequential.h>
 #include <tapestry/nn/serialize.h>
