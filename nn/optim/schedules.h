@@ -241,7 +241,7 @@ struct ReduceLROnPlateauOptions {
 /// than none; NaN is never better. It is no closed form, so no Schedule: it changes the rates that are there, and its
 /// memory goes into a checkpoint as numbers:
 ///
-///     checkpoint.add("best", plateau.memory().best).add("bad", plateau.memory().num_bad_epochs) ...
+///     checkpoint.add("plateau_best", plateau.memory().best).add("plateau_bad", plateau.memory().num_bad_epochs) ...
 ///
 /// Throws std::invalid_argument for a factor outside [0, 1) or a negative option. The optimizer must outlive it.
 class ReduceLROnPlateau {

@@ -177,6 +177,80 @@ BOOST_AUTO_TEST_CASE(optimizers_and_schedules) {
   BOOST_TEST(sgd.lr() < 1e-6);
 }
 
+BOOST_AUTO_TEST_CASE(groups_and_two_optimizers) {
+  nn::AnyModule model = small_model();
+  {
+    const auto [weights, others] = optim::split_parameters(model.named_parameters(), optim::is_weight);
+    optim::AdamW adam({{weights, {.weight_decay = 0.05}}, {others, {.weight_decay = 0}}});
+    BOOST_TEST(adam.groups() == 2U);
+  }
+  const auto [filters, others] =
+      optim::split_parameters(model.named_parameters(), [](const nn::NamedTensor& x) { return x.tensor.dim() == 4; });
+  optim::Muon muon(filters, {.lr = 0.02, .weight_decay = 0});
+  optim::SGD sgd(others, {.lr = 0.1, .momentum = 0.9});
+  optim::OneCycleLR muon_rate(muon, {.max_lr = 0.02, .total_steps = 100, .cycle_momentum = false});
+  optim::OneCycleLR sgd_rate(sgd, {.max_lr = 0.1, .total_steps = 100, .cycle_momentum = false});
+  BOOST_TEST(muon.parameters().list().size() == 1U);
+  BOOST_TEST(sgd_rate.t() + muon_rate.t() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(large_batches_and_averages) {
+  const nn::AnyModule model = small_model();
+  const datasets::Compose to_numbers{datasets::ToFloat(), datasets::Normalize({.4, .4, .4}, {.2, .2, .2})};
+  const datasets::Patterns data({.size = 64, .labels = datasets::Labels::coarse, .transform = to_numbers});
+  datasets::Loader loader(data, {.batch = 16});
+  optim::SGD sgd(model.parameters(), {.lr = 0.1});
+
+  const int parts = 4;  // batches of a step
+  int part = 0;
+  for (auto [images, labels] : loader) {
+    const Tensor loss = cross_entropy(model(images), labels) / parts;  // a mean of means
+    loss.backward();                                                   // gradients add up
+    if (++part % parts != 0) continue;
+    sgd.step();
+    sgd.zero_grad();
+  }
+
+  optim::ExponentialMovingAverage average(model, {.decay = 0.99});
+  for (auto [images, labels] : loader) {
+    sgd.zero_grad();
+    cross_entropy(model(images), labels).backward();
+    sgd.step();
+    average.update();
+  }
+  average.swap();  // the model has the averages
+  optim::update_bn(model, loader);
+  const double with_averages = mean(model(ones({1, 32, 32, 3}))).item();
+  average.swap();  // and its own values again
+  BOOST_TEST(std::isfinite(with_averages));
+}
+
+BOOST_AUTO_TEST_CASE(steps_that_compute_the_loss_themselves) {
+  const TemporaryFolder folder;
+  const nn::Linear model{3, 1};
+  const Tensor x = randn({20, 3}), y = randn({20, 1});
+
+  optim::LBFGS lbfgs(model.parameters(), {.line_search_fn = optim::LineSearch::strong_wolfe});
+  lbfgs.step([&] {
+    lbfgs.zero_grad();
+    const Tensor loss = mse_loss(model(x), y);
+    loss.backward();
+    return loss;
+  });
+
+  optim::SGD sgd(model.parameters(), {.lr = 0.1});
+  optim::SAM sam(sgd, {.rho = 0.05});
+  const Tensor loss = sam.step([&] { return mse_loss(model(x), y); });
+
+  train::Checkpoint checkpoint(folder.path().string());
+  optim::ReduceLROnPlateau plateau(sgd, {.factor = 0.5, .patience = 3});
+  optim::ReduceLROnPlateau::Memory& memory = plateau.memory();  // three numbers
+  checkpoint.add("sgd", sgd).add("plateau_best", memory.best);
+  checkpoint.add("plateau_bad", memory.num_bad_epochs).add("plateau_cooldown", memory.cooldown_counter);
+  plateau.step(loss.item());
+  BOOST_TEST(plateau.memory().best == loss.item());
+}
+
 BOOST_AUTO_TEST_CASE(files) {
   const TemporaryFolder folder;
   const std::string path = (folder / "model.safetensors").string();
