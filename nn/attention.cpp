@@ -13,6 +13,7 @@
 #include <tapestry/nn/init.h>
 #include <tapestry/ops/activation.h>
 #include <tapestry/ops/binary.h>
+#include <tapestry/ops/cast.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/dropout.h>
 #include <tapestry/ops/matmul.h>
@@ -43,7 +44,7 @@ Tensor masked(Tensor scores, const AttentionOptions& options) {
   }
   if (const Tensor& mask = options.attn_mask; mask.defined()) {
     if (mask.dtype() == boolean) scores = masked_fill(scores, mask, kMinusInfinity);
-    else if (is_float(mask.dtype())) scores = scores + mask;
+    else if (is_float(mask.dtype())) scores = (scores.dtype() == bf16 ? to(scores, f32) : scores) + mask;
     else throw_invalid("MultiheadAttention: attn_mask must be bool or a float; got {}", mask.dtype());
   }
   if (const Tensor& mask = options.key_padding_mask; mask.defined()) {
@@ -125,7 +126,8 @@ MultiheadAttention::Result MultiheadAttention::with_weights(const Tensor& query,
   const Tensor weights = softmax(masked(matmul(q, k, {.transpose_b = true}), options));
   const Tensor kept = dropout(weights, {.p = dropout_, .training = is_training()});
   const Tensor joined = reshape(permute(matmul(kept, v), {0, 2, 1, 3}), q_in.shape());
-  return {.output = scope.output(out_proj_(joined)), .weights = weights};
+  // In the query's dtype, so that a residual can be added: under autocast products are bf16.
+  return {.output = scope.output(tapestry::to(out_proj_(joined), q_in.dtype())), .weights = weights};
 }
 
 Tensor MultiheadAttention::operator()(const Tensor& query, const Tensor& key, const Tensor& value,
@@ -159,7 +161,7 @@ Tensor TransformerEncoderLayer::attend(const Tensor& x, const AttentionOptions& 
 Tensor TransformerEncoderLayer::feed_forward(const Tensor& x) const {
   const Tensor between = linear1_(x);
   const Tensor active = activation_ == TransformerActivation::relu ? relu(between) : gelu(between);
-  return dropout2_(linear2_(dropout_(active)));
+  return dropout2_(tapestry::to(linear2_(dropout_(active)), x.dtype()));
 }
 
 Tensor TransformerEncoderLayer::operator()(const Tensor& from, const AttentionOptions& options, Here here) const {

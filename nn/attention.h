@@ -30,7 +30,8 @@ struct AttentionOptions {
 ///   in_proj_bias   [3 E]      begins with 0
 ///   out_proj       Linear E -> E, its bias begins with 0
 ///
-/// A query that may see no key gives NaN, as in PyTorch. In training mode weights are dropped by .dropout. Composed of
+/// Under autocast products are bf16, the softmax and the result f32. A query that may see no key gives NaN, as in
+/// PyTorch. In training mode weights are dropped by .dropout. Composed of
 /// other ops: differentiable any number of times. Throws std::invalid_argument unless heads divides embed_dim, and for
 /// inputs and masks of other shapes and dtypes.
 class MultiheadAttention : public Module {

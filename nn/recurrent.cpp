@@ -7,6 +7,7 @@
 #include <tapestry/nn/detail/layer.h>
 #include <tapestry/nn/init.h>
 #include <tapestry/ops/binary.h>
+#include <tapestry/ops/cast.h>
 #include <tapestry/ops/matmul.h>
 #include <tapestry/ops/shape_ops.h>
 #include <tapestry/ops/unary.h>
@@ -47,7 +48,9 @@ LSTMCell::State LSTMCell::operator()(const Tensor& input, const State& state, He
   check_input("LSTMCell", x, in_);
   check_state("LSTMCell", "h", state.h, x, hidden_);
   check_state("LSTMCell", "c", state.c, x, hidden_);
-  const auto gates = chunk(linear(x, weight_ih_, bias_ih_) + linear(state.h, weight_hh_, bias_hh_), 4, {.dim = 1});
+  // In the state's dtype: under autocast products are bf16, and the memory must not be.
+  const Tensor sums = linear(x, weight_ih_, bias_ih_) + linear(state.h, weight_hh_, bias_hh_);
+  const auto gates = chunk(tapestry::to(sums, state.c.dtype()), 4, {.dim = 1});
   const Tensor c = sigmoid(gates[1]) * state.c + sigmoid(gates[0]) * tanh(gates[2]);
   return {.h = scope.output(sigmoid(gates[3]) * tanh(c)), .c = c};
 }
@@ -77,8 +80,8 @@ Tensor GRUCell::operator()(const Tensor& input, const Tensor& h, Here here) cons
   const Tensor x = scope.input(input);
   check_input("GRUCell", x, in_);
   check_state("GRUCell", "h", h, x, hidden_);
-  const auto from_x = chunk(linear(x, weight_ih_, bias_ih_), 3, {.dim = 1});
-  const auto from_h = chunk(linear(h, weight_hh_, bias_hh_), 3, {.dim = 1});
+  const auto from_x = chunk(tapestry::to(linear(x, weight_ih_, bias_ih_), h.dtype()), 3, {.dim = 1});
+  const auto from_h = chunk(tapestry::to(linear(h, weight_hh_, bias_hh_), h.dtype()), 3, {.dim = 1});
   const Tensor reset = sigmoid(from_x[0] + from_h[0]);
   const Tensor update = sigmoid(from_x[1] + from_h[1]);
   const Tensor next = tanh(from_x[2] + reset * from_h[2]);

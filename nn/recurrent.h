@@ -9,7 +9,8 @@
 ///   weight_hh  [gates hidden, hidden]    bias_hh  [gates hidden]
 ///
 /// All begin uniform in +-1 / sqrt(hidden). Both cells throw std::invalid_argument for extents below 1 and for inputs
-/// of other shapes. Of several results, hooks see h. Composed of other ops: differentiable any number of times.
+/// of other shapes. Of several results, hooks see h. Composed of other ops: differentiable any number of times. Under
+/// autocast products are bf16, gates and states in the dtype of the state that was given.
 namespace tapestry::nn {
 
 /// The long short-term memory (Hochreiter and Schmidhuber, 1997), gates in the order i, f, g, o:

@@ -8,6 +8,7 @@
 #include <tapestry/autograd/random.h>
 #include <tapestry/nn/attention.h>
 #include <tapestry/ops/activation.h>
+#include <tapestry/ops/autocast.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/shape_ops.h>
@@ -182,6 +183,25 @@ BOOST_AUTO_TEST_CASE(weights_are_dropped_in_training_mode_only) {
   BOOST_TEST(!same_bits(attention(x), attention(x)));
   attention.eval();
   BOOST_TEST(same_bits(attention(x), attention(x)));
+}
+
+BOOST_AUTO_TEST_CASE(under_autocast_results_are_f32_and_near_those_without) {
+  manual_seed(4);
+  const TransformerEncoderLayer layer{8, 2, {.dim_feedforward = 16, .dropout = 0}};
+  const MultiheadAttention attention{8, 2};
+  const Tensor x = randn({2, 5, 8}), added = randn({5, 5});
+  const Tensor plain = layer(x), masked = attention(x, {.attn_mask = added});
+  Tensor loss;
+  {
+    const Autocast scope(bf16);
+    BOOST_TEST(all_close(attention(x, {.attn_mask = added}), masked, 0, .02));
+    const Tensor rounded = layer(x);
+    BOOST_TEST(all_close(rounded, plain, 0, .05));
+    BOOST_TEST(!same_bits(rounded, plain));
+    loss = sum(rounded * rounded);
+  }
+  loss.backward();
+  for (const auto& p : layer.named_parameters()) BOOST_TEST((p.tensor.grad().dtype() == f32), p.name);
 }
 
 BOOST_AUTO_TEST_CASE(attention_can_be_differentiated_twice) {

@@ -4,6 +4,7 @@
 #include <tapestry/autograd/gradcheck/gradcheck.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/nn/recurrent.h>
+#include <tapestry/ops/autocast.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/reduce.h>
 
@@ -157,6 +158,21 @@ BOOST_AUTO_TEST_CASE(a_gradient_goes_through_a_sequence) {
   f({first, second}).backward();
   for (const auto& x : lstm.named_parameters()) BOOST_TEST(x.tensor.grad().defined(), x.name);
   for (const auto& x : gru.named_parameters()) BOOST_TEST(x.tensor.grad().defined(), x.name);
+}
+
+BOOST_AUTO_TEST_CASE(under_autocast_states_stay_f32_and_near_those_without) {
+  manual_seed(5);
+  const nn::LSTMCell lstm{3, 4};
+  const nn::GRUCell gru{3, 4};
+  const Tensor x = randn({2, 3}), h = randn({2, 4}), c = randn({2, 4});
+  const auto plain = lstm(x, {.h = h, .c = c});
+  const Tensor plain_gru = gru(x, h);
+  const Autocast scope(bf16);
+  const auto rounded = lstm(x, {.h = h, .c = c});
+  BOOST_TEST(all_close(rounded.h, plain.h, 0, .02));  // asks for the same dtype, too
+  BOOST_TEST(all_close(rounded.c, plain.c, 0, .02));
+  BOOST_TEST(all_close(gru(x, h), plain_gru, 0, .02));
+  BOOST_TEST(!same_bits(rounded.h, plain.h));
 }
 
 BOOST_AUTO_TEST_CASE(inputs_and_states_of_other_shapes_are_refused) {
