@@ -6,7 +6,16 @@
 #include <vector>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/autograd/grad_mode.h>
 #include <tapestry/autograd/random.h>
+#include <tapestry/ops/binary.h>
+#include <tapestry/ops/cast.h>
+#include <tapestry/ops/linalg.h>
+#include <tapestry/ops/matmul.h>
+#include <tapestry/ops/reduce.h>
+#include <tapestry/ops/shape_ops.h>
+#include <tapestry/ops/unary.h>
+#include <tapestry/ops/unfold.h>
 
 namespace tapestry::nn::init {
 
@@ -228,6 +237,33 @@ Tensor eye(const Shape& shape, Dtype dtype, Here here) {
     for (Index i = 0; i < std::min(shape[0], shape[1]); ++i) out[i * shape[1] + i] = T{1};
   });
   return y;
+}
+
+Tensor whitening(const Tensor& images, const WhiteningOptions& options, Here here) {
+  const CallSite site(here);
+  const Index k = options.kernel;
+  if (images.dim() != 4 || images.shape()[0] < 1 || k < 1 || images.shape()[1] < k || images.shape()[2] < k) {
+    throw_invalid("whitening: images must be [N, H, W, C] with a patch of {} x {} at least; got {}", k, k,
+                  images.shape());
+  }
+  return no_grad([&] {
+    constexpr Index kTogether = 64;  // images whose patches are in memory at a time
+    const Index channels = images.shape()[3], n = k * k * channels;
+    Tensor sum_of = tapestry::zeros({n}, {.dtype = f64}), products = tapestry::zeros({n, n}, {.dtype = f64});
+    Index count = 0;
+    for (const Tensor& some : split(images, kTogether)) {
+      const Tensor patches = reshape(unfold(to(some, f64), {.kernel = k}), {-1, n});
+      sum_of = sum_of + sum(patches, {.dim = 0});
+      products = products + matmul(patches, patches, {.transpose_a = true});
+      count += patches.shape()[0];
+    }
+    const Tensor mean_of = sum_of / count;
+    const Tensor covariance = products / count - reshape(mean_of, {n, 1}) * mean_of;
+    const auto [values, vectors] = eigh(covariance);
+    const Tensor scaled = flip(vectors * rsqrt(values + options.eps), {1});  // one per column, largest first
+    const Tensor filters = reshape(transpose(scaled, 0, 1), {n, k, k, channels});
+    return cat({filters, neg(filters)});
+  });
 }
 
 }  // namespace tapestry::nn::init

@@ -98,4 +98,14 @@ struct DiracOptions {
 /// 1 on the diagonal of a matrix, else 0. Throws std::invalid_argument unless shape has two dimensions.
 [[nodiscard]] Tensor eye(const Shape& shape, Dtype dtype = default_dtype(), Here here = {});
 
+struct WhiteningOptions {
+  Index kernel = 2;   ///< height and width of the patches
+  double eps = 5e-4;  ///< added to eigenvalues
+};
+/// The filters that make patches of images uncorrelated, of variance 1, and their negatives: [2 n, R, S, C] for images
+/// [N, H, W, C], with R = S = kernel and n = R S C. With eigenvectors v and eigenvalues l of the covariance of all
+/// patches, largest first, they are v / sqrt(l + eps). In f64, whatever the images are; the sign of a v is that with
+/// which its largest component is positive. Throws std::invalid_argument for images without a patch.
+[[nodiscard]] Tensor whitening(const Tensor& images, const WhiteningOptions& options = {}, Here here = {});
+
 }  // namespace tapestry::nn::init

@@ -33,6 +33,19 @@ constexpr Choice kZoo[] = {
     {"wrn_28_10", [](Index classes) { return AnyModule(WideResNet({.classes = classes})); }},
     {"mobilenet_v2", [](Index classes) { return AnyModule(MobileNetV2({.classes = classes})); }},
     {"mobilenet_v2_x0_5", [](Index classes) { return AnyModule(MobileNetV2({.width = 0.5, .classes = classes})); }},
+    {"vit_mini", [](Index classes) { return AnyModule(Vit({.classes = classes})); }},
+    {"vit_small",
+     [](Index classes) { return AnyModule(Vit({.width = 384, .layers = 7, .heads = 12, .classes = classes})); }},
+    {"airbench94", [](Index classes) { return AnyModule(Airbench94(classes)); }},
+    {"fastnet", [](Index classes) { return AnyModule(FastNet({.classes = classes})); }},
+    {"fastnet_3_4",
+     [](Index classes) {
+       return AnyModule(FastNet({{48, 192, 576}, {48, 144, 384}, classes}));
+     }},
+    {"fastnet_half",
+     [](Index classes) {
+       return AnyModule(FastNet({{32, 128, 384}, {32, 96, 256}, classes}));
+     }},
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include <tapestry/nn/models/fastnet.h>
 #include <tapestry/nn/models/lecture.h>
 #include <tapestry/nn/models/lenet.h>
 #include <tapestry/nn/models/mlp.h>
@@ -11,6 +12,7 @@
 #include <tapestry/nn/models/resnet.h>
 #include <tapestry/nn/models/resnet9.h>
 #include <tapestry/nn/models/vgg.h>
+#include <tapestry/nn/models/vit.h>
 #include <tapestry/nn/models/wide_resnet.h>
 #include <tapestry/nn/sequential.h>
 

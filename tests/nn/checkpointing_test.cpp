@@ -51,8 +51,9 @@ void check_same(const Step& a, const Step& b, const std::string& what) {
 
 BOOST_AUTO_TEST_CASE(every_model_of_the_zoo_gives_the_same_bits_with_less_memory) {
   for (const std::string& name : nn::models::names()) {
-    // resnet32, resnet20_a and wrn_16_4 once more, longer
-    if (name == "resnet44" || name == "resnet56" || name == "resnet56_a" || name == "wrn_28_10") continue;
+    // resnet32, resnet20_a, wrn_16_4 and vit_mini once more, longer
+    if (name == "resnet44" || name == "resnet56" || name == "resnet56_a" || name == "wrn_28_10" || name == "vit_small")
+      continue;
     const Step plain = step_of(name, false), spared = step_of(name, true);
     check_same(spared, plain, name);
     if (name != "mlp") BOOST_TEST(spared.peak < plain.peak, name << ": " << spared.peak << " of " << plain.peak);

@@ -14,7 +14,11 @@
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/conv2d.h>
 #include <tapestry/ops/cross_entropy.h>
+#include <tapestry/ops/matmul.h>
 #include <tapestry/ops/norm.h>
+#include <tapestry/ops/reduce.h>
+#include <tapestry/ops/shape_ops.h>
+#include <tapestry/ops/unary.h>
 
 using namespace tapestry;
 using namespace tapestry::test;
@@ -78,7 +82,13 @@ BOOST_AUTO_TEST_CASE(parameter_counts_follow_from_the_definitions) {
                                                          {"wrn_16_4", 2'748'890, 2'772'020},
                                                          {"wrn_28_10", 36'479'194, 36'536'884},
                                                          {"mobilenet_v2", 2'236'682, 2'351'972},
-                                                         {"mobilenet_v2_x0_5", 700'490, 815'780}};
+                                                         {"mobilenet_v2_x0_5", 700'490, 815'780},
+                                                         {"vit_mini", 1'806'538, 1'823'908},
+                                                         {"vit_small", 6'268'810, 6'303'460},
+                                                         {"airbench94", 1'972'792, 1'995'832},
+                                                         {"fastnet", 8'539'192, 8'608'312},
+                                                         {"fastnet_3_4", 4'808'568, 4'860'408},
+                                                         {"fastnet_half", 2'141'880, 2'176'440}};
   std::vector<std::string> names;
   for (const auto& [name, ten, hundred] : table) {
     names.emplace_back(name);
@@ -107,6 +117,10 @@ BOOST_AUTO_TEST_CASE(keys_are_those_of_the_implementations_they_come_from) {
                    "block3.layer.1.conv2.weight", "bn1.weight", "fc.bias"});
   has("resnet9", {"prep.0.weight", "layer1.1.weight", "res1.0.0.weight", "res3.1.1.bias", "linear.weight"});
   has("lenet5", {"conv1.weight", "fc3.bias"});
+  has("vit_mini", {"class_token", "pos_embedding", "conv_proj.weight", "layers.0.self_attn.in_proj_weight",
+                   "layers.5.linear2.bias", "norm.weight", "head.bias"});
+  has("fastnet", {"stem.weight", "stem.bias", "group1.conv1.weight", "group3.norm3.bias", "head.weight"});
+  has("airbench94", {"stem.weight", "group1.conv1.weight", "group3.norm2.bias", "head.weight"});
   has("lecture_vgg_bn", {"features.0.weight", "features.1.weight", "fc1.weight", "fc2.bias"});
   has("vgg11_bn", {"features.0.weight", "features.1.bias", "classifier.bias"});
 }
@@ -130,6 +144,34 @@ BOOST_AUTO_TEST_CASE(a_padded_shortcut_takes_every_second_pixel_between_zeros) {
   BOOST_TEST(same_bits(block(x), relu(norm(conv2d(inner, p[3], {}, {.padding = 1}), 4) + shortcut)));
 }
 
+BOOST_AUTO_TEST_CASE(a_fast_network_passes_channels_on_behind_a_stem_that_whitens) {
+  manual_seed(1);
+  nn::models::FastNet model({.classes = 10});
+  Tensor stem, first;
+  for (const auto& x : model.named_parameters()) {
+    if (x.name == "stem.weight") stem = x.tensor;
+    if (x.name == "group2.conv2.weight") first = x.tensor;  // [192, 3, 3, 256]
+  }
+  BOOST_TEST(!stem.requires_grad());
+  for (const Index k : {0, 191}) {
+    const Tensor filter = select(first, {.index = k});
+    BOOST_TEST(sum(abs(filter)).item() == 1);
+    BOOST_TEST(select(filter, {.index = 1})[1][k].item() == 1);
+  }
+  const Tensor images = randn({40, 8, 8, 3}) * tensor({1.0F, 0.5F, 2.0F}) + 3;
+  model.whiten(images);
+  const Tensor white = reshape(conv2d(images, stem), {-1, 24});
+  const Tensor centred = white - mean(white, {.dim = 0});
+  const Tensor covariance = matmul(centred, centred, {.transpose_a = true}) / white.size(0);
+  for (Index i = 0; i < 24; ++i) {
+    for (Index j = 0; j < 24; ++j) {
+      const double wanted = i == j ? 1 : i % 12 == j % 12 ? -1 : 0;
+      BOOST_TEST(std::abs(covariance[i][j].item() - wanted) < 0.01);
+    }
+  }
+  BOOST_TEST((model(randn({2, 20, 20, 3})).shape() == Shape{2, 10}));
+}
+
 BOOST_AUTO_TEST_CASE(sizes_that_a_model_does_not_come_in_are_refused) {
   BOOST_TEST(error<std::invalid_argument>([] { (void)nn::models::WideResNet({.depth = 20}); }) ==
              "WideResNet: .depth must be 6 n + 4; got 20");
@@ -137,6 +179,8 @@ BOOST_AUTO_TEST_CASE(sizes_that_a_model_does_not_come_in_are_refused) {
              "WideResNet: .width must be at least 1; got 0");
   BOOST_TEST(error<std::invalid_argument>([] { (void)nn::models::MobileNetV2({.width = 0}); }) ==
              "MobileNetV2: .width must be positive; got 0");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)nn::models::Vit({.patch = 5}); }) ==
+             "Vit: .patch must divide .size; got 5 and 32");
   BOOST_TEST(error<std::invalid_argument>([] { (void)nn::models::LeNet5({.size = 13}); }) ==
              "LeNet5: .size must be at least 14; got 13");
 }
@@ -145,7 +189,8 @@ BOOST_AUTO_TEST_CASE(an_unknown_model_lists_the_choices) {
   BOOST_TEST(error<std::invalid_argument>([] { (void)nn::models::make("resnet19", 10); }) ==
              "models::make: the model must be one of mlp, lecture_mini, lecture_cnn, lecture_cnn_bn, lecture_vgg, "
              "lecture_vgg_bn, lenet5, vgg11_bn, vgg16_bn, resnet20, resnet32, resnet44, resnet56, resnet20_a, "
-             "resnet56_a, resnet18, resnet9, wrn_16_4, wrn_28_10, mobilenet_v2, mobilenet_v2_x0_5; got 'resnet19'");
+             "resnet56_a, resnet18, resnet9, wrn_16_4, wrn_28_10, mobilenet_v2, mobilenet_v2_x0_5, vit_mini, "
+             "vit_small, airbench94, fastnet, fastnet_3_4, fastnet_half; got 'resnet19'");
   BOOST_TEST(error<std::invalid_argument>([] { (void)nn::models::make("resnet20", 0); }) ==
              "models::make: classes must be at least 1; got 0");
   BOOST_TEST(error<std::invalid_argument>([] { (void)nn::models::resnet_cifar(21, 10); }) ==

@@ -303,12 +303,12 @@ BOOST_AUTO_TEST_CASE(clip_grad_adaptive_shortens_the_rows_that_are_too_long_for_
   BOOST_TEST(values(b.grad()) == (Doubles{1, 0}), boost::test_tools::per_element());
 
   const Tensor filters = ones({2, 3, 3, 2}, {.requires_grad = true});  // each of length sqrt(18)
-  filters.set_grad(full({2, 3, 3, 2}, 5));
+  filters.set_grad(full({2, 3, 3, 2}, 5.0));
   optim::clip_grad_adaptive({filters});
   BOOST_TEST(all_close(filters.grad(), Doubles(36, .01), 1e-6));
 
   w.set_grad(full({3, 2}, std::numeric_limits<double>::quiet_NaN(), {.dtype = f64}));
-  filters.set_grad(full({2, 3, 3, 2}, 5));
+  filters.set_grad(full({2, 3, 3, 2}, 5.0));
   BOOST_TEST(error<std::runtime_error>([&] {
                optim::clip_grad_adaptive({filters, w});
              }) == "clip_grad_adaptive: the norm of all gradients must be finite; got nan");

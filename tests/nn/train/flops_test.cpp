@@ -19,9 +19,17 @@ BOOST_AUTO_TEST_CASE(the_models_of_the_zoo_cost_what_their_definitions_say) {
       {"resnet32", 69'130'496},     {"resnet44", 97'442'048},         {"resnet56", 125'753'600},
       {"resnet20_a", 40'556'800},   {"resnet56_a", 125'491'456},      {"resnet18", 555'468'800},
       {"resnet9", 379'308'032},     {"wrn_16_4", 392'635'392},        {"wrn_28_10", 5'243'386'368},
+      {"vit_mini", 125'359'104},    {"vit_small", 426'486'528},       {"airbench94", 118'170'400},
+      {"fastnet", 174'979'872},     {"fastnet_3_4", 101'052'576},     {"fastnet_half", 47'292'960},
       {"mobilenet_v2", 88'091'648}, {"mobilenet_v2_x0_5", 28'084'224}};
   for (const auto& [name, expected] : macs)
     BOOST_TEST(train::count_flops(nn::models::make(name, 100)) == 2 * expected, name);
+}
+
+BOOST_AUTO_TEST_CASE(smaller_images_cost_less) {
+  const nn::AnyModule fastnet = nn::models::make("fastnet", 100);
+  BOOST_TEST(train::count_flops(fastnet, {24, 24, 3}) == 2 * 86'635'808.);
+  BOOST_TEST(train::count_flops(fastnet, {20, 20, 3}) == 2 * 66'537'504.);
 }
 
 BOOST_AUTO_TEST_CASE(the_model_stays_as_it_was) {
