@@ -4,7 +4,7 @@
 #include <tapestry/autograd/profile.h>
 #include <tapestry/nn/functional_call.h>
 
-namespace tapestry::train {
+namespace tapestry::nn::train {
 
 double count_flops(const nn::AnyModule& model, const Shape& image, Here here) {
   const CallSite site(here);
@@ -22,4 +22,4 @@ double count_flops(const nn::AnyModule& model, const Shape& image, Here here) {
   return 2 * macs;
 }
 
-}  // namespace tapestry::train
+}  // namespace tapestry::nn::train

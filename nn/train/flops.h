@@ -1,8 +1,9 @@
 #pragma once
 
 #include <tapestry/nn/sequential.h>
+#include <tapestry/nn/train/namespace.h>
 
-namespace tapestry::train {
+namespace tapestry::nn::train {
 
 /// The floating-point operations of a forward pass of one image of this shape, [H, W, C]: 2 for every product that
 /// convolutions, linear layers and matrix products add up; what elementwise ops, norms and pooling do counts nothing,
@@ -10,4 +11,4 @@ namespace tapestry::train {
 /// two more products of the same size. Runs a copy of the model once. Throws what the model throws for such an image.
 [[nodiscard]] double count_flops(const nn::AnyModule& model, const Shape& image = {32, 32, 3}, Here here = {});
 
-}  // namespace tapestry::train
+}  // namespace tapestry::nn::train

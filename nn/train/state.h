@@ -9,6 +9,7 @@
 #include <tapestry/autograd/base/dtype.h>
 #include <tapestry/autograd/base/shape.h>
 #include <tapestry/nn/module.h>
+#include <tapestry/nn/train/namespace.h>
 
 /// Pieces that a hand-written training loop calls, each of use without the others: Checkpoint, Metrics, Progress, Log,
 /// Curves, ContactSheet, Interrupt. None of them owns the loop.
@@ -44,7 +45,3 @@ concept Stateful = std::copyable<T> && requires(T& value, const T& constant, con
 };
 
 }  // namespace tapestry::nn::train
-
-namespace tapestry {
-namespace train = nn::train;
-}  // namespace tapestry
