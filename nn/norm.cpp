@@ -19,6 +19,14 @@ std::optional<double> momentum_of(const BatchNorm2d::Options& options) {
   return CumulativeStatistics::is_active() ? std::nullopt : options.momentum;
 }
 
+/// x is [N, H, W, channels].
+void check_channels(const char* layer, const Tensor& x, Index channels) {
+  if (x.dim() == 4 && x.size(3) == channels) return;
+  const bool channels_first = x.dim() == 4 && x.size(1) == channels;
+  throw_invalid("{}: the input must be [N, H, W, {}]; got {}{}", layer, channels, x.shape(),
+                channels_first ? "; if it is [N, C, H, W], permute(x, {0, 2, 3, 1}) makes it [N, H, W, C]" : "");
+}
+
 }  // namespace
 
 CumulativeStatistics::CumulativeStatistics() noexcept : outer_(std::exchange(counts_alike, true)) {}
@@ -45,18 +53,33 @@ Tensor BatchNorm2d::operator()(const Tensor& x, Here here) const { return (*this
 Tensor BatchNorm2d::operator()(const Tensor& image, const After& after, Here here) const {
   const LayerScope scope(*this, here);
   const Tensor x = scope.input(image);
-  if (x.dim() != 4 || x.size(3) != channels_) {
-    const bool channels_first = x.dim() == 4 && x.size(1) == channels_;
-    throw_invalid("BatchNorm2d: the input must be [N, H, W, {}]; got {}{}", channels_, x.shape(),
-                  channels_first ? "; if it is [N, C, H, W], permute(x, {0, 2, 3, 1}) makes it [N, H, W, C]" : "");
+  check_channels("BatchNorm2d", x, channels_);
+  return scope.output(
+      batch_norm(x, {.running_mean = running_mean_, .running_var = running_var_, .weight = weight_, .bias = bias_},
+                 {.training = is_training() || !options_.track_running_stats,
+                  .momentum = momentum_of(options_),
+                  .eps = options_.eps,
+                  .num_batches_tracked = num_batches_tracked_,
+                  .relu = after.relu || options_.relu,
+                  .residual = after.residual}));
+}
+
+InstanceNorm2d::InstanceNorm2d(Index channels, const Options& options, Here here)
+    : channels_(channels), eps_(options.eps) {
+  const CallSite site(here);
+  detail::check_positive("InstanceNorm2d", "channels", channels);
+  if (options.affine) {
+    weight_ = param("weight", init::ones({channels}));
+    bias_ = param("bias", init::zeros({channels}));
   }
-  return scope.output(batch_norm(x, weight_, bias_, running_mean_, running_var_,
-                                 {.training = is_training() || !options_.track_running_stats,
-                                  .momentum = momentum_of(options_),
-                                  .eps = options_.eps,
-                                  .num_batches_tracked = num_batches_tracked_,
-                                  .relu = after.relu || options_.relu,
-                                  .residual = after.residual}));
+  describe(fmt::format("InstanceNorm2d {}", channels));
+}
+
+Tensor InstanceNorm2d::operator()(const Tensor& image, Here here) const {
+  const LayerScope scope(*this, here);
+  const Tensor x = scope.input(image);
+  check_channels("InstanceNorm2d", x, channels_);
+  return scope.output(instance_norm(x, weight_, bias_, {.eps = eps_}));
 }
 
 LayerNorm::LayerNorm(const Shape& normalized_shape, const Options& options, Here here)
@@ -98,12 +121,13 @@ Tensor BatchNorm1d::operator()(const Tensor& values, Here here) const {
     throw_invalid("BatchNorm1d: the input must be [N, {}] or [N, L, {}]; got {}{}", channels_, channels_, x.shape(),
                   channels_first ? "; if it is [N, C, L], transpose(x, 1, 2) makes it [N, L, C]" : "");
   }
-  return scope.output(batch_norm(x, weight_, bias_, running_mean_, running_var_,
-                                 {.training = is_training() || !options_.track_running_stats,
-                                  .momentum = momentum_of(options_),
-                                  .eps = options_.eps,
-                                  .num_batches_tracked = num_batches_tracked_,
-                                  .relu = options_.relu}));
+  return scope.output(
+      batch_norm(x, {.running_mean = running_mean_, .running_var = running_var_, .weight = weight_, .bias = bias_},
+                 {.training = is_training() || !options_.track_running_stats,
+                  .momentum = momentum_of(options_),
+                  .eps = options_.eps,
+                  .num_batches_tracked = num_batches_tracked_,
+                  .relu = options_.relu}));
 }
 
 GroupNorm::GroupNorm(Index groups, Index channels, const Options& options, Here here)

@@ -114,6 +114,29 @@ class GroupNorm : public Module {
   Tensor weight_, bias_;
 };
 
+/// instance_norm of x [N, H, W, C]: every channel of every image by its own statistics, alike in training and in eval
+/// mode. Has no parameters unless .affine asks for a weight and a bias, [C], which begin with 1 and 0. Throws
+/// std::invalid_argument for an input that is no image, has another number of channels or one pixel.
+class InstanceNorm2d : public Module {
+ public:
+  struct Options {
+    double eps = 1e-5;
+    bool affine = false;  ///< weight and bias
+  };
+
+  explicit InstanceNorm2d(Index channels, Here here = {}) : InstanceNorm2d(channels, Options{}, here) {}
+  InstanceNorm2d(Index channels, const Options& options, Here here = {});
+  [[nodiscard]] Tensor operator()(const Tensor& x, Here here = {}) const;
+
+  [[nodiscard]] const Tensor& weight() const noexcept { return weight_; }  ///< undefined unless .affine
+  [[nodiscard]] const Tensor& bias() const noexcept { return bias_; }
+
+ private:
+  Index channels_;
+  double eps_;
+  Tensor weight_, bias_;
+};
+
 /// rms_norm over the last dimensions, normalized_shape; weight of that shape begins with 1.
 class RMSNorm : public Module {
  public:

@@ -221,8 +221,8 @@ void update_running(Tensor running_mean, Tensor running_var, const BatchNormOpti
   });
 }
 
-void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
-                      const Tensor& running_var, const BatchNormOptions& options) {
+void check_batch_norm(const Tensor& x, const BatchNormTensors& tensors, const BatchNormOptions& options) {
+  const auto& [running_mean, running_var, weight, bias] = tensors;
   check_any_float("batch_norm", x);
   if (x.dim() == 0) throw_invalid("batch_norm: the input must have a channel dimension; got shape []");
   const Shape per_channel{x.size(-1)};
@@ -312,10 +312,11 @@ std::pair<Tensor, Tensor> affine_of(const BatchStatistics& s, const Tensor& weig
 
 }  // namespace
 
-Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
-                  const Tensor& running_var, const BatchNormOptions& options, Here here) {
+Tensor batch_norm(const Tensor& x, const BatchNormTensors& tensors, const BatchNormOptions& options, Here here) {
   const CallSite site(here);
-  check_batch_norm(x, weight, bias, running_mean, running_var, options);
+  check_batch_norm(x, tensors, options);
+  const Tensor &running_mean = tensors.running_mean, &running_var = tensors.running_var;
+  const Tensor &weight = tensors.weight, &bias = tensors.bias;
   const Index rows = rows_of(x);
   const BatchStatistics s = options.training ? statistics_of_batch(x, rows, options.eps)
                                              : running_statistics(running_mean, running_var, options.eps);

@@ -1,5 +1,6 @@
 #include <tapestry/ops/norm.h>
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -138,6 +139,44 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   Tensor y = reshape(centred * scale, x.shape());
   if (weight.defined()) y = y * weight;
   return bias.defined() ? y + bias : y;
+}
+
+Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const InstanceNormOptions& options,
+                     Here here) {
+  const CallSite site(here);
+  check_float("instance_norm", x);
+  if (x.dim() < 3) throw_invalid("instance_norm: the input must be [N, ..., C]; got {}", x.shape());
+  const Index channels = x.size(-1), pixels = x.shape().numel(1, x.dim() - 1);
+  check_parameter("instance_norm", "weight", weight, x, {channels});
+  check_parameter("instance_norm", "bias", bias, x, {channels});
+  check_eps("instance_norm", options.eps);
+  if (pixels == 1) throw_invalid("instance_norm: an image must have more than one pixel; got {}", x.shape());
+  const ReduceOptions over_pixels{.dim = 1, .keepdim = true};
+  const Tensor rows = reshape(x, Shape{x.size(0), pixels, channels});
+  const Tensor centred = rows - mean(rows, over_pixels);
+  Tensor y = centred * rsqrt(mean(square(centred), over_pixels) + options.eps);
+  if (weight.defined()) y = y * weight;
+  if (bias.defined()) y = y + bias;
+  return reshape(y, x.shape());
+}
+
+Tensor local_response_norm(const Tensor& x, const LocalResponseNormOptions& options, Here here) {
+  const CallSite site(here);
+  check_float("local_response_norm", x);
+  if (x.dim() == 0) throw_invalid("local_response_norm: the input must have a channel dimension; got shape []");
+  if (options.size < 1) throw_invalid("local_response_norm: size must be at least 1; got {}", options.size);
+  const Index channels = x.size(-1);
+  if (x.numel() == 0) return x / 1;
+  // What reaches beyond all channels adds zeros only.
+  const Index before = std::min(options.size / 2, channels - 1), after = std::min((options.size - 1) / 2, channels - 1);
+  const Tensor squares = reshape(square(x), Shape{x.numel() / channels, channels});
+  const Tensor padded = pad(squares, {{0, 0}, {before, after}});
+  Tensor sums = narrow(padded, {.dim = 1, .start = 0, .length = channels});
+  for (Index start = 1; start <= before + after; ++start) {
+    sums = sums + narrow(padded, {.dim = 1, .start = start, .length = channels});
+  }
+  const Tensor scale = options.k + options.alpha / static_cast<double>(options.size) * sums;
+  return x * reshape(pow(scale, -options.beta), x.shape());
 }
 
 Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight, const RmsNormOptions& options,

@@ -9,6 +9,15 @@
 /// a parameter of the wrong shape and for a negative eps.
 namespace tapestry {
 
+/// The tensors of batch_norm beside x, each [C], and each may be left out: given by name, since an order is easily
+/// taken for another one. That of the fields is PyTorch's.
+struct BatchNormTensors {
+  Tensor running_mean = {};  ///< with running_var or not at all; no gradient
+  Tensor running_var = {};
+  Tensor weight = {};  ///< 1 when undefined
+  Tensor bias = {};    ///< 0 when undefined
+};
+
 struct BatchNormOptions {
   bool training = false;                 ///< statistics of the batch, which also move the running ones
   std::optional<double> momentum = 0.1;  ///< weight of the new batch; nullopt: the average of all batches so far
@@ -23,11 +32,11 @@ struct BatchNormOptions {
 ///     y = (x - mean) / sqrt(var + eps) * weight + bias      by default
 ///     y = relu(... + residual)                              with .relu, .residual or both
 ///
-///   x             [..., C]
-///   weight, bias  [C], each may be undefined (1 and 0)
-///   running_mean, running_var  [C], both or neither defined; no gradient
-///   residual      as x, in shape and dtype; may be undefined (0)
-///   y             as x
+///   x         [..., C]
+///   residual  as x, in shape and dtype; may be undefined (0)
+///   y         as x
+///
+///     batch_norm(x, {.running_mean = mean, .running_var = var, .weight = w, .bias = b}, {.training = true})
 ///
 /// When training, mean and (biased) var are those of x over all dimensions but the last, and the running statistics are
 /// updated in place, also under NoGradGuard: r = (1 - momentum) r + momentum batch, with the unbiased variance. An x
@@ -42,8 +51,8 @@ struct BatchNormOptions {
 /// Throws std::invalid_argument for a residual that is not as x, when training with one value per channel, without
 /// running statistics when not training, and without num_batches_tracked when there is no momentum; nothing has changed
 /// then.
-[[nodiscard]] Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
-                                const Tensor& running_var, const BatchNormOptions& options = {}, Here here = {});
+[[nodiscard]] Tensor batch_norm(const Tensor& x, const BatchNormTensors& tensors, const BatchNormOptions& options = {},
+                                Here here = {});
 
 struct LayerNormOptions {
   double eps = 1e-5;  ///< added to the variance
@@ -75,6 +84,37 @@ struct GroupNormOptions {
 /// Composed of other ops. Throws std::invalid_argument unless groups divides C.
 [[nodiscard]] Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                 const GroupNormOptions& options = {}, Here here = {});
+
+struct InstanceNormOptions {
+  double eps = 1e-5;  ///< added to the variance
+};
+
+/// Instance normalisation (Ulyanov, Vedaldi and Lempitsky, 2016): y = (x - mean) / sqrt(var + eps) * weight + bias,
+/// with mean and biased var of each channel over the pixels of one image.
+///
+///   x             [N, ..., C]
+///   weight, bias  [C], each may be undefined (1 and 0)
+///   y             as x
+///
+/// There are no running statistics: images are normalised alike in training and after it. Composed of other ops. Throws
+/// std::invalid_argument for images of one pixel, which would all become 0.
+[[nodiscard]] Tensor instance_norm(const Tensor& x, const Tensor& weight = {}, const Tensor& bias = {},
+                                   const InstanceNormOptions& options = {}, Here here = {});
+
+struct LocalResponseNormOptions {
+  Index size = 5;  ///< neighbouring channels that are added up
+  double alpha = 1e-4;
+  double beta = 0.75;
+  double k = 1;
+};
+
+/// Local response normalisation (Krizhevsky, Sutskever and Hinton, 2012): x divided by
+///
+///     (k + alpha / size * sum of x^2 over the channels c - size / 2 ... c + (size - 1) / 2)^beta
+///
+/// of its pixel, where channels that there are not count as 0. x [..., C], y as x. Composed of other ops. Throws
+/// std::invalid_argument for a scalar and a size below 1.
+[[nodiscard]] Tensor local_response_norm(const Tensor& x, const LocalResponseNormOptions& options = {}, Here here = {});
 
 struct RmsNormOptions {
   std::optional<double> eps = {};  ///< added to the mean square; nullopt: the dtype's machine epsilon

@@ -42,7 +42,8 @@ struct Piece {
 
   Tensor operator()(const Tensor& x) const {
     const Tensor y = dropout(relu(matmul(x, w)), {.p = 0.4, .training = true});
-    return batch_norm(y, gamma, beta, mean, var, {.training = true, .num_batches_tracked = batches});
+    return batch_norm(y, {.running_mean = mean, .running_var = var, .weight = gamma, .bias = beta},
+                      {.training = true, .num_batches_tracked = batches});
   }
 };
 

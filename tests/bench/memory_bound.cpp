@@ -88,7 +88,8 @@ void run_all(Runner& runner) {
   const Tensor weight = leaf(ones({channels})), bias = leaf(zeros({channels}));
   const Tensor mean = zeros({channels}), var = ones({channels});
   const auto norm = [&](bool then_relu, const Tensor& residual) {
-    return batch_norm(x, weight, bias, mean, var, {.training = true, .relu = then_relu, .residual = residual});
+    return batch_norm(x, {.running_mean = mean, .running_var = var, .weight = weight, .bias = bias},
+                      {.training = true, .relu = then_relu, .residual = residual});
   };
   const Tensor residual = leaf(randn(kImageShape));
   runner.both("batch_norm", {x, weight, bias}, [&] { return norm(false, {}); });

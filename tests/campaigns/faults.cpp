@@ -93,7 +93,7 @@ std::vector<Scenario> scenarios(const std::string& folder) {
       op("add, broadcast", [=] { return image + scale; }),
       op("matmul", [=] { return matmul(a, b); }),
       op("conv2d", [=] { return conv2d(image, filters, {}, {.padding = 1}); }),
-      op("batch_norm", [=] { return batch_norm(image, scale, scale, {}, {}, {.training = true}); }),
+      op("batch_norm", [=] { return batch_norm(image, {.weight = scale, .bias = scale}, {.training = true}); }),
       op("max_pool2d", [=] { return max_pool2d(image, {.kernel = 2}); }),
       op("softmax", [=] { return softmax(rows, {.dim = 1}); }),
       op("sum of columns", [=] { return sum(rows, {.dim = 0}); }),

@@ -187,7 +187,7 @@ const std::vector<std::function<void()>> kNetworks{
       (void)cross_entropy(ones({2, 10}), one_hot(tensor({3, 4}), 10));
     },
     [] {
-      (void)batch_norm(ones({1, 1, 1, 8}), {}, {}, zeros({8}), ones({8}), {.training = true});
+      (void)batch_norm(ones({1, 1, 1, 8}), {.running_mean = zeros({8}), .running_var = ones({8})}, {.training = true});
     },
     [] {
       (void)nn::BatchNorm2d(8)(ones({2, 4, 4, 16}));

@@ -51,7 +51,9 @@ BOOST_AUTO_TEST_CASE(argument_order) {
   const Tensor x = randn({8, 4, 4, 3}), weight = ones({3}), bias = zeros({3});
   Tensor running_mean = zeros({3}), running_var = ones({3});
   // F.batch_norm(x, running_mean, running_var, weight, bias, training=True, momentum=0.1)
-  const Tensor y = batch_norm(x, weight, bias, running_mean, running_var, {.training = true, .momentum = 0.1});
+  const Tensor y =
+      batch_norm(x, {.running_mean = running_mean, .running_var = running_var, .weight = weight, .bias = bias},
+                 {.training = true, .momentum = 0.1});
   // torch.clamp(x, 0, 1)
   const Tensor z = clamp(y, {.min = 0, .max = 1});
   // x.sum(dim=(1, 2), keepdim=True)

@@ -271,7 +271,7 @@ BOOST_AUTO_TEST_CASE(a_basic_block_computes_what_its_ops_compute_one_by_one) {
     const std::vector<Tensor> p = block.parameters();
     const Tensor x = randn({3, 8, 8, 4});
     const auto norm = [&](const Tensor& y, std::size_t first) {
-      return batch_norm(y, p[first], p[first + 1], {}, {}, {.training = true});
+      return batch_norm(y, {.weight = p[first], .bias = p[first + 1]}, {.training = true});
     };
     const Tensor inner = relu(norm(conv2d(x, p[0], {}, {.stride = stride, .padding = 1}), 1));
     const Tensor shortcut = stride == 1 ? x : norm(conv2d(x, p[6], {}, {.stride = stride}), 7);

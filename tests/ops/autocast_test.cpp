@@ -48,7 +48,7 @@ BOOST_AUTO_TEST_CASE(products_give_bf16_and_everything_else_takes_it) {
     const Autocast scope(bf16);
     const Tensor a = conv2d(x, w1, {}, {.padding = 1});
     BOOST_TEST(a.dtype() == bf16);
-    const Tensor b = relu(batch_norm(a, scale, shift, {}, {}, {.training = true}));
+    const Tensor b = relu(batch_norm(a, {.weight = scale, .bias = shift}, {.training = true}));
     BOOST_TEST(b.dtype() == bf16);
     const Tensor c = relu(conv2d(b, w2, b2, {.padding = 1}) + b);
     BOOST_TEST(c.dtype() == bf16);

@@ -222,7 +222,9 @@ struct NormCase {
            b = clone(to(bias, statistics)).detach();
     for (Tensor* t : {&leaf, &w, &b}) t->requires_grad(true);
     const Tensor running_mean = clone(to(mean, statistics)), running_var = clone(to(var, statistics));
-    const Tensor y = batch_norm(leaf, w, b, running_mean, running_var, {.training = training});
+    const Tensor y =
+        batch_norm(leaf, {.running_mean = running_mean, .running_var = running_var, .weight = w, .bias = b},
+                   {.training = training});
     backward(y, {.gradient = to(to(normal(x.shape(), 4), bf16), dtype)});
     return {y.detach(), leaf.grad(), w.grad(), b.grad(), running_mean, running_var};
   }
@@ -249,7 +251,7 @@ BOOST_AUTO_TEST_CASE(batch_norm_takes_bf16_beside_f32_parameters_and_keeps_f32_s
 
 BOOST_AUTO_TEST_CASE(batch_norm_refuses_bf16_parameters) {
   const Tensor x = to(ones({4, 3}), bf16), wrong = to(ones({3}), bf16);
-  BOOST_TEST(error<std::invalid_argument>([&] { (void)batch_norm(x, wrong, {}, {}, {}, {.training = true}); }) ==
+  BOOST_TEST(error<std::invalid_argument>([&] { (void)batch_norm(x, {.weight = wrong}, {.training = true}); }) ==
              "batch_norm: weight must be f32 beside a bf16 input; got bf16, convert it with to(x, f32)");
 }
 

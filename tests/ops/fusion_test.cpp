@@ -45,11 +45,11 @@ struct Ending {
  private:
   static Tensor norm(const std::vector<Tensor>& x, bool training, BatchNormOptions options) {
     options.training = training;
-    if (training) return batch_norm(x[0], x[1], x[2], {}, {}, options);
+    if (training) return batch_norm(x[0], {.weight = x[1], .bias = x[2]}, options);
     const Index channels = x[0].size(-1);
     const Tensor mean = full({channels}, .2, {.dtype = x[1].dtype()}),
                  var = full({channels}, 1.5, {.dtype = x[1].dtype()});
-    return batch_norm(x[0], x[1], x[2], mean, var, options);
+    return batch_norm(x[0], {.running_mean = mean, .running_var = var, .weight = x[1], .bias = x[2]}, options);
   }
 };
 
@@ -101,7 +101,7 @@ BOOST_AUTO_TEST_CASE(a_write_through_an_earlier_pointer_does_not_reach_a_result)
   Tensor x = f64_tensor({1, 2, 3, 4}, {4, 1});
   double* p = x.mutable_data<double>();
   const Tensor mean = zeros({1}, {.dtype = f64}), var = ones({1}, {.dtype = f64});
-  const Tensor y = batch_norm(x, {}, {}, mean, var, {.eps = 0});
+  const Tensor y = batch_norm(x, {.running_mean = mean, .running_var = var}, {.eps = 0});
   const Tensor sum = y + x, positive = relu(y);
   p[0] = 100;
   BOOST_TEST(all_close(y, {1, 2, 3, 4}, 0));
@@ -112,7 +112,7 @@ BOOST_AUTO_TEST_CASE(a_write_through_an_earlier_pointer_does_not_reach_a_result)
 BOOST_AUTO_TEST_CASE(central_differences_through_one_pointer_give_the_gradient) {
   Tensor x = f64_tensor({1, 2, 3, 5}, {4, 1});
   const Tensor factors = f64_tensor({1, 2, 3, 4}, {4, 1});
-  const auto normed = [&] { return batch_norm(x, {}, {}, {}, {}, {.training = true}); };
+  const auto normed = [&] { return batch_norm(x, {}, {.training = true}); };
   double* p = x.mutable_data<double>();
   for (const Index at : {0, 1, 2, 3}) {
     constexpr double h = 1e-5;
@@ -137,7 +137,7 @@ BOOST_AUTO_TEST_CASE(a_buffer_that_is_used_again_for_every_frame_keeps_the_outpu
   std::vector<Tensor> outputs;
   for (const float value : {1.0F, 2.0F, 3.0F}) {
     p[0] = p[1] = value;
-    outputs.push_back(batch_norm(frame, {}, {}, mean, var, {.eps = 0}));
+    outputs.push_back(batch_norm(frame, {.running_mean = mean, .running_var = var}, {.eps = 0}));
   }
   for (std::size_t i = 0; i < 3; ++i) {
     BOOST_TEST(all_close(outputs[i], {static_cast<double>(i + 1), static_cast<double>(i + 1)}, 0));
@@ -238,8 +238,8 @@ BOOST_AUTO_TEST_CASE(a_nan_passes_the_relu_and_so_does_its_gradient_and_zero_sto
       Tensor x = f64_tensor({nan, 0, -1, 1}, {4, 1}).requires_grad(true);
       Tensor r = f64_tensor({0, 0, 0, 0}, {4, 1}).requires_grad(true);
       const Tensor mean = zeros({1}, {.dtype = f64}), var = ones({1}, {.dtype = f64});
-      const Tensor y =
-          batch_norm(x, {}, {}, mean, var, {.eps = 0, .relu = true, .residual = has_residual ? r : Tensor()});
+      const Tensor y = batch_norm(x, {.running_mean = mean, .running_var = var},
+                                  {.eps = 0, .relu = true, .residual = has_residual ? r : Tensor()});
       BOOST_TEST(all_close(y, {nan, 0, 0, 1}, 0));
       const auto g = grad({sum(y)}, {x, r}, {.create_graph = create_graph, .allow_unused = true});
       BOOST_TEST(all_close(g[0].detach(), {1, 0, 0, 1}, 0));
@@ -263,7 +263,7 @@ BOOST_AUTO_TEST_CASE(running_statistics_are_those_of_the_norm_alone) {
   const std::vector<Tensor> x = inputs({4, 3, 3, 5});
   const auto moved = [&](bool relu, const Tensor& residual) {
     const Tensor mean = zeros({5}), var = ones({5}), batches = scalar(0, {.dtype = i64});
-    (void)batch_norm(x[0], x[1], x[2], mean, var,
+    (void)batch_norm(x[0], {.running_mean = mean, .running_var = var, .weight = x[1], .bias = x[2]},
                      {.training = true, .num_batches_tracked = batches, .relu = relu, .residual = residual});
     return std::vector{mean, var, batches};
   };
@@ -292,7 +292,7 @@ BOOST_AUTO_TEST_CASE(one_op_is_recorded_and_keeps_what_its_header_says) {
   const std::vector<Tensor> x = inputs({4, 8, 8, 16});
   const Index image = 4 * 8 * 8 * 16 * 4, channels = 16 * 4;
   const auto kept = [](const Tensor& y) { return y.impl().node->bytes_kept(); };
-  const Tensor plain = batch_norm(x[0], x[1], x[2], {}, {}, {.training = true});
+  const Tensor plain = batch_norm(x[0], {.weight = x[1], .bias = x[2]}, {.training = true});
   BOOST_TEST(kept(plain) == image + 3 * channels);  // x; weight, mean, 1 / deviation
   const Tensor relu_alone = kEndings[0].fused(x, true), residual = kEndings[1].fused(x, true);
   BOOST_TEST(kept(relu_alone) == image + 5 * channels);  // and scale, shift
@@ -338,8 +338,9 @@ BOOST_AUTO_TEST_CASE(what_was_kept_must_not_be_written_and_the_residual_may) {
 BOOST_AUTO_TEST_CASE(a_residual_is_as_the_input_or_refused_before_anything_has_changed) {
   const Tensor x = ones({2, 2, 3}), mean = zeros({3}), var = ones({3});
   const auto with = [&](const Tensor& residual) {
-    return error<std::invalid_argument>(
-        [&] { (void)batch_norm(x, {}, {}, mean, var, {.training = true, .residual = residual}); });
+    return error<std::invalid_argument>([&] {
+      (void)batch_norm(x, {.running_mean = mean, .running_var = var}, {.training = true, .residual = residual});
+    });
   };
   BOOST_TEST(with(ones({2, 2, 4})) == "batch_norm: the residual must be [2, 2, 3]; got [2, 2, 4]");
   BOOST_TEST(with(ones({3})) == "batch_norm: the residual must be [2, 2, 3]; got [3]");

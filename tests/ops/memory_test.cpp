@@ -74,7 +74,7 @@ std::vector<Case> cases() {
        }},
       {"gradient of batch_norm",
        [=] {
-         return gradient(rows, [=](const Tensor& x) { return batch_norm(x, scale, {}, {}, {}, {.training = true}); });
+         return gradient(rows, [=](const Tensor& x) { return batch_norm(x, {.weight = scale}, {.training = true}); });
        }},
       {"gradient of layer_norm",
        [=] { return gradient(scale, [=](const Tensor& w) { return layer_norm(rows, {96}, w); }); }},
@@ -169,11 +169,11 @@ BOOST_AUTO_TEST_CASE(tables_of_channels_are_counted) {
   empty_cache();
   const std::int64_t live = memory_stats().live_bytes;
   reset_peak_bytes();
-  { const Tensor y = batch_norm(x, {}, {}, {}, {}, {.training = true}); }
+  { const Tensor y = batch_norm(x, {}, {.training = true}); }
   const std::int64_t result = 2 * kChannels * 4;
   BOOST_TEST(memory_stats().peak_bytes - live >= result + 40 * kMiB);
   set_memory_limit(memory_stats().live_bytes + result + 32 * kMiB);
-  BOOST_CHECK_THROW(static_cast<void>(batch_norm(x, {}, {}, {}, {}, {.training = true})), OutOfMemory);
+  BOOST_CHECK_THROW(static_cast<void>(batch_norm(x, {}, {.training = true})), OutOfMemory);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

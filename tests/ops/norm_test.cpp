@@ -26,7 +26,7 @@ Tensor f64_tensor(std::initializer_list<double> values, const Shape& shape, bool
 
 /// Training without running statistics.
 Tensor train_norm(const Tensor& x, const Tensor& weight = {}, const Tensor& bias = {}) {
-  return batch_norm(x, weight, bias, {}, {}, {.training = true});
+  return batch_norm(x, {.weight = weight, .bias = bias}, {.training = true});
 }
 
 std::vector<Tensor> batch_inputs(Generator& g) {
@@ -55,7 +55,7 @@ const OpRows rows{
          [](const std::vector<Tensor>& x) {
            const Tensor mean = tensor({.1, .2, .3}, {.dtype = x[0].dtype()}),
                         var = tensor({.5, 1., 2.}, {.dtype = x[0].dtype()});
-           return batch_norm(x[0], x[1], x[2], mean, var);
+           return batch_norm(x[0], {.running_mean = mean, .running_var = var, .weight = x[1], .bias = x[2]});
          }},
     {.op = "layer_norm",
      .variant = "last dim",
@@ -78,6 +78,20 @@ const OpRows rows{
            return std::vector{sample(g, {2, 2, 4}, -2, 2), sample(g, {4}, 0.5, 1.5), sample(g, {4})};
          },
      .f = [](const std::vector<Tensor>& x) { return group_norm(x[0], x[1], x[2], {.groups = 2}); }},
+    {.op = "instance_norm",
+     .variant = "weight and bias",
+     .inputs =
+         [](Generator& g) {
+           return std::vector{sample(g, {2, 2, 3, 2}, -2, 2), sample(g, {2}, 0.5, 1.5), sample(g, {2})};
+         },
+     .f = [](const std::vector<Tensor>& x) { return instance_norm(x[0], x[1], x[2]); }},
+    {.op = "local_response_norm",
+     .variant = "3 of 5 channels",
+     .inputs =
+         [](Generator& g) {
+           return std::vector{sample(g, {2, 3, 5}, -2, 2)};
+         },
+     .f = [](const std::vector<Tensor>& x) { return local_response_norm(x[0], {.size = 3, .alpha = 0.5, .k = 2}); }},
     {.op = "rms_norm",
      .variant = "with weight",
      .inputs =
@@ -170,7 +184,8 @@ BOOST_AUTO_TEST_CASE(batch_norm_gradients_in_f32_agree_with_f64) {
 BOOST_AUTO_TEST_CASE(running_statistics_take_the_unbiased_variance) {
   for (const Dtype dtype : {f32, f64}) {
     const Tensor mean = zeros({1}, {.dtype = dtype}), var = ones({1}, {.dtype = dtype});
-    (void)batch_norm(tensor({{0.0}, {2.0}}, {.dtype = dtype}), {}, {}, mean, var, {.training = true});
+    (void)batch_norm(tensor({{0.0}, {2.0}}, {.dtype = dtype}), {.running_mean = mean, .running_var = var},
+                     {.training = true});
     BOOST_TEST(all_close(mean, {.1}, 1e-7));
     BOOST_TEST(all_close(var, {1.1}, 1e-7));
   }
@@ -179,8 +194,8 @@ BOOST_AUTO_TEST_CASE(running_statistics_take_the_unbiased_variance) {
 BOOST_AUTO_TEST_CASE(without_momentum_the_running_statistics_are_averages) {
   const Tensor mean = zeros({1}), var = ones({1}), batches = scalar(0, {.dtype = i64});
   const BatchNormOptions options{.training = true, .momentum = {}, .num_batches_tracked = batches};
-  (void)batch_norm(tensor({{0.F}, {2.F}}), {}, {}, mean, var, options);
-  (void)batch_norm(tensor({{4.F}, {4.F}}), {}, {}, mean, var, options);
+  (void)batch_norm(tensor({{0.F}, {2.F}}), {.running_mean = mean, .running_var = var}, options);
+  (void)batch_norm(tensor({{4.F}, {4.F}}), {.running_mean = mean, .running_var = var}, options);
   BOOST_TEST(batches.item<std::int64_t>() == 2);
   BOOST_TEST(all_close(mean, {2.5}, 0));
   BOOST_TEST(all_close(var, {1}, 0));
@@ -188,16 +203,18 @@ BOOST_AUTO_TEST_CASE(without_momentum_the_running_statistics_are_averages) {
 
 BOOST_AUTO_TEST_CASE(statistics_move_under_no_grad_too) {
   const Tensor mean = zeros({1}), var = ones({1});
-  no_grad([&] { return batch_norm(tensor({{0.F}, {2.F}}), {}, {}, mean, var, {.training = true}); });
+  no_grad([&] {
+    return batch_norm(tensor({{0.F}, {2.F}}), {.running_mean = mean, .running_var = var}, {.training = true});
+  });
   BOOST_TEST(all_close(mean, {.1}, 1e-7));
 }
 
 BOOST_AUTO_TEST_CASE(one_value_per_channel_is_an_error_and_leaves_the_statistics_alone) {
   const Tensor mean = zeros({3}), var = ones({3}), batches = scalar(0, {.dtype = i64});
-  BOOST_TEST(
-      error<std::invalid_argument>([&] {
-        (void)batch_norm(ones({1, 1, 1, 3}), {}, {}, mean, var, {.training = true, .num_batches_tracked = batches});
-      }) == "batch_norm: training needs more than one value per channel; got input [1, 1, 1, 3]");
+  BOOST_TEST(error<std::invalid_argument>([&] {
+               (void)batch_norm(ones({1, 1, 1, 3}), {.running_mean = mean, .running_var = var},
+                                {.training = true, .num_batches_tracked = batches});
+             }) == "batch_norm: training needs more than one value per channel; got input [1, 1, 1, 3]");
   BOOST_TEST(all_close(mean, {0, 0, 0}, 0));
   BOOST_TEST(all_close(var, {1, 1, 1}, 0));
   BOOST_TEST(batches.item<std::int64_t>() == 0);
@@ -207,7 +224,8 @@ BOOST_AUTO_TEST_CASE(an_empty_batch_leaves_the_statistics_alone) {
   const Tensor mean = zeros({3}), var = ones({3}), batches = scalar(0, {.dtype = i64});
   Tensor x = empty({0, 2, 2, 3}), w = ones({3}), b = zeros({3});
   for (Tensor* t : {&x, &w, &b}) t->requires_grad(true);
-  const Tensor y = batch_norm(x, w, b, mean, var, {.training = true, .num_batches_tracked = batches});
+  const Tensor y = batch_norm(x, {.running_mean = mean, .running_var = var, .weight = w, .bias = b},
+                              {.training = true, .num_batches_tracked = batches});
   BOOST_TEST(y.shape() == x.shape());
   const auto g = grad(sum(y), {x, w, b});
   BOOST_TEST(g[0].shape() == x.shape());
@@ -221,7 +239,7 @@ BOOST_AUTO_TEST_CASE(an_empty_batch_leaves_the_statistics_alone) {
 BOOST_AUTO_TEST_CASE(without_training_statistics_are_constants) {
   Tensor x = f64_tensor({1, 5}, {2, 1}, true);
   const Tensor mean = f64_tensor({1}, {1}), var = f64_tensor({3}, {1});
-  const Tensor y = batch_norm(x, {}, {}, mean, var, {.eps = 1});
+  const Tensor y = batch_norm(x, {.running_mean = mean, .running_var = var}, {.eps = 1});
   BOOST_TEST(all_close(y, {0, 2}, 1e-15));
   BOOST_TEST(all_close(grad(sum(y), x), {.5, .5}, 1e-15));
   BOOST_TEST(all_close(mean, {1}, 0));
@@ -231,8 +249,8 @@ BOOST_AUTO_TEST_CASE(without_training_statistics_are_constants) {
 BOOST_AUTO_TEST_CASE(statistics_may_move_between_forward_and_backward) {
   Tensor x = f64_tensor({1, 5}, {2, 1}, true);
   const Tensor mean = f64_tensor({1}, {1}), var = f64_tensor({3}, {1});
-  const Tensor y = batch_norm(x, {}, {}, mean, var, {.eps = 1});
-  (void)batch_norm(f64_tensor({7, 9}, {2, 1}), {}, {}, mean, var, {.training = true});
+  const Tensor y = batch_norm(x, {.running_mean = mean, .running_var = var}, {.eps = 1});
+  (void)batch_norm(f64_tensor({7, 9}, {2, 1}), {.running_mean = mean, .running_var = var}, {.training = true});
   BOOST_TEST(all_close(grad(sum(y), x), {.5, .5}, 1e-15));
 }
 
@@ -261,7 +279,7 @@ BOOST_AUTO_TEST_CASE(a_large_mean_does_not_spoil_the_variance) {
   Generator generator(3);
   const Tensor x = normal({100000, 2}, 1e4, 1, {.generator = &generator});
   const Tensor mean = zeros({2}), var = zeros({2});
-  (void)batch_norm(x, {}, {}, mean, var, {.training = true, .momentum = 1.0});
+  (void)batch_norm(x, {.running_mean = mean, .running_var = var}, {.training = true, .momentum = 1.0});
   const Tensor exact = to(x, f64);
   BOOST_TEST(all_close(values(var), values(tapestry::var(exact, {.dim = 0})), 1e-5));
   BOOST_TEST(all_close(values(mean), values(tapestry::mean(exact, {.dim = 0})), 1e-7));
@@ -272,7 +290,7 @@ BOOST_AUTO_TEST_CASE(an_outlier_in_front_does_not_spoil_the_variance) {
   Tensor x = randn({4096, 1}, {.generator = &generator});
   x.mutable_data<float>()[0] = 1e4F;
   const Tensor mean = zeros({1}), var = zeros({1});
-  (void)batch_norm(x, {}, {}, mean, var, {.training = true, .momentum = 1.0});
+  (void)batch_norm(x, {.running_mean = mean, .running_var = var}, {.training = true, .momentum = 1.0});
   BOOST_TEST(all_close(values(var), values(tapestry::var(to(x, f64), {.dim = 0})), 1e-5));
 }
 
@@ -286,7 +304,7 @@ BOOST_AUTO_TEST_CASE(batch_norm_bits_do_not_depend_on_the_number_of_threads) {
   for (const int count : {1, 2, 3, 7}) {
     set_num_threads(count);
     const Tensor mean = zeros({24}), var = ones({24});
-    const Tensor y = batch_norm(x, w, {}, mean, var, {.training = true});
+    const Tensor y = batch_norm(x, {.running_mean = mean, .running_var = var, .weight = w}, {.training = true});
     const auto g = grad(sum(y * dy), {x, w});
     const std::vector<Tensor> all{y.detach(), mean, var, g[0], g[1]};
     if (first.empty()) first = all;
@@ -298,24 +316,29 @@ BOOST_AUTO_TEST_CASE(batch_norm_bits_do_not_depend_on_the_number_of_threads) {
 BOOST_AUTO_TEST_CASE(batch_norm_refuses_wrong_calls) {
   const auto refused = [](const auto& f) { return error<std::invalid_argument>(f); };
   const Tensor x = ones({2, 3}), c3 = ones({3}), c2 = ones({2});
-  BOOST_TEST(refused([&] { (void)batch_norm(x, {}, {}, {}, {}); }) ==
+  BOOST_TEST(refused([&] { (void)batch_norm(x, {}); }) ==
              "batch_norm: without training there must be running statistics; got none");
-  BOOST_TEST(refused([&] { (void)batch_norm(x, c2, {}, c3, c3); }) == "batch_norm: weight must be [3]; got [2]");
-  BOOST_TEST(refused([&] { (void)batch_norm(x, {}, c2, c3, c3); }) == "batch_norm: bias must be [3]; got [2]");
-  BOOST_TEST(refused([&] { (void)batch_norm(x, {}, {}, c3, {}); }) ==
+  BOOST_TEST(refused([&] { (void)batch_norm(x, {.running_mean = c3, .running_var = c3, .weight = c2}); }) ==
+             "batch_norm: weight must be [3]; got [2]");
+  BOOST_TEST(refused([&] { (void)batch_norm(x, {.running_mean = c3, .running_var = c3, .bias = c2}); }) ==
+             "batch_norm: bias must be [3]; got [2]");
+  BOOST_TEST(refused([&] { (void)batch_norm(x, {.running_mean = c3}); }) ==
              "batch_norm: running_mean and running_var must be given together; got running_mean alone");
-  BOOST_TEST(refused([&] { (void)batch_norm(x, {}, {}, c3, c3, {.eps = -1}); }) ==
+  BOOST_TEST(refused([&] { (void)batch_norm(x, {.running_mean = c3, .running_var = c3}, {.eps = -1}); }) ==
              "batch_norm: eps must not be negative; got -1");
-  BOOST_TEST(refused([&] { (void)batch_norm(x, {}, {}, c3, c3, {.training = true, .momentum = 2}); }) ==
-             "batch_norm: momentum must be in [0, 1]; got 2");
-  BOOST_TEST(refused([&] { (void)batch_norm(x, {}, {}, c3, c3, {.training = true, .momentum = {}}); }) ==
-             "batch_norm: without momentum there must be num_batches_tracked; got none");
-  BOOST_TEST(refused([&] { (void)batch_norm(scalar(1), {}, {}, {}, {}, {.training = true}); }) ==
+  BOOST_TEST(refused([&] {
+               (void)batch_norm(x, {.running_mean = c3, .running_var = c3}, {.training = true, .momentum = 2});
+             }) == "batch_norm: momentum must be in [0, 1]; got 2");
+  BOOST_TEST(refused([&] {
+               (void)batch_norm(x, {.running_mean = c3, .running_var = c3}, {.training = true, .momentum = {}});
+             }) == "batch_norm: without momentum there must be num_batches_tracked; got none");
+  BOOST_TEST(refused([&] { (void)batch_norm(scalar(1), {}, {.training = true}); }) ==
              "batch_norm: the input must have a channel dimension; got shape []");
-  BOOST_TEST(refused([&] { (void)batch_norm(x, {}, {}, ones({3}, {.dtype = f64}), c3); }) ==
+  BOOST_TEST(refused([&] { (void)batch_norm(x, {.running_mean = ones({3}, {.dtype = f64}), .running_var = c3}); }) ==
              "batch_norm: the dtypes must be equal; got f32 and f64, convert one with to(x, f32)");
-  BOOST_TEST(refused([&] { (void)batch_norm(x, {}, {}, ones({3}, {.requires_grad = true}), c3); }) ==
-             "batch_norm: running statistics must be constants; got one that requires grad");
+  BOOST_TEST(refused([&] {
+               (void)batch_norm(x, {.running_mean = ones({3}, {.requires_grad = true}), .running_var = c3});
+             }) == "batch_norm: running statistics must be constants; got one that requires grad");
 }
 
 BOOST_AUTO_TEST_CASE(layer_norm_normalises_rows) {
@@ -381,6 +404,79 @@ BOOST_AUTO_TEST_CASE(group_norm_normalises_each_group_on_its_own) {
   const Tensor y = group_norm(x, {}, {}, {.groups = 2, .eps = 0});
   const double a = 3 / std::sqrt(5.0), b = 1 / std::sqrt(5.0), c = 5 / std::sqrt(75.0), d = 15 / std::sqrt(75.0);
   BOOST_TEST(all_close(y, {-a, -b, -c, -c, b, a, d, -c}, 1e-14));
+}
+
+BOOST_AUTO_TEST_CASE(instance_norm_normalises_each_channel_of_each_image) {
+  Generator generator(8);
+  const Tensor x = sample(generator, {3, 4, 5, 2}, -3, 5);
+  const Tensor w = sample(generator, {2}, .5, 2), b = sample(generator, {2});
+  const std::vector<double> v = values(x), of_w = values(w), of_b = values(b);
+  std::vector<double> expected(v.size());
+  for (std::size_t n = 0; n < 3; ++n) {
+    for (std::size_t c = 0; c < 2; ++c) {
+      double mean_of = 0, var_of = 0;
+      for (std::size_t p = 0; p < 20; ++p) mean_of += v[(n * 20 + p) * 2 + c] / 20;
+      for (std::size_t p = 0; p < 20; ++p) var_of += std::pow(v[(n * 20 + p) * 2 + c] - mean_of, 2) / 20;
+      for (std::size_t p = 0; p < 20; ++p) {
+        const std::size_t at = (n * 20 + p) * 2 + c;
+        expected[at] = (v[at] - mean_of) / std::sqrt(var_of + 1e-5) * of_w[c] + of_b[c];
+      }
+    }
+  }
+  BOOST_TEST(all_close(instance_norm(x, w, b), expected, 1e-12, 1e-13));
+  BOOST_TEST(all_close(instance_norm(to_f32(x), to_f32(w), to_f32(b)), expected, 1e-5, 1e-5));
+  BOOST_TEST(all_close(instance_norm(x), group_norm(x, {}, {}, {.groups = 2}), 1e-12, 1e-13));
+  BOOST_TEST(instance_norm(ones({0, 4, 4, 3})).shape() == (Shape{0, 4, 4, 3}));
+  BOOST_TEST(instance_norm(ones({2, 4, 3})).shape() == (Shape{2, 4, 3}));
+}
+
+BOOST_AUTO_TEST_CASE(instance_norm_refuses_images_of_one_pixel) {
+  const auto text = [](const Tensor& x, const Tensor& weight = {}) {
+    return error<std::invalid_argument>([&] { (void)instance_norm(x, weight); });
+  };
+  BOOST_TEST(text(ones({2, 1, 1, 3})) == "instance_norm: an image must have more than one pixel; got [2, 1, 1, 3]");
+  BOOST_TEST(text(ones({2, 3})) == "instance_norm: the input must be [N, ..., C]; got [2, 3]");
+  BOOST_TEST(text(ones({2, 2, 2, 3}), ones({2})) == "instance_norm: weight must be [3]; got [2]");
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)instance_norm(ones({2, 2, 2, 3}), {}, {}, {.eps = -1});
+             }) == "instance_norm: eps must not be negative; got -1");
+}
+
+BOOST_AUTO_TEST_CASE(local_response_norm_divides_by_the_squares_of_neighbouring_channels) {
+  const Tensor x = ones({1, 1, 1, 3}, {.dtype = f64});
+  BOOST_TEST(all_close(local_response_norm(x, {.size = 2}), {.9999626, .9999250, .9999250}, 2e-7));
+  Generator generator(9);
+  for (const Index size : {1, 2, 3, 4, 5, 9, 1000}) {
+    const Tensor in = sample(generator, {7, 4}, -3, 3);
+    const std::vector<double> v = values(in);
+    std::vector<double> expected;
+    for (Index row = 0; row < 7; ++row) {
+      for (Index c = 0; c < 4; ++c) {
+        double sum_of = 0;
+        for (Index k = std::max<Index>(0, c - size / 2); k <= std::min<Index>(3, c + (size - 1) / 2); ++k) {
+          sum_of += std::pow(v[static_cast<std::size_t>(row * 4 + k)], 2);
+        }
+        const double scale = 2 + 0.3 * sum_of / static_cast<double>(size);
+        expected.push_back(v[static_cast<std::size_t>(row * 4 + c)] / std::pow(scale, 0.6));
+      }
+    }
+    BOOST_TEST(all_close(local_response_norm(in, {.size = size, .alpha = 0.3, .beta = 0.6, .k = 2}), expected, 1e-13),
+               size);
+  }
+  BOOST_TEST(local_response_norm(ones({0, 3})).shape() == (Shape{0, 3}));
+  BOOST_TEST(local_response_norm(ones({3, 0})).shape() == (Shape{3, 0}));
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)local_response_norm(ones({2, 3}), {.size = 0});
+             }) == "local_response_norm: size must be at least 1; got 0");
+  BOOST_TEST(error<std::invalid_argument>([] { (void)local_response_norm(scalar(1)); }) ==
+             "local_response_norm: the input must have a channel dimension; got shape []");
+}
+
+BOOST_AUTO_TEST_CASE(tensors_of_batch_norm_stand_in_pytorchs_order) {
+  const Tensor x = f64_tensor({0, 2, 4, 6}, {2, 2}), mean = f64_tensor({1, 2}, {2}), var = f64_tensor({3, 4}, {2});
+  const Tensor w = f64_tensor({5, 6}, {2}), b = f64_tensor({7, 8}, {2});
+  BOOST_TEST(same_bits(batch_norm(x, {mean, var, w, b}),
+                       batch_norm(x, {.running_mean = mean, .running_var = var, .weight = w, .bias = b})));
 }
 
 BOOST_AUTO_TEST_CASE(rms_norm_divides_by_the_root_mean_square) {
