@@ -44,6 +44,7 @@
 #include <tapestry/nn/identity.h>
 #include <tapestry/nn/init.h>
 #include <tapestry/nn/linear.h>
+#include <tapestry/nn/maxout.h>
 #include <tapestry/nn/models/models.h>
 #include <tapestry/nn/module.h>
 #include <tapestry/nn/norm.h>
@@ -74,6 +75,8 @@
 #include <tapestry/nn/train/log.h>
 #include <tapestry/nn/train/metrics.h>
 #include <tapestry/nn/train/progress.h>
+#include <tapestry/nn/unfold.h>
+#include <tapestry/nn/upsample.h>
 #include <tapestry/ops/activation.h>
 #include <tapestry/ops/attention.h>
 #include <tapestry/ops/autocast.h>
