@@ -27,8 +27,10 @@
 #include <tapestry/autograd/tape.h>
 #include <tapestry/autograd/tensor.h>
 #include <tapestry/datasets/cifar.h>
+#include <tapestry/datasets/idx.h>
 #include <tapestry/datasets/image_file.h>
 #include <tapestry/datasets/loader.h>
+#include <tapestry/datasets/mnist.h>
 #include <tapestry/datasets/patterns.h>
 #include <tapestry/datasets/transforms.h>
 #include <tapestry/nn/activation.h>

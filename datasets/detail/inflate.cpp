@@ -136,8 +136,36 @@ class Inflater {
  public:
   Inflater(std::span<const std::uint8_t> stream, std::span<std::uint8_t> to) : in_(stream), to_(to) {}
 
-  void run() {
+  void zlib() {
     begin();
+    blocks();
+    in_.align();
+    std::uint32_t wanted = 0;
+    for (int i = 0; i < 4; ++i) wanted = wanted << 8 | in_.byte();
+    if (wanted != adler32()) in_.fail("the right Adler-32", format_message("{} instead of {}", wanted, adler32()));
+    expect_end();
+  }
+
+  void raw() {
+    blocks();
+    in_.align();
+    expect_end();
+  }
+
+  void beginning() {
+    only_beginning_ = true;
+    if (to_.empty()) return;
+    try {
+      blocks();
+    } catch (const Full&) {
+    }
+  }
+
+ private:
+  /// Thrown where `to` is full and more is not wanted.
+  struct Full {};
+
+  void blocks() {
     for (bool last = false; !last;) {
       last = in_.take(1) != 0;
       const std::uint32_t kind = in_.take(2);
@@ -152,16 +180,15 @@ class Inflater {
       }
     }
     if (filled_ != to_.size()) {
-      in_.fail(format_message("{} bytes in all", to_.size()), format_message("{}", filled_));
+      in_.fail(format_message(only_beginning_ ? "at least {} bytes" : "{} bytes in all", to_.size()),
+               format_message("{}", filled_));
     }
-    in_.align();
-    std::uint32_t wanted = 0;
-    for (int i = 0; i < 4; ++i) wanted = wanted << 8 | in_.byte();
-    if (wanted != adler32()) in_.fail("the right Adler-32", format_message("{} instead of {}", wanted, adler32()));
+  }
+
+  void expect_end() const {
     if (in_.bytes_left() != 0) in_.fail("the end of the data", format_message("{} more bytes", in_.bytes_left()));
   }
 
- private:
   void begin() {
     const std::uint32_t method = in_.byte();
     const std::uint32_t flags = in_.byte();
@@ -175,7 +202,10 @@ class Inflater {
     to_[filled_++] = static_cast<std::uint8_t>(byte);
   }
 
-  [[noreturn]] void too_many() const { in_.fail(format_message("{} bytes in all", to_.size()), "more"); }
+  [[noreturn]] void too_many() const {
+    if (only_beginning_) throw Full();
+    in_.fail(format_message("{} bytes in all", to_.size()), "more");
+  }
 
   void stored() {
     in_.align();
@@ -249,8 +279,9 @@ class Inflater {
       if (distance > filled_) {
         in_.fail(format_message("a distance up to {}", filled_), format_message("{}", distance));
       }
-      if (length > to_.size() - filled_) too_many();
-      for (; length > 0; --length, ++filled_) to_[filled_] = to_[filled_ - distance];  // the two may overlap
+      const std::size_t fits = std::min(length, to_.size() - filled_);
+      for (std::size_t i = 0; i < fits; ++i, ++filled_) to_[filled_] = to_[filled_ - distance];  // the two may overlap
+      if (fits < length) too_many();
     }
   }
 
@@ -272,10 +303,17 @@ class Inflater {
   BitReader in_;
   std::span<std::uint8_t> to_;
   std::size_t filled_ = 0;
+  bool only_beginning_ = false;
 };
 
 }  // namespace
 
-void inflate(std::span<const std::uint8_t> stream, std::span<std::uint8_t> to) { Inflater(stream, to).run(); }
+void inflate(std::span<const std::uint8_t> stream, std::span<std::uint8_t> to) { Inflater(stream, to).zlib(); }
+
+void inflate_raw(std::span<const std::uint8_t> stream, std::span<std::uint8_t> to) { Inflater(stream, to).raw(); }
+
+void inflate_beginning(std::span<const std::uint8_t> stream, std::span<std::uint8_t> to) {
+  Inflater(stream, to).beginning();
+}
 
 }  // namespace tapestry::datasets::detail

@@ -8,11 +8,13 @@
 #include <random>
 
 #include <tapestry/datasets/cifar.h>
+#include <tapestry/datasets/idx.h>
 #include <tapestry/datasets/image_file.h>
 #include <tapestry/nn/safetensors.h>
 
 #include "campaigns/campaign.h"
 #include "support/child.h"
+#include "support/idx_files.h"
 #include "support/jpeg_files.h"
 #include "support/malformed_files.h"
 #include "support/png_files.h"
@@ -101,6 +103,7 @@ void read_cifar(const std::string& path) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   (void)datasets::CIFAR100(folder, {.allow_partial = true});
 }
+void read_elements(const std::string& path) { (void)datasets::read_idx(path); }
 void read_tensors(const std::string& path) { (void)nn::load_tensors(path); }
 void read_picture(const std::string& path) { (void)datasets::read_image(path); }
 
@@ -136,7 +139,11 @@ std::vector<Format> formats(const campaign::Campaign& campaign) {
        {{"spaces", safetensors_file(safetensors_header() + "  ", 24)}},
        read_tensors},
       {"PNG", malformed_pngs(), {{"palette", png.file()}, {"grey", Png{}.file()}}, read_picture},
-      {"JPEG", malformed_jpegs(), {{"baseline", jpeg.file()}, {"progressive", jpeg.progressive()}}, read_picture}};
+      {"JPEG", malformed_jpegs(), {{"baseline", jpeg.file()}, {"progressive", jpeg.progressive()}}, read_picture},
+      {"IDX",
+       malformed_idx(),
+       {{"plain", idx_labels(5)}, {"stored", gzip_stored(idx_images(2))}, {"packed", gzip_fixed(idx_images(2))}},
+       read_elements}};
   add_prefixes(all[3].malformed, png.file(), step);
   add_flips(all[3].malformed, png.file(), campaign.count(40, 2000), random);
   add_prefixes(all[4].malformed, jpeg.file(), step);

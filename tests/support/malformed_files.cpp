@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "support/idx_files.h"
+
 namespace tapestry::test {
 
 ByteVector safetensors_file(const std::string& header, std::size_t data_bytes) {
@@ -48,6 +50,68 @@ std::vector<NamedFile> malformed_cifars() {
     bytes.resize(3074, 0x41);
     add("C9 of the right size begins with " + text.substr(1, 2), bytes);
   }
+  return all;
+}
+
+std::vector<NamedFile> malformed_idx() {
+  std::vector<NamedFile> all;
+  const auto add = [&](const std::string& name, const ByteVector& bytes) { all.push_back({name, bytes}); };
+  const ByteVector elements{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  const ByteVector plain = idx_file({2, 3, 2}, elements);
+  const ByteVector stored = gzip_stored(plain);
+  const ByteVector fixed = gzip_fixed(plain);
+  const auto add_prefixes = [&](const std::string& name, const ByteVector& whole) {
+    for (std::size_t n = 0; n < whole.size(); ++n) {
+      add(name + ", the first " + std::to_string(n),
+          ByteVector(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n)));
+    }
+  };
+  add_prefixes("I1 I6 plain", plain);
+  add_prefixes("I1 I6 stored", stored);
+  add_prefixes("I1 I6 packed", fixed);
+  for (const int type : {0, 1, 7, 9, 10, 11, 12, 13, 14, 15, 255}) {
+    add("I2 I3 type " + std::to_string(type), idx_file({12}, elements, static_cast<std::uint8_t>(type)));
+  }
+  add("I2 the first byte", with_byte(plain, 0, 1));
+  add("I2 the second byte", with_byte(plain, 1, 1));
+  for (const std::size_t sides : {0, 5, 8, 255}) {
+    add("I4 " + std::to_string(sides) + " sides", idx_file(std::vector<std::uint32_t>(sides, 1), {1}));
+  }
+  using Sides = std::vector<std::uint32_t>;
+  for (const Sides& sides : {Sides{0}, Sides{12, 0}, Sides{0, 0xFFFFFFFF}, Sides{0xFFFFFFFF},
+                             Sides{0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF}, Sides{65536, 65536, 65536, 65536},
+                             Sides{0x80000000, 2}, Sides{1 << 30}, Sides{13}, Sides{11}, Sides{3, 5}}) {
+    std::string name;
+    for (const std::uint32_t side : sides) name += " " + std::to_string(side);
+    const ByteVector bytes = idx_file(sides, elements);
+    add("I5 sides" + name, bytes);
+    add("I5 stored, sides" + name, gzip_stored(bytes));
+    add("I5 packed, sides" + name, gzip_fixed(bytes));
+  }
+  add("I7 the header in reverse", {3, 8, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 2});
+  add("I7 the sides in reverse", joined({{0, 0, 8, 1, 12, 0, 0, 0}, elements}));
+  // Of a frame all but times and names is checked: elements, CRC-32 and length.
+  for (std::size_t at = stored.size() - 8 - elements.size(); at < stored.size(); ++at) {
+    for (const int bit : {1, 16, 128}) {
+      add("I10 byte " + std::to_string(at) + " with bit " + std::to_string(bit),
+          with_byte(stored, at, static_cast<std::uint8_t>(stored[at] ^ bit)));
+    }
+  }
+  for (const int method : {0, 7, 9, 255}) {
+    add("I10 method " + std::to_string(method), with_byte(stored, 2, static_cast<std::uint8_t>(method)));
+  }
+  for (const int flags : {2, 4, 8, 16, 32, 64, 128, 255}) {
+    add("I10 flags " + std::to_string(flags), with_byte(stored, 3, static_cast<std::uint8_t>(flags)));
+  }
+  add("I10 two members", joined({stored, stored}));
+  add("I10 zeros behind", joined({stored, ByteVector(512)}));
+  add("I10 packed twice", gzip_stored(fixed));
+  // A gigabyte that its few bytes could not hold, and as much as they could.
+  ByteVector bomb = stored;
+  bomb[bomb.size() - 1] = 0x40;
+  add("I10 a gigabyte", bomb);
+  Gzip modest{deflate_fixed(idx_file({16000}, {1, 2})), idx_file({16000}, ByteVector(16000))};
+  add("I10 a length that the contents do not have", modest.file());
   return all;
 }
 
