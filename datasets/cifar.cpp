@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/datasets/detail/pickled_records.h>
 #include <tapestry/datasets/detail/records.h>
 #include <tapestry/datasets/patterns.h>
 
@@ -30,18 +31,63 @@ std::string fetch_advice(const char* archive, const std::string& root) {
                         archive, root);
 }
 
-/// The folder of the data: `name` inside root, or root itself. What cannot even be looked at (a loop of links, a name
-/// too long) is taken as present, so that opening the file reports the system's reason.
-std::filesystem::path find_folder(const std::filesystem::path& root, const char* name, const char* file,
-                                  const std::string& advice) {
+/// What can lie in a folder: a version of the data set.
+struct Version {
+  const char* name;  // of the folder
+  const char* file;  // in it
+};
+
+/// Where the data are, and in which of their versions.
+struct Place {
+  std::filesystem::path folder;
+  bool is_pickled;
+};
+
+/// The folder of one of the two versions inside root, or root itself. What cannot even be looked at (a loop of links, a
+/// name too long) is taken as present, so that opening the file reports the system's reason.
+Place find_data(const std::filesystem::path& root, const Version& records, const Version& pickles,
+                const std::string& advice) {
   const auto present = [](const std::filesystem::path& path) {
     std::error_code ignored;
     return std::filesystem::status(path, ignored).type() != std::filesystem::file_type::not_found;
   };
-  if (present(root / name)) return root / name;
-  if (present(root / file)) return root;
-  throw FileError(root, FileError::nowhere, format_message("a folder that contains {}/ or {}", name, file),
-                  present(root) ? "neither" : "no such file or folder", advice);
+  if (present(root / records.name)) return {root / records.name, false};
+  if (present(root / records.file)) return {root, false};
+  if (present(root / pickles.name)) return {root / pickles.name, true};
+  if (present(root / pickles.file)) return {root, true};
+  throw FileError(root, FileError::nowhere,
+                  format_message("a folder that contains {}/, {}/, {} or {}", records.name, pickles.name, records.file,
+                                 pickles.file),
+                  present(root) ? "none of them" : "no such file or folder", advice);
+}
+
+/// One file or several of the python version, one after the other.
+void read_pickles(const std::filesystem::path& folder, const std::vector<std::string>& names, const char* meta,
+                  const records::Format& format, Index expected, bool allow_partial, const std::string& advice,
+                  LabelledContent& content) {
+  std::vector<FileReader> files;
+  std::vector<Index> rooms;
+  Index total = 0;
+  for (const std::string& name : names) {
+    files.emplace_back(folder / name, advice);
+    rooms.push_back(pickled_records::room_for(files.back(), format, expected, allow_partial));
+    total += rooms.back();
+  }
+  FileReader meta_file(folder / meta, advice);
+  pickled_records::read_names(meta_file, format, content);
+  records::Destination to = records::allocate(content, format, total);
+  Index count = 0;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const Index came = pickled_records::read(files[i], format, rooms[i], allow_partial, to);
+    to.images += came * records::kImageBytes;
+    to.fine += came;
+    if (to.coarse != nullptr) to.coarse += came;
+    count += came;
+  }
+  if (count == total) return;
+  for (Tensor* part : {&content.data, &content.fine, &content.coarse}) {
+    if (part->defined()) *part = tapestry::detail::alias(*part, part->shape().with(0, count));
+  }
 }
 
 LabelledContent read_cifar100(const std::string& root, bool train, bool allow_partial, const Here& here) {
@@ -49,14 +95,20 @@ LabelledContent read_cifar100(const std::string& root, bool train, bool allow_pa
   LabelledContent content;
   const std::string advice = fetch_advice("cifar-100-binary", root);
   const char* name = train ? "train.bin" : "test.bin";
-  const auto folder = find_folder(root, "cifar-100-binary", name, advice);
+  const char* pickle = train ? "train" : "test";
+  const Index expected = train ? kTrainRecords : kTestRecords;
+  const auto [folder, is_pickled] = find_data(root, {"cifar-100-binary", name}, {"cifar-100-python", pickle}, advice);
+  records::Format format{"CIFAR-100", 100, kCoarseOfFine};
+  if (is_pickled) {
+    read_pickles(folder, {pickle}, "meta", format, expected, allow_partial, advice, content);
+    return content;
+  }
   FileReader file(folder / name, advice);
   content.fine_classes = records::read_names(folder / "fine_label_names.txt", 100, advice);
   content.coarse_classes = records::read_names(folder / "coarse_label_names.txt", 20, advice);
   const bool drawn = std::ranges::equal(content.fine_classes, Patterns::fine_names());
-  const records::Format format{"CIFAR-100", 100,
-                               drawn ? Patterns::coarse_of_fine() : std::span<const std::uint8_t, 100>(kCoarseOfFine)};
-  const Index count = records::count(file, format, train ? kTrainRecords : kTestRecords, allow_partial);
+  if (drawn) format.parents = Patterns::coarse_of_fine();
+  const Index count = records::count(file, format, expected, allow_partial);
   records::read(file, format, count, records::allocate(content, format, count));
   return content;
 }
@@ -65,11 +117,17 @@ LabelledContent read_cifar10(const std::string& root, bool train, bool allow_par
   const CallSite site(here);
   LabelledContent content;
   const std::string advice = fetch_advice("cifar-10-binary", root);
-  std::vector<std::string> names{"test_batch.bin"};
-  if (train)
-    names = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"};
-  const auto folder = find_folder(root, "cifar-10-batches-bin", names[0].c_str(), advice);
+  std::vector<std::string> pickles{"test_batch"};
+  if (train) pickles = {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"};
+  std::vector<std::string> names;
+  for (const std::string& pickle : pickles) names.push_back(pickle + ".bin");
+  const auto [folder, is_pickled] =
+      find_data(root, {"cifar-10-batches-bin", names[0].c_str()}, {"cifar-10-batches-py", pickles[0].c_str()}, advice);
   const records::Format format{"CIFAR-10", 10, {}};
+  if (is_pickled) {
+    read_pickles(folder, pickles, "batches.meta", format, kBatchRecords, allow_partial, advice, content);
+    return content;
+  }
   std::vector<FileReader> files;
   std::vector<Index> counts;
   Index total = 0;

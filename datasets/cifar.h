@@ -7,9 +7,10 @@
 
 #include <tapestry/datasets/labelled_images.h>
 
-/// The CIFAR data sets (Krizhevsky, 2009) in their binary versions: 32 x 32 RGB pictures, 50,000 for training and
-/// 10,000 for testing. Files are checked - sizes, labels, the coarse label of every class - and read into memory as
-/// bytes: 154 MB and 31 MB.
+/// The CIFAR data sets (Krizhevsky, 2009): 32 x 32 RGB pictures, 50,000 for training and 10,000 for testing. Files are
+/// checked - sizes, labels, the coarse label of every class - and read into memory as bytes: 154 MB and 31 MB. They may
+/// be of the binary version or of the python version, whose pickles are read by a reader that executes nothing and
+/// knows only what these files consist of; where both versions are there, the binary one is read.
 namespace tapestry::datasets {
 
 // Mean and standard deviation (population form) of the channels R, G, B of the training images scaled to [0, 1].
@@ -19,7 +20,7 @@ inline constexpr std::array<double, 3> cifar10_mean{0.4914, 0.4822, 0.4465};
 inline constexpr std::array<double, 3> cifar10_std{0.2470, 0.2435, 0.2616};
 
 struct CIFAR100Options {
-  bool train = true;             ///< train.bin or test.bin
+  bool train = true;             ///< train.bin or test.bin; in the python version train or test
   Labels labels = Labels::fine;  ///< which label get() returns: one of 100 classes or of 20 groups
   ImageTransform transform = {};
   TargetTransform target_transform = {};
@@ -31,9 +32,9 @@ class CIFAR100 final : public LabelledImages {
  public:
   using Options = CIFAR100Options;
 
-  /// `root` is the folder that contains cifar-100-binary/, or that folder itself. Reads the split's .bin file and the
-  /// two files of class names. Throws FileError for files that are missing, of the wrong size or kind, or hold
-  /// impossible labels. Files written by write_patterns are known by their class names and read as well.
+  /// `root` is the folder that contains cifar-100-binary/ or cifar-100-python/, or one of these itself. Reads the
+  /// split's file and the names of the classes. Throws FileError for files that are missing, of the wrong size or kind,
+  /// or hold impossible labels. Files written by write_patterns are known by their class names and read as well.
   explicit CIFAR100(const std::string& root, Options options = {}, Here here = {});
 
   /// The group of each class.
@@ -41,7 +42,7 @@ class CIFAR100 final : public LabelledImages {
 };
 
 struct CIFAR10Options {
-  bool train = true;  ///< data_batch_1.bin ... data_batch_5.bin or test_batch.bin
+  bool train = true;  ///< data_batch_1.bin ... data_batch_5.bin or test_batch.bin; in the python version without .bin
   ImageTransform transform = {};
   TargetTransform target_transform = {};
   bool allow_partial = false;  ///< take any whole number of records per file, up to 10,000
@@ -52,7 +53,8 @@ class CIFAR10 final : public LabelledImages {
  public:
   using Options = CIFAR10Options;
 
-  /// `root` is the folder that contains cifar-10-batches-bin/, or that folder itself. Errors as for CIFAR100.
+  /// `root` is the folder that contains cifar-10-batches-bin/ or cifar-10-batches-py/, or one of these itself. Errors
+  /// as for CIFAR100.
   explicit CIFAR10(const std::string& root, Options options = {}, Here here = {});
 };
 

@@ -21,8 +21,8 @@ struct LabelledContent {
   std::vector<std::string> fine_classes, coarse_classes;
 };
 
-/// Images of one size held as bytes in memory, with their labels: what CIFAR10, CIFAR100 and Patterns have in common.
-/// Copies share everything.
+/// Images of one size held as bytes in memory, with their labels: what CIFAR10, CIFAR100, MNIST and Patterns have in
+/// common. Copies share everything.
 class LabelledImages : public Dataset {
  public:
   using Labels = datasets::Labels;

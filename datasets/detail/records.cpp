@@ -51,14 +51,16 @@ void check_labels(const FileReader& file, const Format& format, std::span<const 
 void unpack(const std::uint8_t* record, Index labels, Index position, const Destination& to) {
   to.fine[position] = record[labels - 1];
   if (labels == 2) to.coarse[position] = record[0];
-  const std::uint8_t* planes = record + labels;
-  std::uint8_t* pixels = to.images + position * kImageBytes;
+  unpack_planes(record + labels, to.images + position * kImageBytes);
+}
+
+}  // namespace
+
+void unpack_planes(const std::uint8_t* planes, std::uint8_t* pixels) {
   for (Index p = 0; p < kPixels; ++p) {
     for (Index c = 0; c < kChannels; ++c) pixels[p * kChannels + c] = planes[c * kPixels + p];
   }
 }
-
-}  // namespace
 
 Destination allocate(LabelledContent& content, const Format& format, Index count) {
   content.data = empty({count, kSide, kSide, kChannels}, u8);

@@ -46,6 +46,9 @@ struct Destination {
 /// cannot be; recognises other kinds of files by their first bytes.
 void read(FileReader& file, const Format& format, Index count, const Destination& to);
 
+/// Pixels of one picture from its three planes.
+void unpack_planes(const std::uint8_t* planes, std::uint8_t* pixels);
+
 /// The lines of a text file, blank ones at the end left out. Throws FileError unless there are `expected`.
 [[nodiscard]] std::vector<std::string> read_names(const std::string& path, std::size_t expected,
                                                   const std::string& advice);

@@ -14,6 +14,7 @@
 
 #include "campaigns/campaign.h"
 #include "support/child.h"
+#include "support/cifar_pickles.h"
 #include "support/idx_files.h"
 #include "support/jpeg_files.h"
 #include "support/malformed_files.h"
@@ -33,6 +34,7 @@ struct Format {
   std::string name;
   std::vector<NamedFile> malformed, valid;
   void (*read)(const std::string& path);
+  std::string file = "cifar-100-binary/train.bin";  ///< where the reader of CIFAR looks for it; to the others any name
 };
 
 /// What came of a file: "refused", or what else, and the memory that it took at most.
@@ -48,11 +50,11 @@ class Reader {
     std::filesystem::create_directories(folder_ / "cifar-100-binary");
     put_names(folder_ / "cifar-100-binary/fine_label_names.txt", 100, "fine");
     put_names(folder_ / "cifar-100-binary/coarse_label_names.txt", 20, "coarse");
+    put_file(folder_ / "cifar-100-python/meta", pickled_names(numbered_names("f", 100), numbered_names("c", 20)));
   }
 
   Outcome read(const Format& format, const ByteVector& bytes) {
-    // CIFAR's reader is given the folder; the file in it is the one that the others read.
-    const std::string path = (folder_ / "cifar-100-binary/train.bin").string();
+    const std::string path = (folder_ / format.file).string();
     put_file(path, bytes);
     const auto size = static_cast<std::int64_t>(bytes.size());
     const ChildResult child = in_child(
@@ -140,6 +142,11 @@ std::vector<Format> formats(const campaign::Campaign& campaign) {
        read_tensors},
       {"PNG", malformed_pngs(), {{"palette", png.file()}, {"grey", Png{}.file()}}, read_picture},
       {"JPEG", malformed_jpegs(), {{"baseline", jpeg.file()}, {"progressive", jpeg.progressive()}}, read_picture},
+      {"CIFAR-100 in its python version",
+       malformed_pickles(),
+       {{"images", PickledBatch::of_records(cifar100_records(3), true).file()}},
+       read_cifar,
+       "cifar-100-python/train"},
       {"IDX",
        malformed_idx(),
        {{"plain", idx_labels(5)}, {"stored", gzip_stored(idx_images(2))}, {"packed", gzip_fixed(idx_images(2))}},

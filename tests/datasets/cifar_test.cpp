@@ -128,10 +128,11 @@ BOOST_AUTO_TEST_CASE(every_coarse_class_has_five_fine_ones) {
 BOOST_AUTO_TEST_CASE(c1_a_missing_folder_file_or_name_list_is_named_with_the_command_that_fetches_it) {
   const Folder100 folder;
   const std::string missing = error<FileError>([&] { CIFAR100("/nonexistent/data"); });
-  BOOST_TEST(missing ==
-             "/nonexistent/data: expected a folder that contains cifar-100-binary/ or train.bin; got no such file or "
-             "folder\n  to fetch the data: cmake -DNAME=cifar-100-binary -DOUT=/nonexistent/data -P "
-             "get_cifar.cmake, which is in share/tapestry/");
+  BOOST_TEST(
+      missing ==
+      "/nonexistent/data: expected a folder that contains cifar-100-binary/, cifar-100-python/, train.bin or train; "
+      "got no such file or folder\n  to fetch the data: cmake -DNAME=cifar-100-binary -DOUT=/nonexistent/data -P "
+      "get_cifar.cmake, which is in share/tapestry/");
   BOOST_TEST(folder.error_of() == "train.bin: cannot be read: no such file or directory");
   std::filesystem::create_directory(folder.data() / "train.bin");
   BOOST_TEST(folder.error_of() == "train.bin: expected a regular file; got a folder");

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "support/cifar_pickles.h"
 #include "support/idx_files.h"
 
 namespace tapestry::test {
@@ -49,6 +50,106 @@ std::vector<NamedFile> malformed_cifars() {
     add("C9 begins with " + text.substr(1, 2), bytes);
     bytes.resize(3074, 0x41);
     add("C9 of the right size begins with " + text.substr(1, 2), bytes);
+  }
+  return all;
+}
+
+std::vector<NamedFile> malformed_pickles() {
+  std::vector<NamedFile> all;
+  const auto add = [&](const std::string& name, const ByteVector& bytes) { all.push_back({name, bytes}); };
+  const PickledBatch batch = PickledBatch::of_records(cifar100_records(2), true);
+  const ByteVector whole = batch.file();
+  const std::size_t pixels = whole.size() - 2 * 3072 - 10;  // about there; of the images not every cut is tried
+  for (std::size_t n = 0; n<whole.size(); n += n> pixels && n + 400 < whole.size() ? 389 : 1) {
+    add("Q1 the first " + std::to_string(n) + " bytes",
+        ByteVector(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n)));
+  }
+  for (const std::size_t more : {1, 2, 100}) {
+    ByteVector bytes = whole;
+    bytes.resize(bytes.size() + more, '.');
+    add("Q1 " + std::to_string(more) + " bytes more", bytes);
+  }
+  // Each opcode that there is, in the place of each one that comes first.
+  for (std::size_t at = 0; at < 80; ++at) {
+    for (const std::uint8_t code :
+         {'c', 'i', 'o', 'R', 'b', 'h', 'j', 'g', 'P', 'Q', 'X', 'a', 's', 'd', 'l', '0', '2'}) {
+      if (whole[at] == '}' || whole[at] == '(' || whole[at] == 'U' || whole[at] == ']') {
+        add("Q2 opcode " + std::string(1, static_cast<char>(code)) + " at " + std::to_string(at),
+            with_byte(whole, at, code));
+      }
+    }
+  }
+  for (const int protocol : {0, 1, 3, 4, 5, 255}) {
+    add("Q3 protocol " + std::to_string(protocol), with_byte(whole, 1, static_cast<std::uint8_t>(protocol)));
+  }
+  const auto pickle = [&](const std::string& name, const std::string& text) {
+    ByteVector bytes{0x80, 2};
+    for (const char c : text) bytes.push_back(static_cast<std::uint8_t>(c));
+    add(name, bytes);
+  };
+  pickle("Q4 a command",
+         "cos\nsystem\n(U\x04"
+         "true"
+         "tR.");
+  pickle("Q4 a command inside",
+         "}(U\x04"
+         "datacos\nsystem\n(U\x04"
+         "truetRu.");
+  pickle("Q4 eval",
+         "}(U\x04"
+         "datacbuiltins\neval\n(U\x01"
+         "1tRu.");
+  pickle("Q4 the name of a megabyte",
+         "}(U\x04"
+         "datac" +
+             std::string(1 << 20, 'n') + "\n.");
+  pickle("Q5 no keys", "}(u.");
+  pickle("Q5 a hundred thousand marks", "}" + std::string(100000, '('));
+  pickle("Q5 lists in lists",
+         "}(U\x04"
+         "more" +
+             std::string(100000, ']'));
+  pickle("Q5 a key twice",
+         "}(U\x01"
+         "aK\x01U\x01"
+         "aK\x01u.");
+  std::string keys = "}(";
+  for (char c = 'a'; c <= 'z'; ++c) keys += std::string("U\x01") + c + "K\x01";
+  pickle("Q5 many keys", keys + "u.");
+  pickle("Q6 a list without end",
+         "}(U\x0b"
+         "fine_labels](" +
+             std::string(1 << 20, 'N'));
+  std::string labels =
+      "}(U\x0b"
+      "fine_labels](";
+  for (int i = 0; i < 100000; ++i) labels += std::string("K\x01", 2);
+  pickle("Q6 a hundred thousand labels", labels + "eu.");
+  for (const int label : {100, 101, 200, 255}) {
+    PickledBatch wrong = batch;
+    wrong.fine[1] = static_cast<std::uint8_t>(label);
+    add("Q7 fine label " + std::to_string(label), wrong.file());
+  }
+  for (const int label : {0, 2, 19, 20, 255}) {
+    PickledBatch wrong = batch;
+    wrong.coarse[1] = static_cast<std::uint8_t>(label);
+    add("Q7 coarse label " + std::to_string(label), wrong.file());
+  }
+  for (const std::size_t fewer : {1, 2}) {
+    PickledBatch wrong = batch;
+    wrong.fine.resize(2 - fewer);
+    add("Q7 fewer labels by " + std::to_string(fewer), wrong.file());
+  }
+  add("Q8 CIFAR-10's", PickledBatch::of_records(cifar10_records(2), false).file());
+  add("Q8 names", pickled_names(numbered_names("f", 100), numbered_names("c", 20)));
+  add("Q8 records", cifar100_records(2));
+  // The length of the images, 'T' and four bytes.
+  for (std::size_t at = 0; at + 5 < whole.size(); ++at) {
+    if (whole[at] != 'T' || whole[at + 1] != 0 || whole[at + 2] != 0x18) continue;
+    for (std::size_t i = 1; i < 5; ++i) {
+      add("Q9 length with byte " + std::to_string(i) + " of 255", with_byte(whole, at + i, 0xFF));
+    }
+    break;
   }
   return all;
 }

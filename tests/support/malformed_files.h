@@ -10,6 +10,8 @@ namespace tapestry::test {
 
 /// Records of CIFAR-100: any whole number of them would be taken.
 [[nodiscard]] std::vector<NamedFile> malformed_cifars();
+/// Pickles of CIFAR-100's python version: any number of images would be taken.
+[[nodiscard]] std::vector<NamedFile> malformed_pickles();
 /// IDX files of unsigned bytes, plain and in gzip's frame.
 [[nodiscard]] std::vector<NamedFile> malformed_idx();
 /// Safetensors whose header is JSON, of which the places, shapes or names are wrong, or the frame around it.
