@@ -27,11 +27,13 @@
 #include <tapestry/autograd/tape.h>
 #include <tapestry/autograd/tensor.h>
 #include <tapestry/datasets/cifar.h>
+#include <tapestry/datasets/combine.h>
 #include <tapestry/datasets/idx.h>
 #include <tapestry/datasets/image_file.h>
 #include <tapestry/datasets/loader.h>
 #include <tapestry/datasets/mnist.h>
 #include <tapestry/datasets/patterns.h>
+#include <tapestry/datasets/samplers.h>
 #include <tapestry/datasets/transforms.h>
 #include <tapestry/nn/activation.h>
 #include <tapestry/nn/attention.h>

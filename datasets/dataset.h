@@ -1,10 +1,14 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
+#include <utility>
 
 #include <tapestry/autograd/base/callable.h>
 #include <tapestry/autograd/base/file.h>
+#include <tapestry/autograd/memory/handle.h>
 #include <tapestry/autograd/random.h>
 #include <tapestry/autograd/tensor.h>
 
@@ -54,6 +58,42 @@ class Dataset {
   Dataset() = default;
   Dataset(const Dataset&) = default;
   Dataset& operator=(const Dataset&) = default;
+};
+
+namespace detail {
+
+/// A smart pointer to a data set.
+template <class P>
+concept DatasetPointer = !std::is_pointer_v<P> && requires(const P& p) {
+  requires std::derived_from<std::remove_cvref_t<decltype(*p)>, Dataset>;
+};
+
+/// Shares the pointer, and so what it points to.
+template <DatasetPointer P>
+[[nodiscard]] Handle<const Dataset> handle_of(P pointer) {
+  const Handle<const P> kept = make_handle<const P>(std::move(pointer));
+  return {kept.owner(), *kept ? &**kept : nullptr};
+}
+
+}  // namespace detail
+
+/// Any data set, held by those that are made of others: a copy of a data set, or what a smart pointer owns. Cheap to
+/// copy.
+class AnyDataset {
+ public:
+  template <std::derived_from<Dataset> D>
+  AnyDataset(D dataset) : held_(make_handle<const D>(std::move(dataset))) {}
+  template <detail::DatasetPointer P>
+  AnyDataset(P pointer) : held_(detail::handle_of(std::move(pointer))) {}
+  AnyDataset(Handle<const Dataset> dataset) noexcept : held_(std::move(dataset)) {}
+
+  [[nodiscard]] const Dataset& operator*() const noexcept { return *held_; }
+  [[nodiscard]] const Dataset* operator->() const noexcept { return held_.get(); }
+  /// Whether there is one: a pointer may have been null.
+  [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(held_); }
+
+ private:
+  Handle<const Dataset> held_;
 };
 
 }  // namespace tapestry::datasets

@@ -9,11 +9,13 @@
 #include <numeric>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <tapestry/autograd/base/background_task.h>
 #include <tapestry/autograd/base/check.h>
 #include <tapestry/autograd/base/parallel.h>
+#include <tapestry/datasets/detail/shuffle.h>
 
 namespace tapestry::datasets {
 namespace {
@@ -23,15 +25,40 @@ constexpr std::uint64_t kOrderStream = 0x4F52444552000000U;  // "ORDER": streams
 
 using Order = std::vector<std::size_t>;
 
+Order sampled_order(std::size_t size, const LoaderOptions& options, std::uint64_t epoch) {
+  Order order = options.sampler.order(options.seed, epoch);
+  if (order.size() != options.sampler.size()) {
+    throw_logic("loader: the sampler must give as many samples as it says, {}; got {}", options.sampler.size(),
+                order.size());
+  }
+  for (const std::size_t index : order) {
+    if (index >= size) {
+      throw_out_of_range("loader: the sampler must give indices below {}, the data set's size; got {}", size, index);
+    }
+  }
+  return order;
+}
+
 Order make_order(std::size_t size, const LoaderOptions& options, std::uint64_t epoch) {
+  if (options.sampler) return sampled_order(size, options, epoch);
   Order order(size);
   std::iota(order.begin(), order.end(), std::size_t{0});
   if (!options.shuffle) return order;
   Generator generator(options.seed, kOrderStream + epoch);
-  for (std::size_t i = size; i > 1; --i) {
-    std::swap(order[i - 1], order[static_cast<std::size_t>(generator.randint(0, static_cast<std::int64_t>(i)))]);
-  }
+  detail::shuffle(order, generator);
   return order;
+}
+
+/// How often each position's sample has come before in the order; empty where none comes twice.
+std::vector<std::uint32_t> visits_before(const Order& order, std::size_t size) {
+  std::vector<std::uint32_t> visits(size);
+  std::vector<std::uint32_t> before(order.size());
+  bool any = false;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    before[i] = visits[order[i]]++;
+    any = any || before[i] != 0;
+  }
+  return any ? before : std::vector<std::uint32_t>();
 }
 
 /// The current exception as a SampleError that has it nested; called inside a handler.
@@ -86,6 +113,7 @@ class Loader::Pass {
         epoch_(epoch),
         batches_(batches),
         order_(make_order(dataset_->size(), options, epoch)),
+        before_(options.sampler ? visits_before(order_, dataset_->size()) : std::vector<std::uint32_t>()),
         first_(first),
         here_(here),
         taken_(first) {
@@ -153,8 +181,12 @@ class Loader::Pass {
     return stopping_;
   }
 
-  Sample sample(std::size_t index) const {
-    return dataset_->get(index, {.seed = options_.seed, .epoch = epoch_, .index = index});
+  /// The sample at a position of the order.
+  Sample sample(Index position) const {
+    const auto at = static_cast<std::size_t>(position);
+    const SampleKey key{.seed = options_.seed, .epoch = epoch_, .index = order_[at]};
+    const std::uint32_t before = before_.empty() ? 0 : before_[at];
+    return dataset_->get(order_[at], before == 0 ? key : key.child(before));
   }
 
   /// All samples are made even when one fails, and the first failure in the batch's order is reported: which thread is
@@ -166,7 +198,7 @@ class Loader::Pass {
     std::vector<std::exception_ptr> errors(static_cast<std::size_t>(count));
     Batch batch;
     try {
-      const Sample first = sample(order[0]);
+      const Sample first = sample(begin);
       batch.images = empty(first.image.shape().inserted(0, count), first.image.dtype());
       batch.labels = empty({count}, i64);
       put(first, batch, 0);
@@ -177,7 +209,7 @@ class Loader::Pass {
       if (stopping()) return;
       for (Index i = from + 1; i < to + 1; ++i) {
         try {
-          put(sample(order[i]), batch, i);
+          put(sample(begin + i), batch, i);
         } catch (...) {
           errors[static_cast<std::size_t>(i)] = as_sample_error(order[i], here_);
         }
@@ -194,6 +226,7 @@ class Loader::Pass {
   const std::uint64_t epoch_;
   const Index batches_;
   const Order order_;
+  const std::vector<std::uint32_t> before_;  // see visits_before()
   const Index first_;
   const Here here_;
   Index taken_;
@@ -206,13 +239,16 @@ class Loader::Pass {
 };
 
 Loader::Loader(Handle<const Dataset> dataset, Options options, Here here)
-    : dataset_(std::move(dataset)), options_(options) {
+    : dataset_(std::move(dataset)), options_(std::move(options)) {
   const CallSite site(here);
   constexpr Index kMostAhead = 1024;  // batches; far beyond any use, and small enough to count bytes with
   if (!dataset_) throw_invalid("loader: dataset must be given; got none");
-  if (options.batch < 1) throw_invalid("loader: batch must be at least 1; got {}", options.batch);
-  if (options.prefetch < 0 || options.prefetch > kMostAhead) {
-    throw_invalid("loader: prefetch must be in [0, {}]; got {}", kMostAhead, options.prefetch);
+  if (options_.batch < 1) throw_invalid("loader: batch must be at least 1; got {}", options_.batch);
+  if (options_.sampler && options_.shuffle) {
+    throw_invalid("loader: shuffle must be false where a sampler is given; got true");
+  }
+  if (options_.prefetch < 0 || options_.prefetch > kMostAhead) {
+    throw_invalid("loader: prefetch must be in [0, {}]; got {}", kMostAhead, options_.prefetch);
   }
 }
 
@@ -232,8 +268,11 @@ Loader::Iterator& Loader::Iterator::operator++() {
 }
 
 Loader::Iterator Loader::begin(Here here) {
-  const Index first = std::exchange(first_batch_, 0);
-  return Iterator(make_handle<Pass>(dataset_, options_, epoch_++, first, batches(), here));
+  const CallSite site(here);
+  Handle<Pass> pass = make_handle<Pass>(dataset_, options_, epoch_, first_batch_, batches(), here);
+  first_batch_ = 0;
+  ++epoch_;
+  return Iterator(std::move(pass));
 }
 
 void Loader::set_position(std::uint64_t epoch, Index batch, Here here) {
@@ -246,7 +285,7 @@ void Loader::set_position(std::uint64_t epoch, Index batch, Here here) {
 }
 
 Index Loader::batches() const noexcept {
-  const auto size = static_cast<Index>(dataset_->size());
+  const auto size = static_cast<Index>(options_.sampler ? options_.sampler.size() : dataset_->size());
   return options_.drop_last ? size / options_.batch : size / options_.batch + (size % options_.batch != 0 ? 1 : 0);
 }
 

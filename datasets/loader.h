@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
-#include <type_traits>
 #include <utility>
 
 #include <tapestry/autograd/memory/handle.h>
 #include <tapestry/datasets/dataset.h>
+#include <tapestry/datasets/samplers.h>
 
 namespace tapestry::datasets {
 
@@ -18,6 +18,7 @@ struct LoaderOptions {
   std::uint64_t seed = 0;  ///< of the order and of what transforms draw
   bool drop_last = false;  ///< leave out a last batch that is not full
   Index prefetch = 2;      ///< batches prepared ahead in the background; 0: each when it is asked for
+  Sampler sampler = {};    ///< chooses the samples and their order, where it is given; then without shuffle
 };
 
 /// Batch [B, ...] of images and i64 [B] of targets.
@@ -37,29 +38,14 @@ class SampleError : public std::runtime_error {
   std::size_t index_;
 };
 
-namespace detail {
-
-/// A smart pointer to a data set.
-template <class P>
-concept DatasetPointer = !std::is_pointer_v<P> && requires(const P& p) {
-  requires std::derived_from<std::remove_cvref_t<decltype(*p)>, Dataset>;
-};
-
-/// Shares the pointer, and so what it points to.
-template <DatasetPointer P>
-[[nodiscard]] Handle<const Dataset> handle_of(P pointer) {
-  const Handle<const P> kept = make_handle<const P>(std::move(pointer));
-  return {kept.owner(), *kept ? &**kept : nullptr};
-}
-
-}  // namespace detail
-
 /// A data set in batches:
 ///
 ///     for (auto [images, labels] : Loader(train, {.batch = 128, .shuffle = true, .seed = 7})) ...
 ///
 /// Every begin() starts the next epoch, the first one epoch 0. Which samples are in which batch and what their
-/// transforms draw is a function of (seed, epoch, index), whatever the number of threads or batches prepared ahead.
+/// transforms draw is a function of (seed, epoch, index), whatever the number of threads or batches prepared ahead. A
+/// sample that a sampler visits more than once in an epoch has the key's child(k) at its visit k = 1, 2, ... after the
+/// first.
 /// Errors in a data set or transform reach the loop as SampleError, at the batch the sample belongs to. Leaving the
 /// loop early is fine at any time.
 class Loader {
@@ -69,7 +55,7 @@ class Loader {
   using Options = LoaderOptions;
 
   /// Keeps a copy of the data set, which is cheap: data sets share what they hold. Throws std::invalid_argument unless
-  /// batch >= 1 and prefetch is in [0, 1024].
+  /// batch >= 1, prefetch is in [0, 1024], and no sampler comes with shuffle.
   template <std::derived_from<Dataset> D>
   explicit Loader(D dataset, Options options = {}, Here here = {})
       : Loader(Handle<const Dataset>(make_handle<const D>(std::move(dataset))), options, here) {}
@@ -104,6 +90,8 @@ class Loader {
     Batch batch_;
   };
 
+  /// Throws what a sampler throws, std::out_of_range for a sample that it names and the data set does not have, and
+  /// std::logic_error when it gives another number of them than it says.
   [[nodiscard]] Iterator begin(Here here = {});
   [[nodiscard]] static End end() noexcept { return {}; }
 

@@ -152,6 +152,13 @@ BOOST_AUTO_TEST_CASE(loading) {
   BOOST_TEST(seen == 1024);
 }
 
+BOOST_AUTO_TEST_CASE(combining) {
+  const datasets::Patterns all({.size = 1000});
+  const std::vector<datasets::Subset> parts = datasets::random_split(all, {0.9, 0.1}, {.seed = 7});
+  const datasets::ConcatDataset both{parts[0], datasets::Subset(all, {3, 1, 4})};  // 903 samples
+  BOOST_TEST(both.size() == 903U);
+}
+
 // --- training_and_checkpoints.md
 
 BOOST_AUTO_TEST_CASE(optimizers_and_schedules) {
