@@ -30,6 +30,7 @@
 #include <tapestry/datasets/combine.h>
 #include <tapestry/datasets/idx.h>
 #include <tapestry/datasets/image_file.h>
+#include <tapestry/datasets/image_folder.h>
 #include <tapestry/datasets/loader.h>
 #include <tapestry/datasets/mnist.h>
 #include <tapestry/datasets/patterns.h>
