@@ -8,13 +8,10 @@
 #include <utility>
 
 #include <tapestry/autograd/base/check.h>
+#include <tapestry/datasets/detail/purposes.h>
 
 namespace tapestry::datasets {
 namespace {
-
-// What each kind of transform passes as its purpose.
-constexpr std::uint64_t kCropPurpose = 1;
-constexpr std::uint64_t kFlipPurpose = 2;
 
 void check_image(const char* transform, const Tensor& image) {
   if (image.dim() != 3) throw_invalid("{}: image must be [H, W, C]; got {}", transform, image.shape());
@@ -62,6 +59,24 @@ void mirror_row(const std::byte* from, std::byte* to, Index width) {
   for (Index x = 0; x < width; ++x) {
     std::memcpy(to + x * static_cast<Index>(kBytes), from + (width - 1 - x) * static_cast<Index>(kBytes), kBytes);
   }
+}
+
+/// Left and right changed over.
+Tensor mirrored_image(const Tensor& image) {
+  Tensor y = empty(image.shape(), image.dtype());
+  const Bytes bytes(image);
+  for (Index row = 0; row < bytes.height; ++row) {
+    const std::byte* from = image.impl().bytes() + row * bytes.width * bytes.pixel;
+    std::byte* to = fresh_bytes(y) + row * bytes.width * bytes.pixel;
+    if (bytes.pixel == 3) mirror_row<3>(from, to, bytes.width);
+    else if (bytes.pixel == 12) mirror_row<12>(from, to, bytes.width);
+    else {
+      for (Index x = 0; x < bytes.width; ++x) {
+        std::copy_n(from + (bytes.width - 1 - x) * bytes.pixel, bytes.pixel, to + x * bytes.pixel);
+      }
+    }
+  }
+  return y;
 }
 
 /// Three channels in one of 256 levels: what ToFloat and Normalize make of every byte of channel c is at [c * 256 +
@@ -113,7 +128,7 @@ Tensor RandomCrop::operator()(const Tensor& image, const SampleKey& key) const {
     throw_invalid("random_crop: window must fit into the padded image; got {} x {} for {} with padding {}", out_h,
                   out_w, image.shape(), padding);
   }
-  Generator generator = key.generator(kCropPurpose);
+  Generator generator = key.generator(detail::kCropPurpose);
   const Index top = generator.randint(0, h + 2 * padding - out_h + 1) - padding;
   const Index left = generator.randint(0, w + 2 * padding - out_w + 1) - padding;
   if (top == 0 && left == 0 && out_h == h && out_w == w) return image;
@@ -125,21 +140,16 @@ Tensor RandomCrop::operator()(const Tensor& image, const SampleKey& key) const {
 Tensor RandomHorizontalFlip::operator()(const Tensor& image, const SampleKey& key) const {
   check_image("random_horizontal_flip", image);
   if (!(p >= 0 && p <= 1)) throw_invalid("random_horizontal_flip: p must be in [0, 1]; got {}", p);
-  if (key.generator(kFlipPurpose).uniform() >= p) return image;
-  Tensor y = empty(image.shape(), image.dtype());
-  const Bytes bytes(image);
-  for (Index row = 0; row < bytes.height; ++row) {
-    const std::byte* from = image.impl().bytes() + row * bytes.width * bytes.pixel;
-    std::byte* to = fresh_bytes(y) + row * bytes.width * bytes.pixel;
-    if (bytes.pixel == 3) mirror_row<3>(from, to, bytes.width);
-    else if (bytes.pixel == 12) mirror_row<12>(from, to, bytes.width);
-    else {
-      for (Index x = 0; x < bytes.width; ++x) {
-        std::copy_n(from + (bytes.width - 1 - x) * bytes.pixel, bytes.pixel, to + x * bytes.pixel);
-      }
-    }
-  }
-  return y;
+  if (key.generator(detail::kFlipPurpose).uniform() >= p) return image;
+  return mirrored_image(image);
+}
+
+Tensor AlternatingFlip::operator()(const Tensor& image, const SampleKey& key) const {
+  check_image("alternating_flip", image);
+  SampleKey first = key;
+  first.epoch = 0;
+  const bool in_even_epochs = first.generator(detail::kAlternatingFlipPurpose).uniform() < 0.5;
+  return in_even_epochs == (key.epoch % 2 == 0) ? mirrored_image(image) : image;
 }
 
 Tensor ToFloat::operator()(const Tensor& image, const SampleKey&) const {

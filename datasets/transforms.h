@@ -31,6 +31,12 @@ struct RandomHorizontalFlip {
   [[nodiscard]] Tensor operator()(const Tensor& image, const SampleKey& key) const;
 };
 
+/// Mirrors left and right in every second epoch: every image in one of two epochs that follow each other, by lot in
+/// which. Less random than RandomHorizontalFlip and, in short trainings, better (Jordan, 2024).
+struct AlternatingFlip {
+  [[nodiscard]] Tensor operator()(const Tensor& image, const SampleKey& key) const;
+};
+
 /// u8 0 ... 255 -> f32 x / 255.
 struct ToFloat {
   [[nodiscard]] Tensor operator()(const Tensor& image, const SampleKey& key = {}) const;

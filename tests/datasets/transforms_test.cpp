@@ -125,6 +125,27 @@ BOOST_AUTO_TEST_CASE(a_horizontal_flip_mirrors_with_the_given_probability) {
              }) == "random_horizontal_flip: p must be in [0, 1]; got 1.5");
 }
 
+BOOST_AUTO_TEST_CASE(an_alternating_flip_mirrors_every_image_in_one_of_two_epochs) {
+  const Tensor image = counting_image(2, 4, 3);
+  const Tensor mirrored = RandomHorizontalFlip{.p = 1}(image, {});
+  int flips = 0;
+  for (std::uint64_t i = 0; i < 400; ++i) {
+    const auto is_flipped = [&](std::uint64_t epoch) {
+      const Tensor y = AlternatingFlip{}(image, {.seed = 2, .epoch = epoch, .index = i});
+      const bool flipped = same_bits(y, mirrored);
+      BOOST_REQUIRE((flipped || same_bits(y, image)));
+      return flipped;
+    };
+    const bool first = is_flipped(0);
+    flips += first ? 1 : 0;
+    for (std::uint64_t epoch = 1; epoch < 5; ++epoch) BOOST_REQUIRE(is_flipped(epoch) == (first == (epoch % 2 == 0)));
+  }
+  BOOST_TEST((flips > 150 && flips < 250));
+  BOOST_TEST(error<std::invalid_argument>([] {
+               (void)AlternatingFlip{}(zeros({2, 2}), {});
+             }) == "alternating_flip: image must be [H, W, C]; got [2, 2]");
+}
+
 BOOST_AUTO_TEST_CASE(to_float_maps_0_to_255_onto_0_to_1) {
   const Tensor image = tensor(std::vector<std::uint8_t>{0, 51, 255}, {1, 1, 3}, {.dtype = u8});
   BOOST_TEST(all_close(ToFloat()(image), {0, 51.0F / 255.0F, 1}, 0));

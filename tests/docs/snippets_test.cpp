@@ -159,6 +159,27 @@ BOOST_AUTO_TEST_CASE(combining) {
   BOOST_TEST(both.size() == 903U);
 }
 
+BOOST_AUTO_TEST_CASE(batches_that_are_changed) {
+  std::vector<Index> sizes;
+  const auto learn = [&](const Tensor& x, const Tensor& targets) {
+    BOOST_TEST(targets.shape() == Shape({64, 100}));
+    sizes.push_back(x.size(1));
+  };
+  const datasets::Patterns train({.size = 640, .transform = datasets::ToFloat()});
+
+  const datasets::Mixup mixup{.num_classes = 100, .alpha = 0.2};
+  const datasets::ProgressiveSize size{{0, 20}, {0.15, 24}, {0.5, 32}};
+  datasets::Loader batches(train, {.batch = 64, .seed = 7, .sampler = datasets::ClassBalancedSampler(train.targets())});
+  std::uint64_t step = 0;
+  for (const datasets::Batch& batch : batches) {
+    const auto [images, targets] = mixup(batch, {.seed = 7, .index = step});
+    const Tensor x = size(images, static_cast<double>(step++) / static_cast<double>(batches.batches()));
+    learn(x, targets);  // f32 [64, 20, 20, 3] at first; f32 [64, 100]
+  }
+
+  BOOST_TEST(sizes == std::vector<Index>({20, 20, 24, 24, 24, 32, 32, 32, 32, 32}), boost::test_tools::per_element());
+}
+
 // --- training_and_checkpoints.md
 
 BOOST_AUTO_TEST_CASE(optimizers_and_schedules) {
