@@ -150,7 +150,8 @@ int main(int argc, char** argv) {
     const auto stack = [&](const std::vector<Tensor>& x) {
       const Tensor mean = zeros({4}, {.dtype = f64}), variance = ones({4}, {.dtype = f64});
       const Tensor y =
-          batch_norm(conv2d(x[0], x[1], {}, {.padding = 1}), x[2], x[3], mean, variance, {.training = true});
+          batch_norm(conv2d(x[0], x[1], {.padding = 1}),
+                     {.running_mean = mean, .running_var = variance, .weight = x[2], .bias = x[3]}, {.training = true});
       return cross_entropy(linear(flatten(max_pool2d(relu(y))), x[4]), labels);
     };
     check_grads(stack, at, {.order = 2});

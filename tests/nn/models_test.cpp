@@ -131,7 +131,7 @@ BOOST_AUTO_TEST_CASE(a_padded_shortcut_takes_every_second_pixel_between_zeros) {
   BOOST_TEST(p.size() == 6U);
   const Tensor x = randn({1, 4, 4, 2});
   const auto norm = [&](const Tensor& y, std::size_t first) {
-    return batch_norm(y, p[first], p[first + 1], {}, {}, {.training = true});
+    return batch_norm(y, {.weight = p[first], .bias = p[first + 1]}, {.training = true});
   };
   const Tensor inner = relu(norm(conv2d(x, p[0], {}, {.stride = 2, .padding = 1}), 1));
   Tensor shortcut = zeros({1, 2, 2, 5});
