@@ -37,7 +37,7 @@ Sample LabelledImages::get(std::size_t index, const SampleKey& key) const {
   if (index >= size()) throw_out_of_range("dataset: index must be below {}; got {}", size(), index);
   const Tensor& all = data();
   const Index bytes = all.shape().numel(1, all.dim());
-  Tensor image = detail::alias(all, all.shape().without(0), static_cast<Index>(index) * bytes);
+  Tensor image = tapestry::detail::alias(all, all.shape().without(0), static_cast<Index>(index) * bytes);
   std::int64_t target = state_->targets.data<std::int64_t>()[index];
   if (state_->transform) image = state_->transform(image, key);
   if (state_->target_transform) target = state_->target_transform(target);

@@ -36,7 +36,8 @@ nn::Sequential small_model(std::uint64_t seed) {
 
 /// A small model, its average, and whatever trains it.
 struct Run {
-  explicit Run(std::uint64_t seed) : model(small_model(seed)) {}
+  explicit Run(std::uint64_t seed)
+      : model(small_model(seed)), average(model, optim::ExponentialMovingAverageOptions{.decay = .9, .warmup = true}) {}
   virtual ~Run() = default;
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
@@ -67,7 +68,7 @@ struct Run {
   }
 
   nn::Sequential model;
-  optim::ExponentialMovingAverage average{model, {.decay = .9, .warmup = true}};
+  optim::ExponentialMovingAverage average;
 };
 
 template <class O, class Options>
