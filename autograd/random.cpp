@@ -117,7 +117,7 @@ void fill_uniform(Tensor& y, double low, double high, Generator& generator) {
   constexpr Index kWords = sizeof(C) / sizeof(std::uint32_t);
   T* out = y.mutable_data<T>();
   const auto base = static_cast<C>(low), width = static_cast<C>(high - low);
-  const C top = std::max(largest_below<T>(high), static_cast<C>(detail::converted<T>(low)));
+  const C top = low < high ? largest_below<T>(high) : static_cast<C>(detail::converted<T>(low));
   draw<kWords>(generator, y.numel(), [=](const std::uint32_t* words, Index at, Index count) {
     for (Index i = 0; i < count; ++i) {
       C u;

@@ -171,8 +171,16 @@ class RuleNode final : public Node {
     const auto& rule = *std::get<I>(rules_);
     using Rule = typename std::tuple_element_t<I, std::tuple<Inputs...>>::RuleType;
     if constexpr (wants_output<Rule>) return rule(dy, y());
-    else if constexpr (wants_shape<Rule>) return rule(dy, inputs_[I]->shape);
+    else if constexpr (wants_shape<Rule>) return rule(dy, shape_of_input<I>());
     else return rule(dy);
+  }
+
+  template <std::size_t I>
+  [[nodiscard]] const Shape& shape_of_input() const {
+    if constexpr (kWantsOutput) {
+      if (!inputs_[I]) return duals_[I]->shape;  // sent on already, or with tangents alone
+    }
+    return inputs_[I]->shape;
   }
 
   template <std::size_t I>

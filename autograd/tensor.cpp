@@ -300,7 +300,7 @@ void detail::check_row_length(Index length, Index expected, Here here) {
 
 void detail::throw_beyond_i64(std::uint64_t value, Here here) {
   const CallSite site(here);
-  throw_invalid("tensor: the value must be one that i64 can hold; got {}", value);
+  throw_invalid("tensor: the value must be one that i64 can hold; got {}", std::to_string(value));
 }
 
 namespace {

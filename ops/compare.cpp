@@ -154,6 +154,7 @@ Tensor masked_fill(const Tensor& x, const Tensor& mask, Number value, Here here)
   if (broadcast_shape("masked_fill", x.shape(), mask.shape()) != x.shape()) {
     throw_invalid("masked_fill: the mask must broadcast to x's shape {}; got {}", x.shape(), mask.shape());
   }
+  visit(x.dtype(), [&]<class T>() { static_cast<void>(number_as<T>("masked_fill", value)); });
   return where(mask, value, x);
 }
 

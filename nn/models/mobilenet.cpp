@@ -56,7 +56,8 @@ constexpr Index kStem = 32, kLast = 1280;
 
 Sequential features(double width) {
   Index in = rounded(kStem * width);
-  Sequential layers{conv_norm_relu6(3, in, {.kernel = 3})};
+  Sequential layers;  // Sequential{one Sequential} would be that one
+  layers.append(conv_norm_relu6(3, in, {.kernel = 3}));
   for (const Stage& stage : kStages) {
     const Index out = rounded(static_cast<double>(stage.channels) * width);
     for (Index i = 0; i < stage.blocks; ++i) {

@@ -31,8 +31,13 @@ Tensor WideBlock::operator()(Tensor x, Here here) const {
 Tensor WideStage::operator()(Tensor x, Here here) const {
   const LayerScope scope(*this, here);
   x = scope.input(x);
-  // Of a block, its input alone is kept, if anything is to be spared.
-  return scope.output(is_checkpointing() ? layer_.in_segments(x, layer_.size(), checkpoint_options()) : layer_(x));
+  return scope.output(layer_(x));
+}
+
+Tensor WideStage::in_segments(Tensor x, const CheckpointOptions& options, Here here) const {
+  const LayerScope scope(*this, here);
+  x = scope.input(x);
+  return scope.output(layer_.in_segments(x, layer_.size(), options));
 }
 
 namespace {
@@ -84,7 +89,7 @@ Tensor WideResNet::operator()(Tensor x, Here here) const {
   const LayerScope scope(*this, here);
   x = scope.input(x);
   x = conv1_(x);
-  for (const WideStage& stage : stages_) x = stage(x);
+  for (const WideStage& stage : stages_) x = is_checkpointing() ? stage.in_segments(x, checkpoint_options()) : stage(x);
   return scope.output(fc_(flatten(global_avg_pool2d(bn1_(x)))));
 }
 

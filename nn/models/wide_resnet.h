@@ -37,6 +37,8 @@ class WideStage : public Module {
  public:
   explicit WideStage(const Sequential& blocks) : layer_{child("layer", blocks)} {}
   [[nodiscard]] Tensor operator()(Tensor x, Here here = {}) const;
+  /// The same, of each block keeping its input alone.
+  [[nodiscard]] Tensor in_segments(Tensor x, const CheckpointOptions& options, Here here = {}) const;
 
  private:
   Sequential layer_;

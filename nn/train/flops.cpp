@@ -7,7 +7,6 @@
 namespace tapestry::nn::train {
 
 double count_flops(const nn::AnyModule& model, const Shape& image, Here here) {
-  const CallSite site(here);
   nn::AnyModule copy = nn::clone(model);  // whose mode may change
   copy.eval();
   const std::vector<Tensor> parameters = copy.parameters();
@@ -15,7 +14,7 @@ double count_flops(const nn::AnyModule& model, const Shape& image, Here here) {
   const NoGradGuard guard;
   const Tensor x = zeros(image.inserted(0, 1), {.dtype = dtype});
   Profile profile;
-  static_cast<void>(copy(x));
+  static_cast<void>(copy(x, here));
   profile.stop();
   double macs = 0;
   for (const Profile::Event& event : profile.events()) macs += event.macs;

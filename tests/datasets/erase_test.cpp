@@ -68,13 +68,13 @@ BOOST_AUTO_TEST_CASE(random_erasing_fills_one_rectangle_of_the_allowed_sizes) {
     }
     BOOST_TEST((erased > 110 && erased < 190));
   }
-  const Tensor image = full({40, 30, 3}, 7);
+  const Tensor image = full({40, 30, 3}, 7.0);
   BOOST_TEST(same_bits(RandomErasing{.p = 0}(image, {}), image));
   BOOST_TEST(values(image)[0] == 7);
 }
 
 BOOST_AUTO_TEST_CASE(noise_is_normal_and_the_smallest_images_stay) {
-  const Tensor image = full({64, 64, 3}, 100);
+  const Tensor image = full({64, 64, 3}, 100.0);
   const Tensor y = RandomErasing{.p = 1, .scale = {0.3, 0.33}, .noise = true}(image, {.index = 1});
   double sum = 0;
   double square = 0;
@@ -88,7 +88,7 @@ BOOST_AUTO_TEST_CASE(noise_is_normal_and_the_smallest_images_stay) {
   BOOST_TEST(n > 3000);
   BOOST_TEST(std::abs(sum / n) < 0.08);
   BOOST_TEST(std::abs(square / n - 1) < 0.15);
-  const Tensor pixel = full({1, 1, 3}, 5);
+  const Tensor pixel = full({1, 1, 3}, 5.0);
   BOOST_TEST(same_bits(RandomErasing{.p = 1}(pixel, {}), pixel));
 }
 
@@ -106,7 +106,7 @@ BOOST_AUTO_TEST_CASE(cutout_cuts_a_square_around_any_pixel) {
   }
   BOOST_TEST(middles.size() == 63U);
   BOOST_TEST((sizes.size() == 3U && sizes[4] > 0 && sizes[6] > 0 && sizes[9] > 900));  // a corner, a side, inside
-  BOOST_TEST(changed(Cutout{.size = 4}(full({20, 20, 1}, 1), {.index = 3}), 1).pixels <= 16);
+  BOOST_TEST(changed(Cutout{.size = 4}(full({20, 20, 1}, 1.0), {.index = 3}), 1).pixels <= 16);
   BOOST_TEST(changed(Cutout{.size = 100}(image, {}), 1).pixels == 63);
 }
 

@@ -450,7 +450,7 @@ case $case in
     refuses 2 "quiet was given a disallowed flag override" --quiet=yes
     refuses 2 "unexpected argument 'resnet20'" resnet20
     refuses 2 "--schedule expects one of linear, cosine, step, constant; got 'cosin'" --schedule cosin
-    refuses 2 "lecture_cnn_bn, resnet20" --model resnet21
+    refuses 2 "lecture_cnn_bn, lecture_vgg" --model resnet21
     refuses 2 "--train-size is for the embedded data set" --data . --train-size 100
     refuses 2 "--precision expects one of highest, high, medium; got 'low'" --precision low
     refuses 2 "got both --autocast and --precision medium" --autocast --precision medium

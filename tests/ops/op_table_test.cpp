@@ -22,6 +22,7 @@
 #include <tapestry/ops/cast.h>
 #include <tapestry/ops/compare.h>
 #include <tapestry/ops/index.h>
+#include <tapestry/ops/optimizer_step.h>
 #include <tapestry/ops/reduce.h>
 #include <tapestry/ops/unary.h>
 
@@ -236,11 +237,35 @@ BOOST_AUTO_TEST_CASE(inputs_and_seeds_are_unchanged_and_a_second_run_gives_the_s
 namespace {
 
 /// Exported functions that return tensors but have no gradient to check, or are another name for one that has a row.
-const std::set<std::string> kWithoutRow{"argmax",       "argmin",      "argsort",  "ceil", "eq",          "floor",
-                                        "ge",           "gt",          "isnan",    "le",   "logical_and", "logical_not",
-                                        "logical_or",   "logical_xor", "lt",       "ne",   "one_hot",     "round",
-                                        "sign",         "isinf",       "isfinite", "any",  "all",         "sum_to",
-                                        "floor_divide", "isclose",     "nonzero",  "trunc"};
+const std::set<std::string> kWithoutRow{"momentum_direction",
+                                        "argmax",
+                                        "argmin",
+                                        "argsort",
+                                        "ceil",
+                                        "eq",
+                                        "floor",
+                                        "ge",
+                                        "gt",
+                                        "isnan",
+                                        "le",
+                                        "logical_and",
+                                        "logical_not",
+                                        "logical_or",
+                                        "logical_xor",
+                                        "lt",
+                                        "ne",
+                                        "one_hot",
+                                        "round",
+                                        "sign",
+                                        "isinf",
+                                        "isfinite",
+                                        "any",
+                                        "all",
+                                        "sum_to",
+                                        "floor_divide",
+                                        "isclose",
+                                        "nonzero",
+                                        "trunc"};
 
 /// Other values in all elements: NaN where there is one, else 0, which stays a valid index.
 void overwrite(std::byte* elements, const Tensor& x) {
@@ -361,6 +386,7 @@ BOOST_AUTO_TEST_CASE(ops_without_a_row_have_read_their_inputs_when_they_return) 
       {"ceil", {{a}, [](const Inputs& x) { return ceil(x[0]); }}},
       {"floor", {{a}, [](const Inputs& x) { return floor(x[0]); }}},
       {"round", {{a}, [](const Inputs& x) { return round(x[0]); }}},
+      {"momentum_direction", {{a, b}, [](const Inputs& x) { return momentum_direction(x[0], x[1], .9, true); }}},
       {"sign", {{a}, [](const Inputs& x) { return sign(x[0]); }}},
       {"trunc", {{a}, [](const Inputs& x) { return trunc(x[0]); }}},
       {"nonzero", {{a}, [](const Inputs& x) { return nonzero(x[0]); }}},
@@ -399,7 +425,7 @@ BOOST_AUTO_TEST_CASE(ops_without_a_row_have_read_their_inputs_when_they_return) 
 
 BOOST_AUTO_TEST_CASE(a_refusal_names_the_op_that_was_called) {
   // What rows put around their op, and what may be the one to refuse.
-  const std::set<std::string> around{"mul", "add", "sub", "div", "sum"};
+  const std::set<std::string> around{"mul", "add", "sub", "div", "sum", "tensor", "full"};
   for_each_row([&](const OpSpec& spec) {
     for (const Dtype dtype : {bf16, i64, u8, boolean}) {
       const auto call = [&] { static_cast<void>(no_grad([&] { return spec.f(converted(samples(spec), dtype)); })); };
