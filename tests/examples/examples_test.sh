@@ -458,7 +458,7 @@ case $case in
     refuses 2 "--schedule-epochs must be at least --epochs, 5; got 3" --epochs 5 --schedule-epochs 3
     refuses 2 "--warmup must be shorter" --epochs 5 --warmup 6
     expect 0 train_cifar100 --help
-    for text in "Data:" "Model and training:" "Output:" "--label-smoothing S" "(default lecture_cnn_bn)"; do says "$text"; done
+    for text in "Data:" "Model and training:" "Output:" "--label-smoothing S" "lecture_cnn_bn)"; do says "$text"; done
     [ "$(wc -L <out)" -le 100 ] || fail "--help has a line longer than 100 columns"
     expect 0 train_cifar100 --zzz -h
     # Output that cannot be written is an error, and never more than that.
