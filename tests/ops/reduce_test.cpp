@@ -9,6 +9,7 @@
 
 #include <tapestry/autograd/backward.h>
 #include <tapestry/autograd/base/parallel.h>
+#include <tapestry/autograd/functional.h>
 #include <tapestry/ops/binary.h>
 #include <tapestry/ops/broadcast.h>
 #include <tapestry/ops/cast.h>
@@ -462,6 +463,12 @@ BOOST_AUTO_TEST_CASE(norms_of_every_power) {
     const Tensor zero = zeros({2}, {.dtype = f64, .requires_grad = true});
     BOOST_TEST(norm(zero, {.p = p}).item() == 0);
     BOOST_TEST(all_close(gradient(norm(zero, {.p = p}), zero), std::vector<double>{0, 0}, 0));
+    // While a graph is created, and in forward mode, 0 meets infinite slopes.
+    const auto recorded = grad(norm(holed, {.p = p}), holed, {.create_graph = true});
+    BOOST_TEST(all_close(recorded, {0, slope, 0}, 1e-14));
+    const auto f = [p](const Tensor& at) { return norm(at, {.p = p}); };
+    BOOST_TEST(jvp(f, zero.detach(), ones_like(zero)).item() == 0);
+    BOOST_TEST(jvp(f, holed.detach(), ones_like(holed)).item() == slope, boost::test_tools::tolerance(1e-14));
   }
   BOOST_TEST(norm(tensor({3e30F, 4e30F}), {.p = 3}).item() == 4.497941445e30, boost::test_tools::tolerance(1e-6));
   BOOST_TEST(norm(tensor({inf, 1.0}), {.p = 3}).item() == inf);
