@@ -94,10 +94,10 @@ void retain_grad(const Tensor& x);
 
 /// An op that has computed y.
 struct ComputedOp {
-  const char* name;
+  const char* name;                       ///< "conv2d"
   const Tensor& y;                        ///< without its node: whether it is recorded is open
   std::span<const Tensor* const> inputs;  ///< some may be undefined
-  const Location& where;
+  const Location& where;                  ///< the line that called it
 };
 
 /// For tools: for the time of a scope, functions that are called for every op of this thread and for every node of the
@@ -109,8 +109,9 @@ struct ComputedOp {
 /// Scopes stand within one another; all of them are told, the innermost first.
 class OpHooks {
  public:
+  /// What is called, and when; what is left out is not.
   struct Functions {
-    Callable<void(const ComputedOp& op)> computed = {};
+    Callable<void(const ComputedOp& op)> computed = {};                       ///< of every op, behind its computation
     Callable<void(const Node& node, const Tensor& dy)> before_backward = {};  ///< with dL/dy whole
     Callable<void(const Node& to, const Tensor& gradient)> sent = {};         ///< a rule's result, on its way to a node
     Callable<void(const Node& node)> after_backward = {};                     ///< also when a rule has thrown

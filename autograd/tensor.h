@@ -212,6 +212,7 @@ void check_row_length(Index length, Index expected, Here here);
 }  // namespace detail
 
 [[nodiscard]] Tensor empty(const Shape& shape, Dtype dtype, Here here = {});  ///< uninitialised
+/// The same in default_dtype().
 [[nodiscard]] inline Tensor empty(const Shape& shape, Here here = {}) { return empty(shape, default_dtype(), here); }
 [[nodiscard]] Tensor zeros(const Shape& shape, const TensorOptions& options = {}, Here here = {});
 [[nodiscard]] Tensor ones(const Shape& shape, const TensorOptions& options = {}, Here here = {});

@@ -37,7 +37,7 @@ struct AttentionOptions {
 class MultiheadAttention : public Module {
  public:
   struct Options {
-    double dropout = 0;
+    double dropout = 0;  ///< chance of an attention weight to be dropped in training
     bool bias = true;
   };
 
@@ -53,6 +53,7 @@ class MultiheadAttention : public Module {
   [[nodiscard]] Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value,
                                   const AttentionOptions& options = {}, Here here = {}) const;
 
+  /// What attention gives and by which weights.
   struct Result {
     Tensor output;   ///< [N, L, E]
     Tensor weights;  ///< [N, heads, L, S], each row adds up to 1 (before dropout)
@@ -68,6 +69,7 @@ class MultiheadAttention : public Module {
   Linear out_proj_;
 };
 
+/// What stands between the two linear layers of a TransformerEncoderLayer.
 enum class TransformerActivation { relu, gelu };
 
 /// A layer of a transformer's encoder (Vaswani et al., 2017), x [N, L, E] -> [N, L, E]:
@@ -79,11 +81,11 @@ enum class TransformerActivation { relu, gelu };
 class TransformerEncoderLayer : public Module {
  public:
   struct Options {
-    Index dim_feedforward = 2048;
-    double dropout = 0.1;
-    TransformerActivation activation = TransformerActivation::relu;
-    double layer_norm_eps = 1e-5;
-    bool norm_first = false;
+    Index dim_feedforward = 2048;                                    ///< features between linear1 and linear2
+    double dropout = 0.1;                                            ///< of attention weights and of what is added to x
+    TransformerActivation activation = TransformerActivation::relu;  ///< between linear1 and linear2
+    double layer_norm_eps = 1e-5;                                    ///< added to the variance
+    bool norm_first = false;                                         ///< norms in front of what is added, not behind it
   };
 
   TransformerEncoderLayer(Index d_model, Index heads, Here here = {})

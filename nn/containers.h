@@ -63,6 +63,7 @@ class ModuleList : public Module {
 template <std::derived_from<Module> M>
 class ModuleDict : public Module {
  public:
+  /// A module and its name.
   using Named = std::pair<std::string, M>;
 
   ModuleDict() = default;
@@ -86,7 +87,9 @@ class ModuleDict : public Module {
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return modules_->size(); }
-  [[nodiscard]] bool contains(std::string_view name) const noexcept { return find(name) != nullptr; }
+  [[nodiscard]] bool contains(std::string_view name) const noexcept {
+    return find(name) != nullptr;
+  }  ///< whether there is one of this name
   /// Throws std::out_of_range for a name that is not there.
   [[nodiscard]] const M& operator[](std::string_view name) const {
     if (const M* found = find(name)) return *found;

@@ -49,8 +49,8 @@ class ConvTranspose2d : public Module {
   struct Options {
     Pair2 kernel = 1;
     Pair2 stride = 1;
-    Pair2 padding = 0;
-    Pair2 output_padding = 0;
+    Pair2 padding = 0;         ///< rows and columns cut off on each side
+    Pair2 output_padding = 0;  ///< rows and columns more at the bottom and the right
     Pair2 dilation = 1;
     Index groups = 1;
     bool bias = true;

@@ -64,7 +64,7 @@ class CumulativeStatistics {
   CumulativeStatistics(const CumulativeStatistics&) = delete;
   CumulativeStatistics& operator=(const CumulativeStatistics&) = delete;
 
-  [[nodiscard]] static bool is_active() noexcept;
+  [[nodiscard]] static bool is_active() noexcept;  ///< whether one lives on this thread
 
  private:
   bool outer_;

@@ -10,7 +10,7 @@ namespace tapestry::nn {
 class ZeroPad2d : public Module {
  public:
   struct Options {
-    Index top = 0, bottom = 0, left = 0, right = 0;
+    Index top = 0, bottom = 0, left = 0, right = 0;  ///< pixels added on each side; negative ones are taken away
   };
 
   explicit ZeroPad2d(Index all_sides, Here here = {})

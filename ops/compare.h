@@ -13,16 +13,16 @@ namespace tapestry {
 [[nodiscard]] Tensor gt(const Operand& a, const Operand& b);
 [[nodiscard]] Tensor ge(const Operand& a, const Operand& b);
 
-[[nodiscard]] inline Tensor operator==(const Operand& a, const Operand& b) { return eq(a, b); }
-[[nodiscard]] inline Tensor operator!=(const Operand& a, const Operand& b) { return ne(a, b); }
-[[nodiscard]] inline Tensor operator<(const Operand& a, const Operand& b) { return lt(a, b); }
-[[nodiscard]] inline Tensor operator<=(const Operand& a, const Operand& b) { return le(a, b); }
-[[nodiscard]] inline Tensor operator>(const Operand& a, const Operand& b) { return gt(a, b); }
-[[nodiscard]] inline Tensor operator>=(const Operand& a, const Operand& b) { return ge(a, b); }
+[[nodiscard]] inline Tensor operator==(const Operand& a, const Operand& b) { return eq(a, b); }  ///< eq(a, b)
+[[nodiscard]] inline Tensor operator!=(const Operand& a, const Operand& b) { return ne(a, b); }  ///< ne(a, b)
+[[nodiscard]] inline Tensor operator<(const Operand& a, const Operand& b) { return lt(a, b); }   ///< lt(a, b)
+[[nodiscard]] inline Tensor operator<=(const Operand& a, const Operand& b) { return le(a, b); }  ///< le(a, b)
+[[nodiscard]] inline Tensor operator>(const Operand& a, const Operand& b) { return gt(a, b); }   ///< gt(a, b)
+[[nodiscard]] inline Tensor operator>=(const Operand& a, const Operand& b) { return ge(a, b); }  ///< ge(a, b)
 
 struct IscloseOptions {
-  double rtol = 1e-5;
-  double atol = 1e-8;
+  double rtol = 1e-5;      ///< part of |b|
+  double atol = 1e-8;      ///< added to it
   bool equal_nan = false;  ///< NaN is close to NaN
 };
 /// |a - b| <= atol + rtol |b|, elementwise with broadcasting; an infinity is close to itself alone. Compared in f64.
@@ -36,10 +36,16 @@ struct IscloseOptions {
 [[nodiscard]] Tensor logical_xor(const Tensor& a, const Tensor& b, Here here = {});
 [[nodiscard]] Tensor logical_not(const Tensor& a, Here here = {});
 
-[[nodiscard]] inline Tensor operator&(const Tensor& a, const Tensor& b) { return logical_and(a, b); }
-[[nodiscard]] inline Tensor operator|(const Tensor& a, const Tensor& b) { return logical_or(a, b); }
-[[nodiscard]] inline Tensor operator^(const Tensor& a, const Tensor& b) { return logical_xor(a, b); }
-[[nodiscard]] inline Tensor operator!(const Tensor& a) { return logical_not(a); }
+[[nodiscard]] inline Tensor operator&(const Tensor& a, const Tensor& b) {
+  return logical_and(a, b);
+}  ///< logical_and(a, b)
+[[nodiscard]] inline Tensor operator|(const Tensor& a, const Tensor& b) {
+  return logical_or(a, b);
+}  ///< logical_or(a, b)
+[[nodiscard]] inline Tensor operator^(const Tensor& a, const Tensor& b) {
+  return logical_xor(a, b);
+}  ///< logical_xor(a, b)
+[[nodiscard]] inline Tensor operator!(const Tensor& a) { return logical_not(a); }  ///< logical_not(a)
 
 /// Of f32, f64 or bf16, else std::invalid_argument.
 [[nodiscard]] Tensor isnan(const Tensor& x, Here here = {});

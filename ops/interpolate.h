@@ -14,15 +14,15 @@ enum class InterpolateMode : std::uint8_t { nearest, nearest_exact, bilinear, ar
 
 /// A factor for height and width: one for both, or {h, w}.
 struct Scale2 {
-  double h, w;
+  double h, w;  ///< of rows and of columns
   constexpr Scale2(double both) noexcept : h(both), w(both) {}
   constexpr Scale2(double height, double width) noexcept : h(height), w(width) {}
 };
 
 struct InterpolateOptions {
-  OptionalPair2 size = {};                  ///< of the new image; this or .scale_factor
-  std::optional<Scale2> scale_factor = {};  ///< of the new image's size, which is rounded down
-  InterpolateMode mode = InterpolateMode::nearest;
+  OptionalPair2 size = {};                          ///< of the new image; this or .scale_factor
+  std::optional<Scale2> scale_factor = {};          ///< of the new image's size, which is rounded down
+  InterpolateMode mode = InterpolateMode::nearest;  ///< how pixels are made
   bool align_corners = false;  ///< of bilinear: the centres of the corner pixels stay where they are, not their edges
   bool antialias = false;      ///< of bilinear: when an image shrinks, every pixel of it counts
 };

@@ -105,7 +105,7 @@ struct LocalResponseNormOptions {
   Index size = 5;  ///< neighbouring channels that are added up
   double alpha = 1e-4;
   double beta = 0.75;
-  double k = 1;
+  double k = 1;  ///< added to the sum
 };
 
 /// Local response normalisation (Krizhevsky, Sutskever and Hinton, 2012): x divided by

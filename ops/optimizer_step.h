@@ -53,7 +53,7 @@ void rmsprop_step(Tensor& parameter, const Tensor& gradient, Tensor& square, Ten
 
 struct AdagradStepOptions {
   double lr = 1e-2;
-  double lr_decay = 0;
+  double lr_decay = 0;  ///< of the rate, per step
   double weight_decay = 0;
   double eps = 1e-10;
   bool maximize = false;

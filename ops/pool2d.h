@@ -47,9 +47,9 @@ struct PooledWithIndices {
                                                         Here here = {});
 
 struct MaxUnpool2dOptions {
-  Pair2 kernel = 2;           ///< that of the pooling to be undone, as are the next two
-  OptionalPair2 stride = {};  ///< the kernel when absent
-  Pair2 padding = 0;
+  Pair2 kernel = 2;                ///< that of the pooling to be undone, as are the next two
+  OptionalPair2 stride = {};       ///< the kernel when absent
+  Pair2 padding = 0;               ///< of the pooling
   OptionalPair2 output_size = {};  ///< less than a stride away from (Ho - 1) stride - 2 padding + kernel, the default
 };
 

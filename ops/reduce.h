@@ -78,7 +78,9 @@ struct DimOptions {
 [[nodiscard]] Tensor median(const Tensor& x, Here here = {});  ///< of all elements
 [[nodiscard]] ValuesAndIndices median_dim(const Tensor& x, const DimOptions& options = {}, Here here = {});
 
+/// Where the largest element along a dimension stands, the first of equal ones: i64. NaN wins.
 [[nodiscard]] Tensor argmax(const Tensor& x, const DimOptions& options = {}, Here here = {});
+/// Where the smallest element along a dimension stands, the first of equal ones: i64. NaN wins.
 [[nodiscard]] Tensor argmin(const Tensor& x, const DimOptions& options = {}, Here here = {});
 
 /// log(sum(exp(x))) along the dimensions, shifted by the maximum. All -inf: -inf.

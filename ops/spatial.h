@@ -43,7 +43,7 @@ struct Padding2 {
 /// Padding2 of a sequence: zeros at each end, or Padding::valid or Padding::same.
 struct Padding1 {
   Index size = 0;
-  bool is_same = false;
+  bool is_same = false;  ///< Padding::same was given
   constexpr Padding1(int both) noexcept : size(both) {}
   constexpr Padding1(Index both) noexcept : size(both) {}
   constexpr Padding1(Padding mode) noexcept : is_same(mode == Padding::same) {}

@@ -12,6 +12,7 @@ namespace tapestry {
 /// A C++ number as it was written: an integer keeps all its bits, of which a double has 53.
 class Number {
  public:
+  /// Of any arithmetic type.
   template <class N>
   requires std::is_arithmetic_v<N>
   constexpr Number(N value) noexcept : real_(static_cast<double>(value)) {

@@ -44,7 +44,7 @@ struct ResNetOptions {
   Index blocks = 2;           ///< per stage
   Index classes = 100;
   ConvInit init = ConvInit::kaiming_normal_fan_out;
-  Shortcut shortcut = Shortcut::projection;
+  Shortcut shortcut = Shortcut::projection;  ///< where a block's shapes differ
 };
 
 class ResNet : public Module {

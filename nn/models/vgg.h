@@ -4,13 +4,14 @@
 
 namespace tapestry::nn::models {
 
+/// How many channels each convolution has, and where the image is halved (M).
 enum class VggConfiguration {
   A,  ///< VGG-11: 64 M 128 M 256 256 M 512 512 M 512 512 M
   D   ///< VGG-16: 64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M
 };
 
 struct VggOptions {
-  VggConfiguration configuration = VggConfiguration::D;
+  VggConfiguration configuration = VggConfiguration::D;  ///< the depth
   Index classes = 100;
   bool hidden = false;  ///< two linear layers of 512 with RELU and dropout 0.5 in front of the last one
 };

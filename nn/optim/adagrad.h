@@ -6,7 +6,7 @@ namespace tapestry::nn::optim {
 
 struct AdagradOptions {
   double lr = 1e-2;
-  double lr_decay = 0;
+  double lr_decay = 0;                   ///< lr / (1 + (t - 1) lr_decay) is the rate of step t
   double weight_decay = 0;               ///< joins the gradient
   double initial_accumulator_value = 0;  ///< what the sum of squares begins with
   double eps = 1e-10;

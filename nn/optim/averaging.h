@@ -37,8 +37,8 @@ class Average : public Module {
   /// The averages change to what the model holds, and the count of updates to 0.
   void reset(Here here = {});
 
-  [[nodiscard]] Index updates() const;
-  [[nodiscard]] bool is_swapped() const;
+  [[nodiscard]] Index updates() const;    ///< how many there have been
+  [[nodiscard]] bool is_swapped() const;  ///< the averages stand in the parameters' place
 
   /// The shadows as a module under the model's keys: nn::save(average.averages(), path) writes a file that the model
   /// can load.
@@ -67,8 +67,8 @@ class Average : public Module {
 };
 
 struct ExponentialMovingAverageOptions {
-  double decay = 0.999;
-  bool warmup = false;  ///< a smaller decay at first: min(decay, (1 + t) / (10 + t)) at update t, counted from 1
+  double decay = 0.999;  ///< the part of a shadow that stays
+  bool warmup = false;   ///< a smaller decay at first: min(decay, (1 + t) / (10 + t)) at update t, counted from 1
 };
 
 /// shadow = decay shadow + (1 - decay) value, beginning with the values that are there when it is made (Polyak and

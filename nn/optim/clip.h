@@ -23,7 +23,7 @@ double clip_grad_norm(const std::vector<Tensor>& parameters, double max_norm, co
 void clip_grad_value(const std::vector<Tensor>& parameters, double limit, Here here = {});
 
 struct ClipGradAdaptiveOptions {
-  double clip_factor = 0.01;
+  double clip_factor = 0.01;  ///< how long a gradient may be beside its parameter
   double eps = 1e-3;  ///< the least length that a parameter counts with, so that zeros can become something else
 };
 

@@ -21,7 +21,7 @@ struct LBFGSOptions {
   double tolerance_change = 1e-9;      ///< and when neither loss nor parameters change by more
   Index history_size = 100;            ///< pairs of changes that the curvature is told from: so many times the
                                        ///< parameters' memory, twice
-  LineSearch line_search_fn = LineSearch::none;
+  LineSearch line_search_fn = LineSearch::none;  ///< how far a step goes
 };
 
 /// The quasi-Newton method of limited memory (Liu and Nocedal, 1989), for small and smooth problems on whole data:

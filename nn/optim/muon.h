@@ -8,8 +8,8 @@
 namespace tapestry::nn::optim {
 
 struct NewtonSchulzOptions {
-  Index steps = 5;
-  std::array<double, 3> coefficients = {3.4445, -4.7750, 2.0315};
+  Index steps = 5;                                                 ///< of the iteration
+  std::array<double, 3> coefficients = {3.4445, -4.7750, 2.0315};  ///< a, b, c
   double eps = 1e-7;
 };
 
@@ -35,10 +35,10 @@ struct MuonOptions {
   double weight_decay = 0.1;  ///< of the parameter itself: p *= 1 - lr weight_decay
   double momentum = 0.95;
   bool nesterov = true;
-  Index ns_steps = 5;  ///< of Newton and Schulz's iteration
-  std::array<double, 3> ns_coefficients = {3.4445, -4.7750, 2.0315};
-  double eps = 1e-7;  ///< joins the length that the direction is first divided by
-  AdjustLr adjust_lr = AdjustLr::original;
+  Index ns_steps = 5;                                                 ///< of Newton and Schulz's iteration
+  std::array<double, 3> ns_coefficients = {3.4445, -4.7750, 2.0315};  ///< a, b, c of the iteration
+  double eps = 1e-7;                        ///< joins the length that the direction is first divided by
+  AdjustLr adjust_lr = AdjustLr::original;  ///< the factor of the rate
   bool renormalize = false;  ///< scales the parameter to length sqrt(rows) before each step; for weights that a
                              ///< normalisation follows, whose length changes nothing but the step's effect
 };

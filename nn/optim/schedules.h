@@ -34,6 +34,7 @@ class Schedule {
 
  protected:
   using Curve = Callable<double(Index t, double l)>;
+  /// The rate at t of a group that was given l.
   using CurveOfGroup = Callable<double(Index t, double l, std::size_t group)>;
   Schedule(Optimizer& optimizer, Curve curve, Here here = {});
   Schedule(Optimizer& optimizer, CurveOfGroup curve, Here here = {});
@@ -180,8 +181,8 @@ class GroupLR : public Schedule {
 enum class Anneal { cos, linear };
 
 struct SWALROptions {
-  double swa_lr = 0;  ///< where the rates of all groups arrive
-  Index anneal_epochs = 10;
+  double swa_lr = 0;         ///< where the rates of all groups arrive
+  Index anneal_epochs = 10;  ///< steps until it is reached
   Anneal anneal_strategy = Anneal::cos;
 };
 /// From l to swa_lr in anneal_epochs steps, and swa_lr from then on: for stochastic weight averaging, behind another
@@ -216,7 +217,9 @@ class OneCycleLR : public Schedule {
   OneCycleLROptions options_;
 };
 
+/// Whether smaller or larger metrics are better.
 enum class PlateauMode { min, max };
+/// Whether a threshold is a part of the best metric or a difference from it.
 enum class ThresholdMode { rel, abs };
 
 struct ReduceLROnPlateauOptions {
@@ -226,8 +229,8 @@ struct ReduceLROnPlateauOptions {
   double threshold = 1e-4;                            ///< by which a metric must beat the best one
   ThresholdMode threshold_mode = ThresholdMode::rel;  ///< a part of the best one, or an amount
   Index cooldown = 0;                                 ///< metrics after a reduction that do not count as bad
-  double min_lr = 0;
-  double eps = 1e-8;  ///< a smaller change of the rate is left
+  double min_lr = 0;                                  ///< no rate goes below
+  double eps = 1e-8;                                  ///< a smaller change of the rate is left
 };
 
 /// Multiplies the rates of all groups by factor when a metric has ceased to improve. step(metric) does, in this order:
@@ -250,13 +253,16 @@ class ReduceLROnPlateau {
 
   void step(double metric, Here here = {});
 
+  /// What is remembered from one metric to the next.
   struct Memory {
-    double best = 0;  ///< infinite before the first number
-    Index num_bad_epochs = 0;
-    Index cooldown_counter = 0;
+    double best = 0;             ///< infinite before the first number
+    Index num_bad_epochs = 0;    ///< metrics since the best one
+    Index cooldown_counter = 0;  ///< metrics that do not count yet
     friend bool operator==(const Memory&, const Memory&) = default;
   };
+  /// What is remembered, to be kept in a checkpoint.
   [[nodiscard]] const Memory& memory() const noexcept { return memory_; }
+  /// The same, to be restored.
   [[nodiscard]] Memory& memory() noexcept { return memory_; }
 
  private:

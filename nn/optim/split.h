@@ -8,9 +8,10 @@
 
 namespace tapestry::nn::optim {
 
+/// Parameters in two lists.
 struct SplitParameters {
-  std::vector<NamedTensor> chosen;
-  std::vector<NamedTensor> others;
+  std::vector<NamedTensor> chosen;  ///< for which the predicate holds
+  std::vector<NamedTensor> others;  ///< the rest
 };
 
 /// Parameters for two groups, or two optimizers, in their order and under their names:
